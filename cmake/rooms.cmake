@@ -1,0 +1,56 @@
+# A room is a folder, a namespace and a target. It may use only the rooms it names, and they stand above it in the
+# list of style.md; scripts/check_rooms holds the includes to that.
+#
+#   engine_room(journal DEPENDS base codec LIBRARIES PkgConfig::liburing)
+#
+# Sources: every *.cpp of the folder. foo_test.cpp goes to journal_test, foo_bench.cpp to journal_bench,
+# foo_fuzz.cpp to journal_foo_fuzz (clang only); the rest is the room itself.
+function(_room target name)
+  cmake_parse_arguments(ROOM "" "" "DEPENDS;LIBRARIES;TEST_DEPENDS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cpp)
+  set(tests ${sources})
+  set(benches ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  list(FILTER benches INCLUDE REGEX "_bench\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$|_main\\.cpp$")
+
+  if(sources)
+    add_library(${target} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${target} ${scope} ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${target} ${scope} ${ROOM_DEPENDS} ${ROOM_LIBRARIES} Threads::Threads)
+
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE ${target} ${ROOM_TEST_DEPENDS} GTest::gmock GTest::gtest_main)
+    gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  endif()
+  if(benches)
+    add_executable(${name}_bench ${benches})
+    target_link_libraries(${name}_bench PRIVATE ${target} ${ROOM_TEST_DEPENDS} benchmark::benchmark_main)
+    # A bench that nobody runs rots: each runs once, tiny, with the tests.
+    add_test(NAME ${name}_bench.smoke COMMAND ${name}_bench --benchmark_min_time=0.001)
+    set_tests_properties(${name}_bench.smoke PROPERTIES ENVIRONMENT COWBENCH_TINY=1 TIMEOUT 300)
+  endif()
+endfunction()
+
+function(engine_room name)
+  cmake_parse_arguments(ROOM "" "" "DEPENDS;LIBRARIES;TEST_DEPENDS" ${ARGN})
+  list(TRANSFORM ROOM_DEPENDS PREPEND cowfs_)
+  list(TRANSFORM ROOM_TEST_DEPENDS PREPEND cowfs_)
+  _room(cowfs_${name} ${name} DEPENDS ${ROOM_DEPENDS} LIBRARIES ${ROOM_LIBRARIES} TEST_DEPENDS ${ROOM_TEST_DEPENDS})
+endfunction()
+
+function(bench_room name)
+  cmake_parse_arguments(ROOM "" "" "DEPENDS;LIBRARIES;TEST_DEPENDS" ${ARGN})
+  _room(cowbench_${name} ${name} DEPENDS ${ROOM_DEPENDS} LIBRARIES ${ROOM_LIBRARIES} TEST_DEPENDS ${ROOM_TEST_DEPENDS})
+endfunction()
+
+function(check_rooms)
+  add_custom_target(check_rooms ALL COMMAND ${CMAKE_SOURCE_DIR}/scripts/check_rooms
+                    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} COMMENT "Checking that rooms include only rooms above them")
+endfunction()
