@@ -1,0 +1,59 @@
+// A block device: reads and writes in multiples of block_bytes at multiples of block_bytes, from block-aligned memory.
+// Completed writes are durable only after a flush that started later, or when written with `durable`.
+// One Device object serves all cores; each call completes on the core that made it.
+#pragma once
+#include <string>
+
+#include "engine/base/result.h"
+#include "engine/runtime/reactor.h"
+
+namespace cowfs::device {
+
+using runtime::IoOperation;
+
+class Device;
+
+// Awaits one request. Errors: device_io_failed (value: errno), device_short_io; both name the place.
+class IoAwaiter {
+ public:
+  IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable);
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter);
+  Status await_resume() const;
+
+ private:
+  Device& device_;
+  IoOperation operation_;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual Bytes capacity() const = 0;
+  virtual std::string describe() const = 0;  // path or kind, for people
+  virtual bool discards() const = 0;         // discard does something
+  // Starts `operation`; calls operation.completed on this core when it is done. Short transfers are continued by the
+  // implementation; result is the whole length or -errno.
+  virtual void start(IoOperation& operation) = 0;
+
+  // The device's number in the filesystem; errors and pointers name it.
+  void set_index(u16 index) { index_ = index; }
+  u16 index() const { return index_; }
+
+  IoAwaiter read(u64 offset_bytes, MutableByteSpan into) {
+    return {*this, IoOperation::Kind::read, into.data(), offset_bytes, into.size(), false};
+  }
+  IoAwaiter write(u64 offset_bytes, ByteSpan from, bool durable = false) {
+    return {*this, IoOperation::Kind::write, const_cast<std::byte*>(from.data()), offset_bytes, from.size(), durable};
+  }
+  IoAwaiter flush() { return {*this, IoOperation::Kind::flush, nullptr, 0, 0, false}; }
+  IoAwaiter discard(u64 offset_bytes, u64 length_bytes) {
+    return {*this, IoOperation::Kind::discard, nullptr, offset_bytes, length_bytes, false};
+  }
+
+ private:
+  u16 index_ = 0;
+};
+
+}  // namespace cowfs::device

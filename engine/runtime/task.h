@@ -1,0 +1,107 @@
+// Task<T>: a coroutine that starts when it is awaited and resumes its awaiter when it is done. Move-only; destroying a
+// task that has not finished destroys its frame. Frames come from the frame pool. Exceptions do not cross a task.
+#pragma once
+#include <coroutine>
+#include <optional>
+#include <utility>
+
+#include "engine/base/assert.h"
+#include "engine/runtime/frame_pool.h"
+
+namespace cowfs::runtime {
+
+template <typename T>
+class Task;
+
+namespace internal {
+
+struct PromiseBase {
+  std::coroutine_handle<> continuation = std::noop_coroutine();
+
+  static void* operator new(std::size_t bytes) { return allocate_frame(bytes); }
+  static void operator delete(void* frame, std::size_t bytes) noexcept { free_frame(frame, bytes); }
+
+  struct FinalAwaiter {
+    bool await_ready() const noexcept { return false; }
+    template <typename Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> finished) const noexcept {
+      return finished.promise().continuation;
+    }
+    void await_resume() const noexcept {}
+  };
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  FinalAwaiter final_suspend() const noexcept { return {}; }
+  [[noreturn]] void unhandled_exception() const noexcept { assertion_failed("no exception leaves a task", __FILE__, __LINE__); }
+};
+
+template <typename T>
+struct Promise : PromiseBase {
+  std::optional<T> value;
+  Task<T> get_return_object();
+  template <typename U>
+  void return_value(U&& result) {
+    value.emplace(std::forward<U>(result));
+  }
+  T take() { return std::move(*value); }
+};
+
+template <>
+struct Promise<void> : PromiseBase {
+  Task<void> get_return_object();
+  void return_void() const noexcept {}
+  void take() const noexcept {}
+};
+
+}  // namespace internal
+
+template <typename T = void>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = internal::Promise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+
+  Task() = default;
+  explicit Task(Handle handle) : handle_(handle) {}
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  Task& operator=(Task&& other) noexcept {
+    if (this != &other) {
+      destroy();
+      handle_ = std::exchange(other.handle_, {});
+    }
+    return *this;
+  }
+  ~Task() { destroy(); }
+
+  struct Awaiter {
+    Handle handle;
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+      handle.promise().continuation = awaiting;
+      return handle;
+    }
+    T await_resume() const { return handle.promise().take(); }
+  };
+  Awaiter operator co_await() const noexcept {
+    assert(handle_ && !handle_.done());
+    return Awaiter{handle_};
+  }
+
+ private:
+  void destroy() {
+    if (handle_) handle_.destroy();
+  }
+  Handle handle_;
+};
+
+namespace internal {
+template <typename T>
+Task<T> Promise<T>::get_return_object() {
+  return Task<T>{Task<T>::Handle::from_promise(*this)};
+}
+inline Task<void> Promise<void>::get_return_object() {
+  return Task<void>{Task<void>::Handle::from_promise(*this)};
+}
+}  // namespace internal
+
+}  // namespace cowfs::runtime
