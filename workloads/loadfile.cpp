@@ -197,9 +197,9 @@ std::string Parser::take_timestamp(std::span<std::string_view>& tokens, u64& due
 std::string Parser::add_line(std::string_view line) {
   program_.lines++;
   if (line.ends_with('\r')) line.remove_suffix(1);
+  if (line.size() > line_bytes_max) return fmt::format("line longer than {} bytes", line_bytes_max);
   if (line.find_first_not_of(' ') == std::string_view::npos) return {};
   if (line[line.find_first_not_of(' ')] == '#') return {};
-  if (line.size() > line_bytes_max) return fmt::format("line longer than {} bytes", line_bytes_max);
   if (line.find('\0') != std::string_view::npos) return "NUL byte";
   if (std::string reason = tokenise(line); !reason.empty()) return reason;
 
