@@ -1,0 +1,39 @@
+#include "results/metrics.h"
+
+#include <array>
+
+namespace cowbench::results {
+namespace {
+
+// Device bytes and flushes of a timed round grow with the work done in it, so they are shown but not compared; their
+// amplification is.
+constexpr auto higher = Direction::higher_is_better;
+constexpr auto lower = Direction::lower_is_better;
+constexpr std::array table{
+    MetricDescription{"throughput_mb_s", "Throughput", "MB/s", higher, true},
+    MetricDescription{"ops_s", "Operations", "1/s", higher, true},
+    MetricDescription{"flush_p50_ns", "Flush p50", "ns", lower, true},
+    MetricDescription{"flush_p99_ns", "Flush p99", "ns", lower, true},
+    MetricDescription{"latency_max_ns", "Longest operation", "ns", lower, false},
+    MetricDescription{"device_write_bytes", "Device bytes written", "B", lower, false},
+    MetricDescription{"device_read_bytes", "Device bytes read", "B", lower, false},
+    MetricDescription{"device_flushes", "Device flushes", "1", lower, false},
+    MetricDescription{"write_amplification", "Write amplification", "x", lower, true},
+    MetricDescription{"cpu_seconds", "Processor time", "s", lower, false},
+    MetricDescription{"cpu_ns_per_operation", "Processor time per operation", "ns", lower, true},
+    MetricDescription{"generator_ns_per_operation", "Generator cost per operation", "ns", lower, false},
+    MetricDescription{"memory_peak_bytes", "Peak memory", "B", lower, false},
+};
+
+}  // namespace
+
+std::span<const MetricDescription> metric_table() { return table; }
+
+const MetricDescription* find_metric(std::string_view name) {
+  for (const MetricDescription& metric : table) {
+    if (metric.name == name) return &metric;
+  }
+  return nullptr;
+}
+
+}  // namespace cowbench::results
