@@ -1,0 +1,41 @@
+#include "harness/test_devices.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "harness/command.h"
+
+namespace cowbench::harness {
+
+std::string no_loop_devices_reason() {
+  if (geteuid() != 0) return "needs root to make loop devices";
+  if (access("/dev/loop-control", R_OK | W_OK) != 0) return "needs /dev/loop-control";
+  return "";
+}
+
+TestLoop::TestLoop(unsigned long long size_bytes) {
+  char pattern[] = "/var/tmp/cowbench-test-XXXXXX";
+  assert(mkdtemp(pattern) != nullptr);
+  directory_ = pattern;
+  const std::string image = directory_ + "/image";
+  const int descriptor = open(image.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  assert(descriptor >= 0);
+  assert(ftruncate(descriptor, static_cast<off_t>(size_bytes)) == 0);
+  close(descriptor);
+  auto attached = run_checked({"losetup", {"--find", "--show", image}});
+  assert(attached.ok());
+  device_ = attached->output.substr(0, attached->output.find('\n'));
+}
+
+TestLoop::~TestLoop() {
+  const auto detached = run_checked({"losetup", {"--detach", device_}});
+  assert(detached.ok());
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+}  // namespace cowbench::harness
