@@ -1,0 +1,58 @@
+// Results and progress as text for a terminal. Pure functions, except style_of() and ProgressWriter.
+#pragma once
+#include <cstdio>
+#include <string>
+
+#include "dashboards/table.h"
+#include "results/progress.h"
+#include "results/record.h"
+
+namespace cowbench::dashboards {
+
+// What the environment says, by the names of its variables; nullptr where unset.
+struct TerminalEnvironment {
+  bool is_terminal = false;
+  const char* no_color = nullptr;
+  const char* term = nullptr;
+  const char* lc_all = nullptr;
+  const char* lc_ctype = nullptr;
+  const char* lang = nullptr;
+  std::size_t columns = 0;  // 0: unknown
+};
+Style choose_style(const TerminalEnvironment& environment);
+// Of an open file: asks the terminal and the process environment.
+Style style_of(std::FILE* file);
+
+// The result table: one row for each target, under a line that says what was run. The last column is the throughput of
+// the first subject divided by the row's target.
+std::string result_table(const results::Comparison& comparison, const Style& style);
+// All ratios: one row for each compared metric, one column for each pair of targets. Empty when there are none.
+std::string ratio_table(const results::Comparison& comparison, const Style& style);
+// Empty when no operation was counted.
+std::string operation_table(const results::Comparison& comparison, const Style& style);
+// Empty when there is no calibration.
+std::string calibration_table(const results::Comparison& comparison, const Style& style);
+// Everything: all tables of all comparisons, skipped targets, warnings and caveats.
+std::string render_record(const results::Record& record, const Style& style);
+
+// One line, at most `style.columns` wide, without a newline.
+std::string progress_line(const results::Progress& progress, const Style& style);
+
+// Shows progress: one line redrawn in place on a terminal, elsewhere a line whenever round, target or phase changes.
+class ProgressWriter {
+ public:
+  ProgressWriter(std::FILE* file, const Style& style) : file_(file), style_(style) {}
+  ProgressWriter(const ProgressWriter&) = delete;
+  ProgressWriter& operator=(const ProgressWriter&) = delete;
+  ~ProgressWriter() { finish(); }
+  void show(const results::Progress& progress);
+  // Removes the redrawn line, so that other output starts in the first column.
+  void finish();
+
+ private:
+  std::FILE* file_;
+  Style style_;
+  std::string last_;
+};
+
+}  // namespace cowbench::dashboards
