@@ -4,6 +4,7 @@
 
 #include "engine/base/result.h"
 #include "engine/format/node.h"
+#include "engine/format/superblock.h"
 
 namespace cowfs::format {
 

@@ -1,0 +1,114 @@
+// The journal of a filesystem: one Stream for each core, the coordinator that closes epochs (on core 0), and the buckets.
+//
+// A close of epoch e: every core waits until nothing holds e, leaves it, and writes its entries; the devices are flushed;
+// a commit block that names every stream's tail is written durably; then every core is told, and those who wait for e go on.
+// One close is in flight at a time; whoever asks meanwhile shares the next.
+//
+// A device error on an entry, a flush or a commit block breaks the journal for good: waiters get the error, nothing
+// more is acknowledged, memory state goes on. The filesystem is read-only from then on.
+#pragma once
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/journal/recovery.h"
+#include "engine/journal/stream.h"
+
+namespace cowfs::journal {
+
+struct JournalOptions {
+  u64 close_interval_ns = 1'000'000'000;  // of the background close, when something was appended
+};
+
+struct JournalCounters {
+  u64 commits = 0;
+  u64 checkpoint_requests = 0;
+  u64 buckets_reused = 0;
+  u64 commit_ns_total = 0;  // from the start of a close until it is durable
+};
+
+class Journal {
+ public:
+  // mkfs: an empty history that ends with epoch 1; slice headers published by epoch 1 are valid. Errors: of the device.
+  static Task<Status> initialise(device::Device& device, const format::Superblock& superblock);
+
+  // `devices`: those that an epoch's data may lie on, flushed by each commit; the first holds the journal. They and
+  // the hooks outlive the journal. hooks[c] serves core c; there is one for each core of the runtime.
+  // Precondition: `history` was read from devices[0], and nothing wrote to it since.
+  Journal(std::vector<device::Device*> devices, const History& history, std::vector<CoreHooks> hooks,
+          JournalOptions options = {});
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  // On core 0, once, before any stream is used. Error journal_too_small (value: buckets that are free): fewer than
+  // buckets_per_core_min for each core; checkpoint with fewer cores first.
+  Status start();
+  // On core 0: waits for the close in flight and for every core's writes. Does not close the current epoch: commit first.
+  Task<void> stop();
+
+  // Used on core `core` only.
+  Stream& stream(CoreIndex core) { return *streams_[core]; }
+
+  // On core 0.
+  Epoch durable() const { return durable_; }
+  u64 buckets_free() const { return free_.size(); }
+  const JournalCounters& counters() const { return counters_; }
+  const JournalLayout& layout() const { return layout_; }
+
+  static constexpr u64 buckets_per_core_min = 2;
+
+ private:
+  friend class Stream;
+  struct Closing;
+
+  // The streams' side, on core 0.
+  void want_close(Epoch epoch);
+  void mark_dirty(Epoch epoch);
+  void fail(Error error);
+  std::optional<u64> exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, bool wanted);
+
+  static void timer_fired(runtime::Timer& timer);
+  void arm_timer(u64 interval_ns);
+  Task<void> run();
+  Task<Status> close(Epoch epoch);
+  Task<void> close_core(CoreIndex core, Closing& closing);
+  Task<Status> make_durable(Epoch epoch, const Closing& closing);
+  Task<Status> flush_devices();
+  void free_buckets();
+  bool pressed() const;
+  Epoch checkpoint_target() const;
+  void tell_pressure();
+  Task<void> tell_durable(CoreIndex core, Epoch epoch);
+  Task<void> tell_failure(CoreIndex core, Error error);
+  Task<void> tell_checkpoint(CoreIndex core, Epoch up_to);
+
+  const JournalLayout layout_;
+  const JournalOptions options_;
+  std::vector<device::Device*> devices_;
+  CommitRing ring_;
+  const u32 session_;
+  std::vector<std::unique_ptr<Stream>> streams_;
+
+  Epoch current_;        // of the core that is furthest behind: the next to close
+  Epoch wanted_;         // closes up to it were asked for
+  Epoch durable_;
+  Epoch oldest_needed_;  // as committed
+  bool dirty_ = false;   // the current epoch has records
+  bool running_ = false;
+  bool stopping_ = false;
+  std::optional<Error> failure_;
+  std::vector<format::EntryPointer> inherited_;  // tails of earlier sessions
+
+  std::deque<u64> free_;
+  std::vector<Stream::Retired> used_;  // filled buckets
+  std::vector<bool> starved_;          // by core
+  struct CloseTimer;
+  std::unique_ptr<CloseTimer> timer_;
+
+  runtime::WaitList work_;
+  runtime::Gate gate_;
+  JournalCounters counters_;
+};
+
+}  // namespace cowfs::journal

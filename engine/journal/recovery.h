@@ -1,0 +1,71 @@
+// What a mount reads before any tree: the newest commit, the chains of entries it names, and their records in order.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/journal/layout.h"
+
+namespace cowfs::journal {
+
+struct HistoryEntry {
+  format::EntryPointer pointer;
+  u32 stream = 0;
+  u32 session = 0;
+  u32 records = 0;
+  u64 sequence = 0;
+  Epoch epoch() const { return {pointer.epoch}; }
+};
+
+// All that is durable and still needed.
+struct History {
+  JournalLayout layout;
+  Epoch last;           // the committed epoch: the filesystem's state is history up to and including it
+  Epoch next;           // the first epoch that a new session may use
+  Epoch oldest_needed;  // entries of epochs before it are in no list below
+  u32 session = 0;      // newest that wrote a commit block
+  std::vector<HistoryEntry> entries;        // ordered by epoch, then stream, then sequence
+  std::vector<format::EntryPointer> tails;  // newest entry of each chain
+  std::vector<std::string> notes;           // what was unusual, for people
+};
+
+// Finds the newest commit and walks its chains back to oldest_needed. A commit block whose own epoch's entries do not
+// verify was torn before it was acknowledged: recovery falls back to the one before it and notes it (once a session).
+// Reads only. Errors: of the device; journal_no_commit (no valid commit block);
+// journal_chain_broken (an entry that was acknowledged does not verify; place says where).
+Task<Result<History>> read_history(device::Device& device, const format::Superblock& superblock);
+
+// Reads the entries of a history in order, bucket by bucket. Any number of them may run at once, on any cores.
+// Holds one bucket in memory for each stream.
+class ReplayReader {
+ public:
+  // `history` and `device` outlive it.
+  ReplayReader(const History& history, device::Device& device);
+  ~ReplayReader();
+
+  // Moves to the next entry; false after the last. Errors: of the device; journal_entry_*: it no longer verifies.
+  Task<Result<bool>> next();
+  Epoch epoch() const { return epoch_; }
+  // The entry's records; their values are valid until the next call of next().
+  format::RecordReader records() const { return format::RecordReader(entry_); }
+
+ private:
+  struct Window;
+  const History& history_;
+  device::Device& device_;
+  std::size_t position_ = 0;
+  Epoch epoch_;
+  ByteSpan entry_;
+  std::vector<std::unique_ptr<Window>> windows_;
+};
+
+using RecordVisitor = std::function<Status(Epoch epoch, const format::Record& record)>;
+
+// Shows every record to `visitor`, in order, until it answers an error. For visitors that have to await: ReplayReader.
+Task<Status> replay(const History& history, device::Device& device, RecordVisitor visitor);
+
+// One line for the history and one for each entry.
+std::string to_text(const History& history);
+
+}  // namespace cowfs::journal
