@@ -21,7 +21,7 @@ struct Message {
   Message* next = nullptr;
 };
 
-// One-shot: called once at the end of the turn in which it was armed.
+// One-shot: called once at the end of the turn in which it was armed. Arming an armed hook changes nothing.
 struct TurnHook {
   void (*call)(TurnHook&) = nullptr;
   TurnHook* next = nullptr;
@@ -32,7 +32,8 @@ struct TurnHook {
 struct Timer {
   void (*fire)(Timer&) = nullptr;
   u64 deadline_ns = 0;
-  u64 sequence = 0;  // the reactor's: orders equal deadlines
+  u64 sequence = 0;   // the reactor's: orders equal deadlines
+  u64 heap_place = 0;  // the reactor's
   bool armed = false;
 };
 
@@ -48,6 +49,8 @@ struct IoOperation {
   i64 result = 0;  // bytes moved, or -errno
   void (*completed)(IoOperation&) = nullptr;  // called on the submitting core
   std::coroutine_handle<> waiter;
+  IoOperation* next = nullptr;  // the reactor's
+  u32 attempts = 0;             // the reactor's: how often the kernel asked to try again
 };
 
 class Reactor {
@@ -81,8 +84,12 @@ class Reactor {
   u64 now_ns_ = 0;
 };
 
+namespace internal {
+inline constinit thread_local Reactor* running_reactor = nullptr;  // constinit: no initialisation wrapper on each use
+}
+
 // The reactor whose turn this thread is running; null on a foreign thread.
-Reactor* current_reactor();
+inline Reactor* current_reactor() { return internal::running_reactor; }
 inline Reactor& this_reactor() { return *current_reactor(); }
 
 }  // namespace cowfs::runtime

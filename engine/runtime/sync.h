@@ -1,7 +1,7 @@
 // Waiting within one core: no atomics, waiters resume in order of arrival through the run queue.
 #pragma once
 #include <coroutine>
-#include <deque>
+#include <utility>
 
 #include "engine/runtime/reactor.h"
 #include "engine/runtime/task.h"
@@ -16,28 +16,53 @@ struct Yield {
 };
 inline Yield yield() { return {}; }
 
-// A list of waiters; wake_all() schedules everyone who waits now.
+// A list of waiters; wake_all() schedules everyone who waits now. Waiters are linked through their own frames, so an
+// unused list costs two words and no memory is ever allocated.
 class WaitList {
  public:
-  struct Awaiter {
-    WaitList& list;
+  WaitList() = default;
+  WaitList(const WaitList&) = delete;
+  WaitList& operator=(const WaitList&) = delete;
+
+  class Awaiter {
+   public:
+    explicit Awaiter(WaitList& list) : list_(list) {}
     bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> self) { list.waiters_.push_back(self); }
+    void await_suspend(std::coroutine_handle<> self) {
+      waiter_ = self;
+      list_.append(*this);
+    }
     void await_resume() const noexcept {}
+
+   private:
+    friend class WaitList;
+    WaitList& list_;
+    Awaiter* next_ = nullptr;
+    std::coroutine_handle<> waiter_;
   };
-  Awaiter wait() { return {*this}; }
-  bool empty() const { return waiters_.empty(); }
+  Awaiter wait() { return Awaiter{*this}; }
+  bool empty() const { return first_ == nullptr; }
   void wake_one() {
-    if (waiters_.empty()) return;
-    this_reactor().schedule(waiters_.front());
-    waiters_.pop_front();
+    if (empty()) return;
+    Awaiter& woken = *std::exchange(first_, first_->next_);
+    this_reactor().schedule(woken.waiter_);
   }
   void wake_all() {
-    while (!waiters_.empty()) wake_one();
+    while (!empty()) wake_one();
   }
 
  private:
-  std::deque<std::coroutine_handle<>> waiters_;
+  void append(Awaiter& awaiter) {
+    if (empty()) {
+      first_ = &awaiter;
+    } else {
+      last_->next_ = &awaiter;
+    }
+    last_ = &awaiter;
+  }
+
+  Awaiter* first_ = nullptr;
+  Awaiter* last_ = nullptr;  // meaningful when first_ is set
 };
 
 // Mutual exclusion between coroutines of one core, handed over in order of arrival.
@@ -49,26 +74,30 @@ class Mutex {
     if (held_) return false;
     return held_ = true;
   }
-  struct Awaiter {
-    Mutex& mutex;
-    bool await_ready() { return mutex.try_acquire(); }
-    void await_suspend(std::coroutine_handle<> self) { mutex.waiters_.push_back(self); }
+  class Awaiter {
+   public:
+    explicit Awaiter(Mutex& mutex) : mutex_(mutex), wait_(mutex.waiters_) {}
+    bool await_ready() { return mutex_.try_acquire(); }
+    void await_suspend(std::coroutine_handle<> self) { wait_.await_suspend(self); }
     void await_resume() const noexcept {}
+
+   private:
+    Mutex& mutex_;
+    WaitList::Awaiter wait_;
   };
-  Awaiter acquire() { return {*this}; }
+  Awaiter acquire() { return Awaiter{*this}; }
   void release() {
     assert(held_);
     if (waiters_.empty()) {
       held_ = false;
       return;
     }
-    this_reactor().schedule(waiters_.front());  // stays held: ownership passes
-    waiters_.pop_front();
+    waiters_.wake_one();  // stays held: ownership passes
   }
 
  private:
   bool held_ = false;
-  std::deque<std::coroutine_handle<>> waiters_;
+  WaitList waiters_;
 };
 
 // Releases a held mutex at the end of the scope.
@@ -94,6 +123,9 @@ class MutexHold {
 // Counts tasks that run on their own, so that shutdown can wait for them. Nothing is detached outside a gate.
 class Gate {
  public:
+  Gate() = default;
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
   ~Gate() { assert(running_ == 0); }
   // Starts `task` now; it frees itself when done.
   void spawn(Task<void> task);
@@ -102,6 +134,7 @@ class Gate {
   Task<void> drained();
 
  private:
+  friend struct GateRunner;
   u64 running_ = 0;
   WaitList idle_;
 };
