@@ -1,0 +1,384 @@
+// Signals are taken by a thread in sigwait rather than by a handler: undoing needs locks, memory and files, which a
+// handler may not touch. A child that makes things on our behalf (mount, losetup) may be killed half-way; undo therefore
+// looks at what is there (mount table, loop devices by backing file) and never trusts that a step was finished.
+#include "harness/cleanup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/loop.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "harness/command.h"
+#include "harness/device_identity.h"
+
+namespace cowbench::harness {
+namespace {
+
+constexpr MadeKind kinds[] = {MadeKind::directory, MadeKind::tree, MadeKind::file, MadeKind::loop, MadeKind::mount};
+
+// Field 22 of /proc/PID/stat: clock ticks since boot. 0: no such process. A zombie is dead: it holds nothing.
+unsigned long long start_ticks(pid_t process) {
+  const std::string line = read_first_line(fmt::format("/proc/{}/stat", process));
+  const size_t name_end = line.rfind(')');
+  if (name_end == line.npos) return 0;
+  std::istringstream fields(line.substr(name_end + 1));
+  std::string field;
+  fields >> field;
+  if (field == "Z" || field == "X") return 0;
+  for (int number = 4; number <= 22; ++number) fields >> field;
+  return std::strtoull(field.c_str(), nullptr, 10);
+}
+
+std::string boot_id() { return read_first_line("/proc/sys/kernel/random/boot_id"); }
+
+// Mount tables write space, tab, newline and backslash as \ooo.
+std::string unescaped(const std::string& text) {
+  std::string result;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '\\' && at + 3 < text.size()) {
+      result += static_cast<char>(std::strtol(text.substr(at + 1, 3).c_str(), nullptr, 8));
+      at += 3;
+    } else {
+      result += text[at];
+    }
+  }
+  return result;
+}
+
+bool is_mounted(const std::string& point) {
+  std::istringstream lines(read_small_file("/proc/self/mountinfo"));
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, number, root, at;
+    fields >> id >> parent >> number >> root >> at;
+    if (unescaped(at) == point) return true;
+  }
+  return false;
+}
+
+Action undo_mount(const std::string& point) {
+  // Writers that were just killed may still be on their way out.
+  constexpr int attempts_max = 100;
+  constexpr auto pause = std::chrono::milliseconds(20);
+  for (int attempt = 0; is_mounted(point); ++attempt) {
+    const int flags = UMOUNT_NOFOLLOW | (attempt < attempts_max ? 0 : MNT_DETACH);
+    if (umount2(point.c_str(), flags) == 0) continue;
+    if (errno != EBUSY || attempt > attempts_max) return system_failure("unmount " + point, errno);
+    std::this_thread::sleep_for(pause);
+  }
+  return Done{};
+}
+
+Action undo_loop(const std::string& backing_file) {
+  for (const std::string& name : list_directory("/sys/block")) {
+    if (!name.starts_with("loop")) continue;
+    const std::string backing = read_first_line(fmt::format("/sys/block/{}/loop/backing_file", name));
+    if (backing != backing_file && backing != backing_file + " (deleted)") continue;
+    const int descriptor = open(("/dev/" + name).c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return system_failure("open /dev/" + name, errno);
+    const int status = ioctl(descriptor, LOOP_CLR_FD, 0);
+    const int error_number = errno;
+    close(descriptor);
+    if (status != 0 && error_number != ENXIO) return system_failure("detach /dev/" + name, error_number);
+  }
+  return Done{};
+}
+
+constexpr int tree_depth_max = 64;
+
+// Below `parent`, opened without following links.
+bool remove_tree(int parent, const char* name, dev_t filesystem, int depth) {
+  const int descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return unlinkat(parent, name, 0) == 0 || errno == ENOENT;
+  struct stat status = {};
+  DIR* directory = nullptr;
+  if (depth > tree_depth_max || fstat(descriptor, &status) != 0 || status.st_dev != filesystem ||
+      (directory = fdopendir(descriptor)) == nullptr) {
+    close(descriptor);
+    return false;
+  }
+  bool removed = true;
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(directory))
+    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) names.push_back(entry->d_name);
+  for (const std::string& entry : names)
+    removed = remove_tree(dirfd(directory), entry.c_str(), filesystem, depth + 1) && removed;
+  closedir(directory);
+  return removed && unlinkat(parent, name, AT_REMOVEDIR) == 0;
+}
+
+Action undo_tree(const std::string& path) {
+  struct stat status = {};
+  if (lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return Done{};
+    return system_failure("remove " + path, errno);
+  }
+  if (remove_tree(AT_FDCWD, path.c_str(), status.st_dev, 0)) return Done{};
+  return system_failure("remove " + path, errno);
+}
+
+struct Record {
+  pid_t process = 0;
+  unsigned long long start = 0;
+  std::string boot;
+  std::vector<Made> made;
+};
+
+std::optional<Record> read_record(const std::string& path) {
+  const auto document = nlohmann::json::parse(read_small_file(path), nullptr, false);
+  try {
+    if (document.at("schema") != "cowbench.state/1") return {};
+    Record record{document.at("pid"), document.at("start_ticks"), document.at("boot_id"), {}};
+    for (const auto& entry : document.at("made")) {
+      const std::string text = entry.at("kind");
+      const auto kind = std::ranges::find(kinds, text, [](MadeKind k) { return to_text(k); });
+      if (kind == std::end(kinds)) return {};
+      record.made.push_back({*kind, entry.at("path")});
+    }
+    return record;
+  } catch (const nlohmann::json::exception&) {
+    return {};
+  }
+}
+
+bool is_alive(const Record& record) {
+  return record.boot == boot_id() && record.process > 0 && start_ticks(record.process) == record.start;
+}
+
+// True when nothing of the record is left.
+bool undo_record(const Record& record, CleanupReport& report) {
+  bool clean = true;
+  for (auto made = record.made.rbegin(); made != record.made.rend(); ++made) {
+    const Action undone = undo(*made);
+    if (undone) report.undone.push_back(undo_text(*made));
+    else report.problems.push_back(to_text(undone.failure()));
+    clean = clean && undone.ok();
+  }
+  return clean;
+}
+
+std::atomic<Ledger*> ledger_on_exit = nullptr;
+
+void undo_registered_ledger() {
+  if (Ledger* ledger = ledger_on_exit) ledger->undo_all();
+}
+
+[[noreturn]] void wait_for_signal(sigset_t signals) {
+  int signal_number = 0;
+  while (sigwait(&signals, &signal_number) != 0) {
+  }
+  kill_running_children();
+  if (Ledger* ledger = ledger_on_exit)
+    for (const std::string& problem : ledger->undo_all()) fmt::print(stderr, "cowbench: {}\n", problem);
+  signal(signal_number, SIG_DFL);
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, signal_number);
+  kill(getpid(), signal_number);
+  pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+  _exit(128 + signal_number);
+}
+
+}  // namespace
+
+std::string_view to_text(MadeKind kind) {
+  switch (kind) {
+    case MadeKind::directory: return "directory";
+    case MadeKind::tree: return "tree";
+    case MadeKind::file: return "file";
+    case MadeKind::loop: return "loop";
+    case MadeKind::mount: return "mount";
+  }
+  return "?";
+}
+
+std::string undo_text(const Made& made) {
+  switch (made.kind) {
+    case MadeKind::directory: return "remove directory " + made.path;
+    case MadeKind::tree: return "remove " + made.path + " and all in it";
+    case MadeKind::file: return "remove " + made.path;
+    case MadeKind::loop: return "detach the loop device on " + made.path;
+    case MadeKind::mount: return "unmount " + made.path;
+  }
+  return "?";
+}
+
+Action undo(const Made& made) {
+  if (!made.path.starts_with('/')) return Failure{FailureKind::request, "not an absolute path: " + made.path, ""};
+  switch (made.kind) {
+    case MadeKind::directory:
+      if (rmdir(made.path.c_str()) != 0 && errno != ENOENT) return system_failure("remove " + made.path, errno);
+      return Done{};
+    case MadeKind::file:
+      if (unlink(made.path.c_str()) != 0 && errno != ENOENT) return system_failure("remove " + made.path, errno);
+      return Done{};
+    case MadeKind::tree: return undo_tree(made.path);
+    case MadeKind::loop: return undo_loop(made.path);
+    case MadeKind::mount: return undo_mount(made.path);
+  }
+  return Done{};
+}
+
+std::string default_state_directory() {
+  if (geteuid() == 0) return "/var/lib/cowbench/state";
+  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime != nullptr && runtime[0] == '/')
+    return fmt::format("{}/cowbench", runtime);
+  return fmt::format("/tmp/cowbench-{}", geteuid());
+}
+
+Outcome<std::unique_ptr<Ledger>> Ledger::open(const std::string& state_directory) {
+  for (size_t slash = 1; slash != state_directory.npos;) {
+    slash = state_directory.find('/', slash + 1);
+    const std::string part = state_directory.substr(0, slash);
+    const mode_t mode = slash == state_directory.npos ? 0700 : 0755;
+    if (mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return system_failure("make " + part, errno);
+  }
+  struct stat status = {};
+  if (lstat(state_directory.c_str(), &status) != 0) return system_failure("stat " + state_directory, errno);
+  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
+    return Failure{FailureKind::refused, state_directory + " belongs to, or can be written by, another user",
+                   "remove it, or chown it and chmod 700"};
+  }
+  std::unique_ptr<Ledger> ledger(new Ledger);
+  ledger->owner_ = getpid();
+  // The address tells apart several ledgers of one process, as tests have them.
+  ledger->record_path_ = fmt::format("{}/{}-{}-{:x}.json", state_directory, getpid(), start_ticks(getpid()),
+                                     reinterpret_cast<uintptr_t>(ledger.get()));
+  return ledger;
+}
+
+Ledger::~Ledger() {
+  undo_all();
+  Ledger* self = this;
+  ledger_on_exit.compare_exchange_strong(self, nullptr);
+}
+
+Action Ledger::write_record() {
+  if (made_.empty()) {
+    unlink(record_path_.c_str());
+    return Done{};
+  }
+  nlohmann::json list = nlohmann::json::array();
+  for (const Made& made : made_) list.push_back({{"kind", to_text(made.kind)}, {"path", made.path}});
+  const nlohmann::json record = {{"schema", "cowbench.state/1"}, {"pid", owner_}, {"start_ticks", start_ticks(owner_)},
+                                 {"boot_id", boot_id()}, {"made", list}};
+  const std::string text = record.dump(1);
+  const std::string temporary = record_path_ + ".new";
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (descriptor < 0) return system_failure("write " + temporary, errno);
+  const bool written = write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       fsync(descriptor) == 0;
+  const int error_number = errno;
+  close(descriptor);
+  if (!written) return system_failure("write " + temporary, error_number);
+  if (rename(temporary.c_str(), record_path_.c_str()) != 0) return system_failure("write " + record_path_, errno);
+  return Done{};
+}
+
+Action Ledger::make(const Made& made, const std::function<Action()>& make) {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return Failure{FailureKind::interrupted, "interrupted", ""};
+  const bool is_path = made.kind != MadeKind::loop && made.kind != MadeKind::mount;
+  struct stat status = {};
+  if (is_path && lstat(made.path.c_str(), &status) == 0)
+    return Failure{FailureKind::refused, made.path + " exists already", "remove it if nothing needs it"};
+  if (made.kind == MadeKind::mount && is_mounted(made.path))
+    return Failure{FailureKind::refused, "something is mounted at " + made.path, "unmount it, or run cowbench cleanup"};
+  made_.push_back(made);
+  if (Action written = write_record(); !written) {
+    made_.pop_back();
+    return written;
+  }
+  Action result = make();
+  if (!result) {
+    const Action undone = undo_now(made);
+    if (!undone) return Failure{result.failure().kind, result.failure().what + "; and " + to_text(undone.failure()), ""};
+  }
+  return result;
+}
+
+Action Ledger::undo_now(const Made& made) {
+  const std::lock_guard lock(mutex_);
+  const auto at = std::ranges::find(made_, made);
+  if (at == made_.end()) return Done{};
+  if (Action undone = undo(made); !undone) return undone;
+  made_.erase(at);
+  return write_record();
+}
+
+std::vector<std::string> Ledger::undo_all() {
+  if (getpid() != owner_) return {};
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  std::vector<std::string> problems;
+  std::vector<Made> left;
+  for (; !made_.empty(); made_.pop_back()) {
+    const Action undone = undo(made_.back());
+    if (undone) continue;
+    problems.push_back(to_text(undone.failure()));
+    left.insert(left.begin(), made_.back());
+  }
+  made_ = left;
+  if (const Action written = write_record(); !written) problems.push_back(to_text(written.failure()));
+  return problems;
+}
+
+void undo_on_exit(Ledger& ledger) {
+  ledger_on_exit = &ledger;
+  static bool installed = false;
+  if (installed) return;
+  installed = true;
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal_number);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::thread(wait_for_signal, signals).detach();  // ends with the process, by design
+  std::atexit(undo_registered_ledger);
+  std::set_terminate([] {
+    undo_registered_ledger();
+    std::abort();
+  });
+}
+
+CleanupReport clean_up_leftovers(const std::string& state_directory) {
+  CleanupReport report;
+  struct stat status = {};
+  if (lstat(state_directory.c_str(), &status) != 0) return report;
+  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
+    report.problems.push_back(state_directory + " can be written by another user: nothing in it is believed");
+    return report;
+  }
+  for (const std::string& name : list_directory(state_directory)) {
+    const std::string path = state_directory + "/" + name;
+    // A ".new" was being written when its process died: what it would have named was not made yet.
+    if (!name.ends_with(".json")) continue;
+    const auto record = read_record(path);
+    if (!record) {
+      report.problems.push_back(path + ": not a record of this program");
+    } else if (is_alive(*record)) {
+      report.still_running.push_back(path);
+    } else if (undo_record(*record, report)) {
+      unlink(path.c_str());
+    }
+  }
+  return report;
+}
+
+}  // namespace cowbench::harness
