@@ -1,0 +1,64 @@
+// What the targets stand on: an image on a disk's filesystem, an image in memory, or a real device. The same medium is
+// used for all targets and rounds of a comparison, so its whole space is written once before the first: neither the
+// backing filesystem's allocator nor the first touch of memory is measured then.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/cleanup.h"
+#include "harness/device_guard.h"
+#include "harness/device_identity.h"
+#include "harness/outcome.h"
+
+namespace cowbench::harness {
+
+enum class MediaKind { disk, ram, device };
+std::string_view to_text(MediaKind kind);
+
+struct MediaRequest {
+  MediaKind kind = MediaKind::disk;
+  u64 size_bytes = 8 * cowfs::gib;  // disk, ram
+  std::string directory = "/var/tmp/cowbench";  // where the image, or the mount point of the private tmpfs, goes
+  std::string device;               // device
+  std::vector<std::string> erase;   // devices whose contents may go
+};
+
+// What attach() would do, one line each, with the identity of a real device and whether the guard would refuse it.
+// Failures: identify_device's.
+Outcome<std::vector<std::string>> plan_media(const MediaRequest& request);
+
+class Media {
+ public:
+  // Makes the image, writes it through, and attaches it; or claims the device. `progress` (may be empty) gets the written
+  // share of the image, 0 to 1. `ledger` outlives the medium. Failures: missing: not root, a program is not there; refused:
+  // too little disk or memory, or the device guard's reasons; interrupted.
+  static Outcome<Media> attach(Ledger& ledger, const MediaRequest& request,
+                               const std::function<void(double)>& progress = {});
+
+  MediaKind kind() const { return kind_; }
+  const std::string& device() const { return identity_.real_path; }
+  const std::string& image() const { return image_; }  // empty for a real device
+  const DeviceIdentity& identity() const { return identity_; }
+  std::string label() const;  // "disk: 8.00 GiB image, loop with direct-io on"
+
+  // Around everything that opens the device exclusively: mkfs and mount, or the engine. No-ops for images.
+  Action lend();
+  Action take_back();
+
+  // Detaches and removes what attach() made; the ledger does so too at its end. A real device is released.
+  Action detach();
+
+ private:
+  Media() = default;
+  Ledger* ledger_ = nullptr;
+  MediaKind kind_ = MediaKind::disk;
+  std::string image_;
+  DeviceIdentity identity_;
+  std::optional<DeviceClaim> claim_;
+  std::vector<Made> made_;
+};
+
+}  // namespace cowbench::harness
