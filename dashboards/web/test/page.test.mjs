@@ -1,0 +1,175 @@
+// Opens the page of a made-up record in headless Chromium: node page.test.mjs REPORT_FIXTURE OUTPUT_FOLDER
+// Leaves the page and its screenshots in OUTPUT_FOLDER. Exit code 77: no browser here.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { chromium } from "playwright-core";
+
+const [, , writer, folder] = process.argv;
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+if (!existsSync(executablePath)) {
+  console.log(`skipped: no browser at ${executablePath}`);
+  process.exit(77);
+}
+mkdirSync(folder, { recursive: true });
+const file = join(folder, "report.html");
+execFileSync(writer, [file]);
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({
+    executablePath,
+    headless: true,
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync",
+    ],
+  });
+});
+after(async () => browser?.close());
+
+// Every message, error and request of a page is kept, to be found empty.
+async function open(options, use) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => complaints.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
+  page.on("dialog", (dialog) => {
+    complaints.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    if (!/^(file|data):/.test(request.url())) complaints.push(`request: ${request.url()}`);
+  });
+  await page.goto(pathToFileURL(file).href);
+  await use(page);
+  assert.deepEqual(complaints, []);
+  await context.close();
+}
+
+const desktop = { viewport: { width: 1280, height: 900 } };
+const cells = (page, name, index = 0) =>
+  page.locator(`table[data-table="${name}"]`).nth(index).evaluate((table) =>
+    [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim().replace(/\s+/g, " "))));
+const embedded = (page) => page.evaluate(() => JSON.parse(document.getElementById("record").textContent));
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`draws everything, in ${colorScheme}`, () =>
+    open({ ...desktop, colorScheme }, async (page) => {
+      const record = await embedded(page);
+      assert.equal(record.schema, "cowbench.run/1");
+      assert.equal(await page.locator(".cards .card").count(), 8);
+      assert.match(await page.locator(".card").first().innerText(), /cowfs ÷ xfs\s+8\.60×\s+▲ better 95% \[8\.48, 8\.73\]/);
+      assert.equal(await page.locator("canvas").count(), 4);
+      assert.equal(await page.locator("figure svg[role=img][aria-label]").count(), 6);
+      await page.screenshot({ path: join(folder, `report-${colorScheme}.png`), fullPage: true });
+    }));
+}
+
+test("tables hold the record's numbers", () =>
+  open(desktop, async (page) => {
+    const record = await embedded(page);
+    const results = await cells(page, "results");
+    assert.equal(results.length, 4);
+    assert.equal(results[0][0], "● cowfs (crc32c, fsync=flush)");
+    record.comparisons[0].results.forEach((result, i) => {
+      assert.equal(Number(results[i][1].replace(/,/g, "")), Math.round(result.metrics.throughput_mb_s.median));
+    });
+    assert.equal(results[2][6], "8.60 [8.48, 8.73] ▲ better");
+    assert.equal((await cells(page, "operations")).length, 20);
+    assert.equal((await cells(page, "operations", 1)).length, 20);
+    const device = await cells(page, "device");
+    assert.match(device[0][1], /^30,8\d\d MB$/);
+    assert.equal(device[3][4], "2.05");
+    const calibration = await cells(page, "calibration");
+    assert.equal(calibration[0][0], "dbench 4.0 on xfs");
+    assert.equal(calibration[0][5], "yes");
+    assert.equal(calibration[1][2], "41.5");
+    const ratios = await page.locator('table[data-table="ratios"]').first().locator("tbody tr").count();
+    assert.equal(ratios, record.comparisons[0].ratios.length);
+  }));
+
+test("labels from outside stay text", () =>
+  open(desktop, async (page) => {
+    const environment = await cells(page, "environment");
+    const device = environment.find(([name]) => name === "Device /dev/loop0");
+    assert.match(device[1], /Example <b>& Sons<\/b><\/script><script>alert\(1\)<\/script>/);
+    assert.equal(await page.locator("table b", { hasText: "Sons" }).count(), 0);
+    assert.equal(environment.find(([name]) => name === "Seed")[1], "18446744073709551615");
+    assert.match(await page.locator(".note.warning").innerText(), /governor is not readable/);
+    assert.match(await page.locator("main").innerText(), /btrfs: mkfs.btrfs is not installed/);
+    assert.match(await page.locator("main").innerText(), /kernel filesystems pay for system calls/);
+  }));
+
+test("every table has a caption and headings, every scrolling region a name and the keyboard", () =>
+  open(desktop, async (page) => {
+    const faults = await page.evaluate(() => {
+      const found = [];
+      for (const table of document.querySelectorAll("table")) {
+        if (!table.caption?.textContent) found.push("table without caption");
+        for (const th of table.querySelectorAll("th")) if (!th.scope) found.push("th without scope");
+      }
+      for (const region of document.querySelectorAll(".scroll")) {
+        const name = region.getAttribute("aria-label") ?? document.getElementById(region.getAttribute("aria-labelledby"))?.textContent;
+        if (!name || region.tabIndex !== 0) found.push("region without name or focus");
+      }
+      for (const chart of document.querySelectorAll("[role=img]")) if (!chart.getAttribute("aria-label")) found.push("unnamed chart");
+      const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+      if (new Set(ids).size !== ids.length) found.push("an id occurs twice");
+      return found;
+    });
+    assert.deepEqual(faults, []);
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the results");
+  }));
+
+test("contrast is at least 4.5 in both schemes", async () => {
+  for (const colorScheme of ["light", "dark"]) {
+    await open({ ...desktop, colorScheme }, async (page) => {
+      const low = await page.evaluate(() => {
+        const style = getComputedStyle(document.documentElement);
+        const luminance = (name) => {
+          const hex = style.getPropertyValue(`--${name}`).trim();
+          const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
+            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        const inks = ["text", "muted", "link", "better", "worse", "same", "unclear", ...[0, 1, 2, 3, 4, 5].map((i) => `series-${i}`)];
+        const pairs = inks.flatMap((ink) => [[ink, "page"], [ink, "card"]]).concat([["text", "warning"]]);
+        return pairs.filter(([ink, paper]) => !(contrast(luminance(ink), luminance(paper)) >= 4.5)).map((pair) => pair.join(" on "));
+      });
+      assert.deepEqual(low, [], colorScheme);
+    });
+  }
+});
+
+test("the operation of the percentile chart can be chosen from the keyboard, and survives a change of scheme", () =>
+  open(desktop, async (page) => {
+    const select = page.locator("select").first();
+    assert.equal(await select.inputValue(), "flush");
+    const before = await page.locator(".chart").nth(1).screenshot();
+    await select.focus();
+    await page.keyboard.press("Home");
+    assert.equal(await select.inputValue(), "open");
+    assert.match(await page.locator(".chart").nth(1).getAttribute("aria-label"), /percentiles of open/);
+    assert.notDeepEqual(await page.locator(".chart").nth(1).screenshot(), before);
+    await page.emulateMedia({ colorScheme: "dark" });
+    assert.equal(await page.locator("canvas").count(), 4);
+  }));
+
+test("fits a telephone without scrolling the page sideways", () =>
+  open({ viewport: { width: 390, height: 844 } }, async (page) => {
+    const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(content <= window_, `${content} > ${window_}`);
+    await page.screenshot({ path: join(folder, "report-narrow.png") });
+  }));
+
+test("without scripts the tables are there as text", () =>
+  open({ ...desktop, javaScriptEnabled: false }, async (page) => {
+    assert.match(await page.locator("noscript pre").innerText(), /xfs \(metadata crc, barriers\)/);
+  }));
