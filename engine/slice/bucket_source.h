@@ -1,0 +1,27 @@
+// Where a slice gets empty buckets when it has none: slice 0's lease table, on whichever core it lives. Declared here,
+// answered by the room that knows all slices.
+#pragma once
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/format/address.h"
+#include "engine/runtime/task.h"
+
+namespace cowfs::slice {
+
+// Who asks decides how far down the last empty buckets may be used: users never take what copygc and checkpoints need.
+enum class Watermark : u8 { user, copygc, metadata };
+
+struct LeaseGrant {
+  std::vector<format::BucketId> buckets;  // may be fewer than asked, or none
+  Epoch epoch;                            // the lease is part of it: do not use the buckets in an earlier one
+};
+
+class BucketSource {
+ public:
+  virtual ~BucketSource() = default;
+  // Answers with an empty grant when nothing is free above `watermark` now; the caller makes room and asks again.
+  virtual runtime::Task<Result<LeaseGrant>> lease(u16 slice, std::size_t count, Watermark watermark) = 0;
+};
+
+}  // namespace cowfs::slice

@@ -1,0 +1,220 @@
+// A checkpoint, in order:
+//   1. room for every dirty node is made in metadata buckets, so that allocate() cannot fail half-way;
+//   2. the current epoch e is closed; in the instant when this core leaves it, memory is exactly history up to e:
+//      the alloc tree is brought up to date and all trees are frozen (epoch_sealed);
+//   3. frozen nodes are written, bottom up, then the list of metadata buckets;
+//   4. a commit flushes them; the header is written to the place of the one before last; another commit flushes it.
+// Only after 4 may dead metadata and the journal before e be used again. A crash at any point finds the previous header,
+// or this one, whole.
+#include <algorithm>
+
+#include "engine/codec/crc32c.h"
+#include "engine/slice/slice.h"
+
+namespace cowfs::slice {
+
+using format::SliceHeader;
+
+namespace {
+
+constexpr u64 checkpoint_slack_blocks = 64;   // growth between making room and the freeze
+constexpr u64 freeze_attempts_max = 64;
+constexpr std::size_t lease_count = 4;
+
+// Collects the nodes of a tree that lie in some buckets.
+class NodesInBuckets final : public btree::NodeVisitor {
+ public:
+  struct Place {
+    Key first;
+    u8 level;
+    format::Address address;
+  };
+  NodesInBuckets(const std::vector<format::BucketId>& buckets, u64 bucket_blocks)
+      : buckets_(buckets), bucket_blocks_(bucket_blocks) {}
+  Status visit(const format::NodePointer& pointer, const format::NodeHeader& header, ByteSpan) override {
+    const format::Address address{pointer.address};
+    const format::BucketId bucket = format::bucket_of(address, bucket_blocks_);
+    if (std::find(buckets_.begin(), buckets_.end(), bucket) != buckets_.end()) {
+      places.push_back({header.first.key(), header.level, address});
+    }
+    return {};
+  }
+  // Left where it is: whoever reads it next reports it.
+  void damaged(const format::NodePointer&, const Error&) override {}
+  std::vector<Place> places;
+
+ private:
+  const std::vector<format::BucketId>& buckets_;
+  u64 bucket_blocks_;
+};
+
+}  // namespace
+
+u64 Slice::checkpoint_blocks_bound() const {
+  u64 blocks = checkpoint_slack_blocks;
+  for (const auto& one : trees_) blocks += one->dirty_blocks_bound();
+  blocks += blocks / 4;
+  return blocks + (metadata_.bucket_count() + 64) * sizeof(format::MetadataBucket) / block_bytes + 1;
+}
+
+Task<Status> Slice::prepare_checkpoint() {
+  while (!metadata_.make_room(checkpoint_blocks_bound(), stream_.current())) {
+    const Result<bool> leased = co_await lease_more(lease_count, Watermark::metadata);
+    if (!leased) co_return leased.error();
+    if (!*leased) co_return Error{Code::space_no_buckets, id_, Place{.slice = id_}};
+  }
+  Missing missing;
+  while (!alloc_changes_ready(missing)) {
+    const Status loaded = co_await load(missing);
+    if (!loaded) co_return loaded;
+    missing = {};
+  }
+  co_return Status{};
+}
+
+bool Slice::alloc_changes_ready(Missing& missing) {
+  missing.tree = TreeId::alloc;
+  bool all = true;
+  buckets_.each_changed([&](const space::Bucket& bucket) {
+    if (all) all = tree(TreeId::alloc).ready({bucket.id.value, 0, 0}, missing.node);
+  });
+  return all;
+}
+
+void Slice::write_alloc_changes() {
+  buckets_.take_changes([&](const space::Bucket& bucket) {
+    const Key key{bucket.id.value, 0, 0};
+    if (bucket.live_blocks == 0) {
+      tree(TreeId::alloc).erase(key);
+      return;
+    }
+    format::AllocValue value{};
+    value.generation = bucket.generation;
+    value.live_blocks = bucket.live_blocks;
+    value.stream = static_cast<u8>(bucket.stream);
+    tree(TreeId::alloc).upsert(key, bytes_of(value));
+  });
+}
+
+void Slice::epoch_sealed(Epoch epoch) {
+  if (!freeze_wanted_) return;
+  Missing missing;
+  // What grew since room was made may not fit any more; then the next epoch tries again.
+  if (!alloc_changes_ready(missing)) return;
+  write_alloc_changes();
+  if (metadata_.room_blocks() + checkpoint_slack_blocks < checkpoint_blocks_bound()) return;
+  freeze_wanted_ = false;
+  frozen_ = std::make_unique<FrozenState>();
+  frozen_->epoch = epoch;
+  frozen_->next_inode = next_inode_;
+  frozen_->inode_count = inode_count_;
+  frozen_->data_blocks = buckets_.live_blocks();
+  for (u8 id = 0; id < format::tree_count; ++id) frozen_->trees[id] = trees_[id]->freeze();
+  first_logged_frozen_ = std::exchange(first_logged_, Epoch{~0ull});
+}
+
+Task<Status> Slice::checkpoint() {
+  co_await checkpoint_lock_.acquire();
+  const runtime::MutexHold hold(checkpoint_lock_);
+
+  Status scattered = co_await scatter_sparse_metadata();
+  if (!scattered) co_return scattered;
+  for (u64 attempt = 0; !frozen_; ++attempt) {
+    if (attempt == freeze_attempts_max) co_return Error{Code::checkpoint_starved, id_, Place{.slice = id_}};
+    Status prepared = co_await prepare_checkpoint();
+    if (!prepared) co_return prepared;
+    freeze_wanted_ = true;
+    Status closed = co_await stream_.commit(stream_.current());
+    freeze_wanted_ = false;
+    if (!closed) co_return closed;
+  }
+  const std::unique_ptr<FrozenState> frozen = std::move(frozen_);
+
+  SliceHeader header{};
+  Status written = co_await write_frozen(*frozen, header);
+  if (written) written = co_await publish(header);
+  if (!written) co_return written;
+
+  header_ = header;
+  metadata_.published();
+  first_logged_frozen_ = Epoch{~0ull};
+  nodes_.evict();
+  co_return Status{};
+}
+
+Task<Status> Slice::write_frozen(FrozenState& frozen, SliceHeader& header) {
+  header.filesystem = format::filesystem_id(superblock_);
+  header.slice = id_;
+  header.sequence = header_.sequence + 1;
+  header.checkpoint_epoch = frozen.epoch.value;
+  header.next_inode = frozen.next_inode;
+  header.data_blocks = frozen.data_blocks;
+  header.inodes = frozen.inode_count;
+  for (u8 id = 0; id < format::tree_count; ++id) {
+    btree::Frozen tree_frozen = std::move(frozen.trees[id]);
+    const Result<btree::Root> root = co_await trees_[id]->write(std::move(tree_frozen), metadata_, frozen.epoch);
+    if (!root) co_return root.error();
+    header.roots[id] = root->pointer;
+    header.levels[id] = root->level;
+  }
+  co_return co_await write_space_list(header);
+}
+
+Task<Status> Slice::write_space_list(SliceHeader& header) {
+  if (header_.space_list_address != 0) {
+    metadata_.release(format::Address{header_.space_list_address},
+                      round_up(header_.space_buckets * sizeof(format::MetadataBucket), block_bytes) / block_bytes);
+  }
+  const u64 blocks = metadata_.bucket_count() * sizeof(format::MetadataBucket) / block_bytes + 1;
+  const format::Address place = metadata_.allocate(blocks);
+  const std::vector<format::MetadataBucket> list = metadata_.list_for_header();
+  const u64 bytes = list.size() * sizeof(format::MetadataBucket);
+  const u64 used_blocks = round_up(bytes, block_bytes) / block_bytes;
+  assert(used_blocks <= blocks);
+  if (used_blocks < blocks) metadata_.release(place.plus(used_blocks), blocks - used_blocks);
+
+  std::vector<std::byte> image(used_blocks * block_bytes);
+  std::memcpy(image.data(), list.data(), bytes);
+  header.space_buckets = static_cast<u32>(list.size());
+  header.space_list_address = place.value;
+  header.space_list_checksum = codec::crc32c({image.data(), bytes});
+  const Status written = co_await metadata_.write(place, image);
+  if (!written) co_return written;
+  co_return co_await metadata_.drain();
+}
+
+Task<Status> Slice::publish(SliceHeader& header) {
+  Status flushed = co_await stream_.commit(stream_.current());
+  if (!flushed) co_return flushed;
+  header.publish_epoch = stream_.durable().value;
+  format::seal_slice_header(header);
+  const std::unique_ptr<SliceHeader, void (*)(SliceHeader*)> aligned(
+      new (std::align_val_t{block_bytes}) SliceHeader(header),
+      [](SliceHeader* memory) { ::operator delete(memory, std::align_val_t{block_bytes}); });
+  const Status written = co_await devices_[0].write(header_offset_bytes(header.sequence), bytes_of(*aligned));
+  if (!written) co_return written;
+  co_return co_await stream_.commit(stream_.current());
+}
+
+// Rewrites the nodes that keep sparse metadata buckets alive, so that metadata does not grow for ever.
+Task<Status> Slice::scatter_sparse_metadata() {
+  const std::vector<format::BucketId> sparse = metadata_.sparse_buckets();
+  if (sparse.empty()) co_return Status{};
+  for (u8 id = 0; id < format::tree_count; ++id) {
+    NodesInBuckets nodes(sparse, bucket_blocks());
+    const format::NodeIdentity identity{format::filesystem_id(superblock_), id_, static_cast<TreeId>(id)};
+    const Status walked = co_await btree::walk(metadata_, identity, {header_.roots[id], header_.levels[id]}, nodes);
+    if (!walked) co_return walked;
+    for (const NodesInBuckets::Place& place : nodes.places) {
+      Missing missing{static_cast<TreeId>(id), {}};
+      while (!trees_[id]->mark_dirty(place.first, place.level, place.address, missing.node)) {
+        const Status loaded = co_await load(missing);
+        if (!loaded) co_return loaded;
+        missing.node = {};
+      }
+    }
+  }
+  co_return Status{};
+}
+
+}  // namespace cowfs::slice

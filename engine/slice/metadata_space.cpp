@@ -1,0 +1,149 @@
+#include "engine/slice/metadata_space.h"
+
+#include <algorithm>
+
+namespace cowfs::slice {
+
+using format::Address;
+using format::BucketId;
+
+Status MetadataSpace::restore(const std::vector<format::MetadataBucket>& list) {
+  for (const format::MetadataBucket& entry : list) {
+    const BucketId id{entry.bucket};
+    if (Status marked = buckets_.restore_metadata(id); !marked) return marked;
+    buckets_held_.push_back({id, entry.live_blocks, entry.filled_blocks});
+  }
+  // Full ones first; what has room left is filled on, behind what the checkpoint in force wrote.
+  std::stable_sort(buckets_held_.begin(), buckets_held_.end(),
+                   [](const Held& a, const Held& b) { return a.filled_blocks > b.filled_blocks; });
+  open_ = buckets_held_.size();
+  while (open_ > 0 && buckets_held_[open_ - 1].filled_blocks + format::node_blocks_max <= buckets_.bucket_blocks()) --open_;
+  return {};
+}
+
+u64 MetadataSpace::room_blocks() const {
+  u64 room = 0;
+  for (std::size_t i = open_; i < buckets_held_.size(); ++i) {
+    // The tail of a bucket may be too short for the node at hand.
+    const u64 left = buckets_.bucket_blocks() - buckets_held_[i].filled_blocks;
+    room += left - std::min(left, format::node_blocks_max - 1);
+  }
+  return room;
+}
+
+bool MetadataSpace::make_room(u64 blocks, Epoch epoch) {
+  while (room_blocks() < blocks) {
+    const auto taken = buckets_.take(space::Stream::metadata, epoch);
+    if (!taken) return false;
+    buckets_held_.push_back({*taken, 0, 0});
+  }
+  return true;
+}
+
+runtime::Task<Status> MetadataSpace::read(format::NodePointer pointer, MutableByteSpan image) {
+  const Address address{pointer.address};
+  const bool known = devices_.has(address.device()) &&
+                     address.offset_bytes() + image.size() <= devices_[address.device()].capacity().value;
+  if (!known) {
+    co_return Error{Code::metadata_address_invalid, address.value,
+                    Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
+  }
+  co_return co_await devices_[address.device()].read(address.offset_bytes(), image);
+}
+
+Address MetadataSpace::allocate(u64 blocks) {
+  assert(blocks > 0 && blocks <= buckets_.bucket_blocks());
+  while (true) {
+    assert(open_ < buckets_held_.size());
+    Held& bucket = buckets_held_[open_];
+    if (bucket.filled_blocks + blocks <= buckets_.bucket_blocks()) {
+      const Address address = format::first_block(bucket.id, buckets_.bucket_blocks()).plus(bucket.filled_blocks);
+      bucket.filled_blocks += blocks;
+      bucket.live_blocks += blocks;
+      return address;
+    }
+    ++open_;
+  }
+}
+
+runtime::Task<Status> MetadataSpace::write(Address address, ByteSpan image) {
+  if (!gather_) gather_.reset(static_cast<std::byte*>(::operator new(gather_bytes_, std::align_val_t{block_bytes})));
+  const bool continues = gathered_bytes_ > 0 && gather_at_.plus(gathered_bytes_ / block_bytes) == address;
+  if (!continues || gathered_bytes_ + image.size() > gather_bytes_) {
+    const Status drained = co_await drain();
+    if (!drained) co_return drained;
+    gather_at_ = address;
+  }
+  std::memcpy(gather_.get() + gathered_bytes_, image.data(), image.size());
+  gathered_bytes_ += image.size();
+  co_return Status{};
+}
+
+runtime::Task<Status> MetadataSpace::drain() {
+  if (gathered_bytes_ == 0) co_return Status{};
+  const ByteSpan gathered{gather_.get(), std::exchange(gathered_bytes_, 0)};
+  co_return co_await devices_[gather_at_.device()].write(gather_at_.offset_bytes(), gathered);
+}
+
+MetadataSpace::Held& MetadataSpace::held(BucketId id) {
+  const auto found = std::find_if(buckets_held_.begin(), buckets_held_.end(), [&](const Held& h) { return h.id == id; });
+  assert(found != buckets_held_.end());
+  return *found;
+}
+
+std::vector<format::MetadataBucket> MetadataSpace::list_for_header() {
+  for (const Dead& dead : dead_) {
+    Held& bucket = held(format::bucket_of(Address{dead.address}, buckets_.bucket_blocks()));
+    assert(bucket.live_blocks >= dead.blocks);
+    bucket.live_blocks -= dead.blocks;
+  }
+  dead_.clear();
+  std::vector<Held> kept;
+  std::size_t open = 0;
+  for (std::size_t i = 0; i < buckets_held_.size(); ++i) {
+    const Held& bucket = buckets_held_[i];
+    if (i < open_ && bucket.live_blocks == 0) {
+      leaving_.push_back(bucket.id);
+      continue;
+    }
+    kept.push_back(bucket);
+    if (i < open_) ++open;
+  }
+  buckets_held_ = std::move(kept);
+  open_ = open;
+  std::vector<format::MetadataBucket> list;
+  for (const Held& bucket : buckets_held_) {
+    format::MetadataBucket entry{};
+    entry.bucket = bucket.id.value;
+    entry.live_blocks = static_cast<u32>(bucket.live_blocks);
+    entry.filled_blocks = static_cast<u32>(bucket.filled_blocks);
+    list.push_back(entry);
+  }
+  return list;
+}
+
+void MetadataSpace::published() {
+  for (BucketId id : leaving_) buckets_.free_metadata(id);
+  leaving_.clear();
+}
+
+std::vector<BucketId> MetadataSpace::sparse_buckets() const {
+  std::vector<BucketId> sparse;
+  u64 wasted = 0;
+  for (std::size_t i = 0; i < open_; ++i) {
+    const Held& bucket = buckets_held_[i];
+    if (bucket.live_blocks * 2 >= buckets_.bucket_blocks()) continue;
+    sparse.push_back(bucket.id);
+    wasted += buckets_.bucket_blocks() - bucket.live_blocks;
+  }
+  if (wasted * 4 < buckets_held_.size() * buckets_.bucket_blocks()) sparse.clear();
+  return sparse;
+}
+
+u64 MetadataSpace::live_blocks() const {
+  u64 live = 0;
+  for (const Held& bucket : buckets_held_) live += bucket.live_blocks;
+  return live;
+}
+
+}  // namespace cowfs::slice

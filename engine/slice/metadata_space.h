@@ -1,0 +1,75 @@
+// The buckets in which one slice keeps its btree nodes and its space list. They are listed in the slice header, not in a
+// tree, so a checkpoint never has to describe itself.
+//
+// Nodes are appended. Space that a checkpoint no longer names counts as dead at once in the next header, but its bucket
+// is used again only when that header is durable (published()).
+#pragma once
+#include <vector>
+
+#include "engine/btree/tree.h"
+#include "engine/device/device_set.h"
+#include "engine/format/journal.h"
+#include "engine/space/bucket_table.h"
+
+namespace cowfs::slice {
+
+class MetadataSpace final : public btree::NodeStore {
+ public:
+  MetadataSpace(const device::DeviceSet& devices, space::BucketTable& buckets) : devices_(devices), buckets_(buckets) {}
+
+  // Open: the list of the header in force; its buckets are marked in the table.
+  Status restore(const std::vector<format::MetadataBucket>& list);
+
+  // Blocks that allocate() can still hand out without taking an empty bucket the table does not have.
+  u64 room_blocks() const;
+  // Takes empty buckets from the table until room_blocks() >= blocks. False: the table ran out; lease and call again.
+  bool make_room(u64 blocks, Epoch epoch);
+
+  runtime::Task<Status> read(format::NodePointer pointer, MutableByteSpan image) override;
+  format::Address allocate(u64 blocks) override;
+  runtime::Task<Status> write(format::Address address, ByteSpan image) override;
+  void release(const format::NodePointer& pointer) override { dead_.push_back({pointer.address, pointer.blocks()}); }
+
+  // Writes what write() gathered.
+  runtime::Task<Status> drain();
+  void release(format::Address address, u64 blocks) { dead_.push_back({address.value, blocks}); }
+
+  // The list for the header being written: what was released is dead in it. Buckets that hold nothing any more are left
+  // out, and freed by published().
+  std::vector<format::MetadataBucket> list_for_header();
+  void published();
+
+  // Buckets whose live share is below half, once such buckets waste more than a quarter of all metadata space.
+  std::vector<format::BucketId> sparse_buckets() const;
+  u64 bucket_count() const { return buckets_held_.size() + leaving_.size(); }
+  u64 live_blocks() const;
+
+ private:
+  struct Held {
+    format::BucketId id;
+    u64 live_blocks = 0;
+    u64 filled_blocks = 0;
+  };
+  struct Dead {
+    u64 address;
+    u64 blocks;
+  };
+  Held& held(format::BucketId id);
+
+  const device::DeviceSet& devices_;
+  space::BucketTable& buckets_;
+  std::vector<Held> buckets_held_;  // the last ones, from open_ on, still have room
+  std::size_t open_ = 0;
+  std::vector<Dead> dead_;
+  std::vector<format::BucketId> leaving_;
+
+  struct AlignedFree {
+    void operator()(std::byte* memory) const { ::operator delete(memory, std::align_val_t{block_bytes}); }
+  };
+  static constexpr u64 gather_bytes_ = 512 * kib;
+  std::unique_ptr<std::byte, AlignedFree> gather_;
+  format::Address gather_at_;
+  u64 gathered_bytes_ = 0;
+};
+
+}  // namespace cowfs::slice

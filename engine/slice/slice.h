@@ -1,0 +1,153 @@
+// A slice: a small single-threaded copy-on-write database. Trees, the triggers that keep derived trees, its buckets, and
+// its checkpoint. One core; everything but the Tasks is synchronous.
+//
+// A change has two parts. Prepare: ask ready() for each update, await load() for what is missing, reserve journal room,
+// and ask again after every await. Apply: call apply() for each update without awaiting in between; it cannot fail.
+#pragma once
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/btree/tree.h"
+#include "engine/device/device_set.h"
+#include "engine/format/journal.h"
+#include "engine/format/superblock.h"
+#include "engine/format/values.h"
+#include "engine/journal/journal.h"
+#include "engine/runtime/sync.h"
+#include "engine/slice/bucket_source.h"
+#include "engine/slice/metadata_space.h"
+#include "engine/space/bucket_table.h"
+
+namespace cowfs::slice {
+
+using format::Key;
+using format::TreeId;
+using format::UpdateKind;
+using runtime::Task;
+
+// One change of one key of a primary tree.
+struct Update {
+  TreeId tree = TreeId::inodes;
+  UpdateKind kind = UpdateKind::upsert;
+  Key key;
+  ByteSpan value;  // upsert only
+};
+
+// Journal bytes that `update` takes.
+inline u64 journal_bytes(const Update& update) { return sizeof(format::RecordHeader) + update.value.size(); }
+
+struct Missing {
+  TreeId tree = TreeId::inodes;
+  btree::Missing node;
+  explicit operator bool() const { return static_cast<bool>(node); }
+};
+
+struct SliceSettings {
+  u64 node_cache_bytes = 32 * mib;
+  bool discard = false;
+};
+
+class Slice {
+ public:
+  Slice(u16 id, const format::Superblock& superblock, const device::DeviceSet& devices, journal::Stream& stream,
+        BucketSource& source, const SliceSettings& settings);
+
+  // Open, in this order: read_header, load_trees, [slice 0: leases from replay], restore_space, replay.., end_replay.
+  Task<Status> read_header();
+  Task<Status> load_resident_trees();
+  // `leased`: the buckets that the lease table gives this slice.
+  Task<Status> restore_space(std::vector<format::BucketId> leased);
+  // Applies one record of history. Errors: what load() may say; alloc_pointer_invalid; journal_record_invalid.
+  Task<Status> replay(Epoch epoch, format::Record record);
+  // Error alloc_bucket_not_leased: history left data in a bucket that the lease table gives to somebody else.
+  Status end_replay(Epoch last);
+
+  // Reading.
+  btree::Tree& tree(TreeId id) { return *trees_[static_cast<std::size_t>(id)]; }
+  Task<Status> load(Missing missing);
+  // Looks `key` up, loading as needed. The value is copied: it survives awaits.
+  Task<Result<std::optional<std::vector<std::byte>>>> get(TreeId tree, Key key);
+
+  // Writing.
+  bool ready(const Update& update, Missing& missing);
+  void apply(const Update& update);
+  u64 take_inode_counter() { return next_inode_++; }
+
+  // Space.
+  space::BucketTable& buckets() { return buckets_; }
+  const space::BucketTable& buckets() const { return buckets_; }
+  MetadataSpace& metadata() { return metadata_; }
+  // Leases buckets for this slice; true when at least one came.
+  Task<Result<bool>> lease_more(std::size_t count, Watermark watermark);
+
+  // Checkpoint: writes everything up to an epoch that this call closes, then publishes it.
+  Task<Status> checkpoint();
+  bool checkpoint_running() const { return checkpoint_lock_.held(); }
+  // Called by the core's epoch observer.
+  void epoch_sealed(Epoch epoch);
+  void epoch_durable(Epoch epoch) { buckets_.epoch_durable(epoch); }
+  // The oldest epoch whose records recovery of this slice needs; ~0 when its checkpoint holds everything.
+  Epoch oldest_needed() const;
+  u64 dirty_bytes() const;
+  void evict() { nodes_.evict(); }
+
+  u16 id() const { return id_; }
+  u64 inode_count() const { return inode_count_; }
+  const format::SliceHeader& header() const { return header_; }
+  journal::Stream& stream() { return stream_; }
+  const device::DeviceSet& devices() const { return devices_; }
+  u64 bucket_blocks() const { return buckets_.bucket_blocks(); }
+  u64 node_memory_bytes() const { return nodes_.resident_bytes().value; }
+
+ private:
+  struct FrozenState {
+    Epoch epoch;
+    u64 next_inode = 0;
+    u64 inode_count = 0;
+    u64 data_blocks = 0;
+    std::array<btree::Frozen, format::tree_count> trees;
+  };
+
+  void change(const Update& update);
+  void count_inode(const Update& update, const btree::Lookup& old);
+  void change_extent(const Update& update);
+  void drop_extent_pointer(ByteSpan value);
+  void add_extent_pointer(const Key& key, ByteSpan value);
+  void write_alloc_changes();
+  bool alloc_changes_ready(Missing& missing);
+
+  Task<Status> prepare_checkpoint();
+  Task<Status> scatter_sparse_metadata();
+  Task<Status> write_frozen(FrozenState& frozen, format::SliceHeader& header);
+  Task<Status> write_space_list(format::SliceHeader& header);
+  Task<Status> publish(format::SliceHeader& header);
+  u64 checkpoint_blocks_bound() const;
+  u64 header_offset_bytes(u64 sequence) const;
+
+  u16 id_;
+  const format::Superblock& superblock_;
+  const device::DeviceSet& devices_;
+  journal::Stream& stream_;
+  BucketSource& source_;
+  btree::NodeCache nodes_;
+  std::array<std::unique_ptr<btree::Tree>, format::tree_count> trees_;
+  space::BucketTable buckets_;
+  MetadataSpace metadata_;
+  format::SliceHeader header_{};  // in force
+
+  u64 next_inode_ = 1;
+  u64 inode_count_ = 0;
+  bool replaying_ = false;
+  Epoch replay_epoch_;
+  std::vector<format::BucketId> borrowed_;  // by replay: history used them, the lease table gives them to others
+
+  runtime::Mutex checkpoint_lock_;
+  bool freeze_wanted_ = false;
+  std::unique_ptr<FrozenState> frozen_;
+  Epoch first_logged_{~0ull};         // oldest epoch with records since the newest freeze
+  Epoch first_logged_frozen_{~0ull};  // the same, of the checkpoint being written
+};
+
+}  // namespace cowfs::slice

@@ -1,0 +1,264 @@
+#include "engine/space/bucket_table.h"
+
+#include <algorithm>
+
+namespace cowfs::space {
+namespace {
+
+constexpr u32 victim_candidates_max = 4096;
+
+u32 generation_of(Epoch epoch) { return static_cast<u32>(epoch.value); }
+
+}  // namespace
+
+BucketPin::BucketPin(BucketTable& table, u32 index) : table_(&table), index_(index) { ++table.buckets_[index].pins; }
+
+BucketPin& BucketPin::operator=(BucketPin&& other) noexcept {
+  release();
+  table_ = std::exchange(other.table_, nullptr);
+  index_ = other.index_;
+  return *this;
+}
+
+void BucketPin::release() {
+  if (table_ != nullptr) std::exchange(table_, nullptr)->unpin(index_);
+}
+
+Bucket& BucketTable::at(BucketId id) {
+  const auto found = index_.find(id.value);
+  assert(found != index_.end());
+  return buckets_[found->second];
+}
+
+const Bucket* BucketTable::find(BucketId id) const {
+  const auto found = index_.find(id.value);
+  return found == index_.end() ? nullptr : &buckets_[found->second];
+}
+
+void BucketTable::adopt(BucketId id) {
+  assert(!index_.contains(id.value));
+  u32 index;
+  if (unused_.empty()) {
+    index = static_cast<u32>(buckets_.size());
+    buckets_.emplace_back();
+  } else {
+    index = unused_.back();
+    unused_.pop_back();
+    buckets_[index] = {};
+  }
+  buckets_[index].id = id;
+  index_.emplace(id.value, index);
+  if (!opening_) empty_.push_back(index);
+}
+
+std::vector<BucketId> BucketTable::give_back(std::size_t count) {
+  std::vector<BucketId> given;
+  // From the back, so that the buckets emptied longest ago are used first. One whose alloc entry is still to be erased
+  // stays: its next owner's checkpoint would not know of the entry.
+  for (std::size_t tries = empty_.size(); tries > 0 && given.size() < count; --tries) {
+    const u32 index = empty_.back();
+    empty_.pop_back();
+    if (buckets_[index].changed) {
+      empty_.push_front(index);
+      continue;
+    }
+    given.push_back(buckets_[index].id);
+    index_.erase(buckets_[index].id.value);
+    unused_.push_back(index);
+  }
+  return given;
+}
+
+Status BucketTable::restore(BucketId id, const format::AllocValue& value) {
+  const auto found = index_.find(id.value);
+  if (found == index_.end()) return Error{Code::alloc_bucket_not_leased, id.value};
+  Bucket& bucket = buckets_[found->second];
+  bucket.generation = value.generation;
+  bucket.live_blocks = value.live_blocks;
+  bucket.stream = static_cast<Stream>(value.stream);
+  bucket.state = BucketState::closed;
+  live_blocks_ += bucket.live_blocks;
+  return {};
+}
+
+Status BucketTable::restore_metadata(BucketId id) {
+  const auto found = index_.find(id.value);
+  if (found == index_.end()) return Error{Code::alloc_bucket_not_leased, id.value};
+  buckets_[found->second].state = BucketState::metadata;
+  buckets_[found->second].stream = Stream::metadata;
+  return {};
+}
+
+void BucketTable::opened(const std::vector<BucketId>& foreign) {
+  for (BucketId id : foreign) {
+    const u32 index = index_.at(id.value);
+    assert(buckets_[index].state == BucketState::empty && buckets_[index].pins == 0);
+    index_.erase(id.value);
+    unused_.push_back(index);
+  }
+  for (const auto& [id, index] : index_) {
+    if (buckets_[index].state == BucketState::empty) empty_.push_back(index);
+  }
+  std::sort(empty_.begin(), empty_.end(), [this](u32 a, u32 b) { return buckets_[a].id < buckets_[b].id; });
+  opening_ = false;
+}
+
+std::optional<BucketId> BucketTable::take(Stream stream, Epoch epoch) {
+  if (empty_.empty()) return std::nullopt;
+  const u32 index = empty_.front();
+  empty_.pop_front();
+  Bucket& bucket = buckets_[index];
+  assert(bucket.state == BucketState::empty && bucket.live_blocks == 0 && bucket.pins == 0);
+  bucket.state = stream == Stream::metadata ? BucketState::metadata : BucketState::open;
+  bucket.stream = stream;
+  bucket.generation = generation_of(epoch);
+  return bucket.id;
+}
+
+void BucketTable::close(BucketId id, Epoch now) {
+  Bucket& bucket = at(id);
+  assert(bucket.state == BucketState::open);
+  bucket.state = BucketState::closed;
+  bucket.written = now;
+  if (bucket.live_blocks == 0) start_freeing(index_.at(id.value), now);
+}
+
+void BucketTable::free_metadata(BucketId id) {
+  Bucket& bucket = at(id);
+  assert(bucket.state == BucketState::metadata);
+  finish_freeing(index_.at(id.value));
+}
+
+Status BucketTable::check_pointer(Address address, u32 blocks, u32 generation) const {
+  const Bucket* bucket = find(format::bucket_of(address, bucket_blocks_));
+  const bool fits = address.block() % bucket_blocks_ + blocks <= bucket_blocks_;
+  const bool known = bucket != nullptr && bucket->state != BucketState::metadata && fits;
+  if (!known || (bucket->live_blocks != 0 && bucket->generation != generation) ||
+      bucket->live_blocks + blocks > bucket_blocks_) {
+    return Error{Code::alloc_pointer_invalid, address.value, Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
+  }
+  return {};
+}
+
+void BucketTable::add_live(Address address, u32 blocks, u32 generation) {
+  Bucket& bucket = at(format::bucket_of(address, bucket_blocks_));
+  const u32 index = index_.at(bucket.id.value);
+  if (bucket.state == BucketState::freeing) {
+    bucket.state = BucketState::closed;  // its last block died and one that was being written came to life
+    if (opening_) bucket.generation = generation;
+  } else if (bucket.state == BucketState::empty) {
+    assert(opening_);  // history took this bucket after the checkpoint
+    bucket.state = BucketState::closed;
+    bucket.generation = generation;
+  }
+  assert(bucket.generation == generation);
+  bucket.live_blocks += blocks;
+  live_blocks_ += blocks;
+  assert(bucket.live_blocks <= bucket_blocks_);
+  mark_changed(index);
+}
+
+void BucketTable::remove_live(Address address, u32 blocks, Epoch now) {
+  Bucket& bucket = at(format::bucket_of(address, bucket_blocks_));
+  const u32 index = index_.at(bucket.id.value);
+  assert(bucket.live_blocks >= blocks);
+  bucket.live_blocks -= blocks;
+  live_blocks_ -= blocks;
+  mark_changed(index);
+  if (bucket.live_blocks == 0 && bucket.state == BucketState::closed) start_freeing(index, now);
+}
+
+void BucketTable::mark_changed(u32 index) {
+  if (buckets_[index].changed) return;
+  buckets_[index].changed = true;
+  changed_.push_back(index);
+}
+
+void BucketTable::start_freeing(u32 index, Epoch now) {
+  buckets_[index].state = BucketState::freeing;
+  buckets_[index].freed = now;
+  freeing_.push_back({now, index});
+}
+
+void BucketTable::finish_freeing(u32 index) {
+  Bucket& bucket = buckets_[index];
+  assert(bucket.live_blocks == 0 && bucket.pins == 0);
+  if (opening_) {
+    bucket.state = BucketState::empty;
+    return;
+  }
+  if (discard_) {
+    bucket.state = BucketState::discarding;
+    to_discard_.push_back(index);
+    return;
+  }
+  bucket.state = BucketState::empty;
+  empty_.push_back(index);
+}
+
+void BucketTable::epoch_durable(Epoch epoch) {
+  durable_ = std::max(durable_, epoch);
+  for (std::size_t left = freeing_.size(); left > 0; --left) {
+    const Freeing freeing = freeing_.front();
+    if (freeing.epoch > durable_) break;
+    freeing_.pop_front();
+    const Bucket& bucket = buckets_[freeing.index];
+    if (bucket.state != BucketState::freeing || bucket.freed != freeing.epoch) continue;  // it came back to life
+    if (bucket.pins > 0) {
+      freeing_.push_back(freeing);  // its last reader lets it go later
+    } else {
+      finish_freeing(freeing.index);
+    }
+  }
+}
+
+void BucketTable::unpin(u32 index) {
+  Bucket& bucket = buckets_[index];
+  assert(bucket.pins > 0);
+  --bucket.pins;
+}
+
+std::optional<BucketId> BucketTable::next_discard() {
+  if (to_discard_.empty()) return std::nullopt;
+  const u32 index = to_discard_.front();
+  to_discard_.pop_front();
+  return buckets_[index].id;
+}
+
+void BucketTable::discarded(BucketId id) {
+  Bucket& bucket = at(id);
+  assert(bucket.state == BucketState::discarding);
+  bucket.state = BucketState::empty;
+  empty_.push_back(index_.at(id.value));
+}
+
+BucketPin BucketTable::pin(Address address) {
+  return {*this, index_.at(format::bucket_of(address, bucket_blocks_).value)};
+}
+
+std::optional<BucketId> BucketTable::choose_victim(Epoch now) {
+  const u32 total = static_cast<u32>(buckets_.size());
+  double best_score = 0;
+  Bucket* best = nullptr;
+  for (u32 seen = 0; seen < std::min(total, victim_candidates_max); ++seen) {
+    victim_cursor_ = (victim_cursor_ + 1) % total;
+    Bucket& bucket = buckets_[victim_cursor_];
+    if (bucket.state != BucketState::closed || bucket.evacuating || bucket.live_blocks == bucket_blocks_) continue;
+    const double full = static_cast<double>(bucket.live_blocks) / static_cast<double>(bucket_blocks_);
+    const double age = static_cast<double>(now.value - std::min(now, bucket.written).value + 1);
+    const double score = (1 - full) * age / (1 + full);
+    if (score > best_score) {
+      best_score = score;
+      best = &bucket;
+    }
+  }
+  if (best == nullptr) return std::nullopt;
+  best->evacuating = true;
+  return best->id;
+}
+
+void BucketTable::evacuation_ended(BucketId id) {
+  if (const auto found = index_.find(id.value); found != index_.end()) buckets_[found->second].evacuating = false;
+}
+
+}  // namespace cowfs::space

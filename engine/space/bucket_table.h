@@ -1,0 +1,152 @@
+// The buckets that one slice has leased: which are empty, which hold how much live data, and since when they are free.
+// One core, no I/O, no locks. In memory only; a checkpoint writes what changed into the `alloc` tree, and open fills the
+// table from it and from replayed history.
+//
+// The life of a data bucket:  empty -> open -> closed -> (last live block dies in epoch e) -> freeing -> e durable -> empty
+// A bucket is never written again while recovery, or a reader that pinned it, may still look at what it held.
+#pragma once
+#include <absl/container/flat_hash_map.h>
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/format/values.h"
+
+namespace cowfs::space {
+
+using format::Address;
+using format::BucketId;
+
+// What a bucket is written for: data of different lifetimes never share one.
+enum class Stream : u8 { user = 0, moved = 1, metadata = 2 };
+
+enum class BucketState : u8 { empty, open, closed, freeing, metadata, discarding };
+
+struct Bucket {
+  BucketId id;
+  u32 generation = 0;   // Epoch in which it was taken, low 32 bits
+  u32 live_blocks = 0;
+  u32 pins = 0;         // readers and writers under way
+  BucketState state = BucketState::empty;
+  Stream stream = Stream::user;
+  Epoch freed;                 // state freeing: the epoch that must be durable
+  bool changed = false;        // since the last checkpoint
+  bool evacuating = false;     // copygc is at it
+  Epoch written;               // when it was closed: its age
+};
+
+class BucketTable;
+
+// Keeps a bucket from being used again while it lives.
+class BucketPin {
+ public:
+  BucketPin() = default;
+  BucketPin(BucketTable& table, u32 index);
+  BucketPin(BucketPin&& other) noexcept : table_(std::exchange(other.table_, nullptr)), index_(other.index_) {}
+  BucketPin& operator=(BucketPin&& other) noexcept;
+  ~BucketPin() { release(); }
+  void release();
+
+ private:
+  BucketTable* table_ = nullptr;
+  u32 index_ = 0;
+};
+
+class BucketTable {
+ public:
+  BucketTable(u64 bucket_blocks, bool discard) : bucket_blocks_(bucket_blocks), discard_(discard) {}
+
+  // A bucket leased to this slice, empty as far as anybody knows. A new table is being opened until opened() is called:
+  // until then nothing can be taken.
+  void adopt(BucketId id);
+  // Up to `count` empty buckets go back to where leases come from.
+  std::vector<BucketId> give_back(std::size_t count);
+
+  // Open: what the checkpoint's alloc tree says of a leased bucket. Error alloc_bucket_not_leased.
+  Status restore(BucketId id, const format::AllocValue& value);
+  // Open ends: what holds nothing is empty from now on, but for `foreign` buckets, which leave the table.
+  void opened(const std::vector<BucketId>& foreign);
+  // Open: a bucket of the checkpoint's metadata. Error alloc_bucket_not_leased.
+  Status restore_metadata(BucketId id);
+
+  // An empty bucket, now open (or metadata) with `epoch` as its generation. Nothing when there is none.
+  std::optional<BucketId> take(Stream stream, Epoch epoch);
+  // No more will be appended to it.
+  void close(BucketId id, Epoch now);
+  // Metadata only: no checkpoint that recovery could choose names it.
+  void free_metadata(BucketId id);
+
+  // Triggers of the extents tree. Error alloc_pointer_invalid: the bucket is not leased, the generation is another one,
+  // or more would be live than it has blocks; only a damaged image or history can bring that about.
+  Status check_pointer(Address address, u32 blocks, u32 generation) const;
+  void add_live(Address address, u32 blocks, u32 generation);
+  void remove_live(Address address, u32 blocks, Epoch now);
+
+  // Everything freed in `epoch` or before may be used again.
+  void epoch_durable(Epoch epoch);
+  std::optional<BucketId> next_discard();
+  void discarded(BucketId id);
+
+  BucketPin pin(Address address);
+
+  // The closed bucket whose evacuation pays most: free space gained and age against blocks to move (the cost-benefit
+  // rule of Rosenblum and Ousterhout, SOSP 1991). Nothing when every closed bucket is full.
+  std::optional<BucketId> choose_victim(Epoch now);
+  void evacuation_ended(BucketId id);
+
+  // Calls visit(const Bucket&) for every data bucket whose alloc entry is out of date, which then counts as written.
+  template <typename Visitor>
+  void take_changes(Visitor visit) {
+    for (u32 index : changed_) {
+      buckets_[index].changed = false;
+      visit(const_cast<const Bucket&>(buckets_[index]));
+    }
+    changed_.clear();
+  }
+  template <typename Visitor>
+  void each_changed(Visitor visit) const {
+    for (u32 index : changed_) visit(buckets_[index]);
+  }
+  // Calls visit(const Bucket&) for each.
+  template <typename Visitor>
+  void each(Visitor visit) const {
+    for (const auto& [id, index] : index_) visit(buckets_[index]);
+  }
+
+  const Bucket* find(BucketId id) const;
+  std::size_t empty_count() const { return empty_.size(); }
+  std::size_t owned_count() const { return index_.size(); }
+  std::size_t freeing_count() const { return freeing_.size(); }
+  u64 live_blocks() const { return live_blocks_; }
+  u64 bucket_blocks() const { return bucket_blocks_; }
+
+ private:
+  friend class BucketPin;
+  struct Freeing {
+    Epoch epoch;
+    u32 index;
+  };
+  Bucket& at(BucketId id);
+  void mark_changed(u32 index);
+  void start_freeing(u32 index, Epoch now);
+  void finish_freeing(u32 index);
+  void unpin(u32 index);
+
+  u64 bucket_blocks_;
+  bool discard_;
+  bool opening_ = true;  // nothing is in empty_ yet
+  u64 live_blocks_ = 0;
+  Epoch durable_;
+  std::deque<Bucket> buckets_;
+  std::vector<u32> unused_;  // places in buckets_ of buckets given back
+  absl::flat_hash_map<u64, u32> index_;
+  std::deque<u32> empty_;
+  std::deque<Freeing> freeing_;
+  std::deque<u32> to_discard_;
+  std::vector<u32> changed_;
+  u32 victim_cursor_ = 0;
+};
+
+}  // namespace cowfs::space

@@ -1,0 +1,128 @@
+#include "engine/space/bucket_table.h"
+
+#include <gtest/gtest.h>
+
+namespace cowfs::space {
+namespace {
+
+constexpr u64 bucket_blocks = 16;
+
+BucketId bucket(u64 number) { return BucketId::of(0, number); }
+Address block(u64 bucket_number, u64 offset) { return Address::of(0, bucket_number * bucket_blocks + offset); }
+
+TEST(BucketTable, a_freed_bucket_waits_until_its_epoch_is_durable) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  table.adopt(bucket(7));
+  const auto taken = table.take(Stream::user, Epoch{3});
+  ASSERT_EQ(taken, bucket(7));
+  table.add_live(block(7, 0), 4, 3);
+  table.close(bucket(7), Epoch{4});
+  table.remove_live(block(7, 0), 4, Epoch{5});
+  EXPECT_EQ(table.take(Stream::user, Epoch{5}), std::nullopt);
+  table.epoch_durable(Epoch{4});
+  EXPECT_EQ(table.take(Stream::user, Epoch{5}), std::nullopt);
+  table.epoch_durable(Epoch{5});
+  EXPECT_EQ(table.take(Stream::user, Epoch{6}), bucket(7));
+}
+
+TEST(BucketTable, a_pinned_bucket_is_not_used_again) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  table.adopt(bucket(1));
+  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+  table.add_live(block(1, 2), 1, 1);
+  table.close(bucket(1), Epoch{1});
+  {
+    const BucketPin pin = table.pin(block(1, 2));
+    table.remove_live(block(1, 2), 1, Epoch{1});
+    table.epoch_durable(Epoch{1});
+    EXPECT_EQ(table.empty_count(), 0u);
+  }
+  table.epoch_durable(Epoch{2});
+  EXPECT_EQ(table.empty_count(), 1u);
+}
+
+TEST(BucketTable, a_discarded_bucket_is_empty_only_after_the_discard) {
+  BucketTable table(bucket_blocks, true);
+  table.opened({});
+  table.adopt(bucket(1));
+  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+  table.close(bucket(1), Epoch{1});
+  table.epoch_durable(Epoch{1});
+  EXPECT_EQ(table.empty_count(), 0u);
+  ASSERT_EQ(table.next_discard(), bucket(1));
+  EXPECT_EQ(table.next_discard(), std::nullopt);
+  table.discarded(bucket(1));
+  EXPECT_EQ(table.empty_count(), 1u);
+}
+
+TEST(BucketTable, the_victim_is_the_emptiest_of_equal_age_and_never_a_full_one) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  const u32 live[] = {16, 9, 3, 12};
+  for (u64 number = 1; number <= 4; ++number) {
+    table.adopt(bucket(number));
+    ASSERT_EQ(table.take(Stream::user, Epoch{1}), bucket(number));
+    table.add_live(block(number, 0), live[number - 1], 1);
+    table.close(bucket(number), Epoch{1});
+  }
+  EXPECT_EQ(table.choose_victim(Epoch{10}), bucket(3));
+  EXPECT_EQ(table.choose_victim(Epoch{10}), bucket(2));  // 3 is being evacuated
+  table.evacuation_ended(bucket(3));
+  EXPECT_EQ(table.choose_victim(Epoch{10}), bucket(3));
+}
+
+TEST(BucketTable, an_old_bucket_is_preferred_over_a_young_one_just_as_full) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  for (u64 number = 1; number <= 2; ++number) {
+    table.adopt(bucket(number));
+    ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+    table.add_live(block(number, 0), 8, 1);
+    table.close(bucket(number), Epoch{number == 1 ? 90u : 10u});
+  }
+  EXPECT_EQ(table.choose_victim(Epoch{100}), bucket(2));
+}
+
+TEST(BucketTable, pointers_that_history_cannot_contain_are_refused) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  table.adopt(bucket(2));
+  table.adopt(bucket(3));
+  ASSERT_EQ(table.take(Stream::user, Epoch{5}), bucket(2));
+  ASSERT_EQ(table.take(Stream::metadata, Epoch{5}), bucket(3));
+  table.add_live(block(2, 0), 10, 5);
+  EXPECT_TRUE(table.check_pointer(block(2, 10), 6, 5));
+  EXPECT_EQ(table.check_pointer(block(2, 10), 6, 4).error().code, Code::alloc_pointer_invalid);   // older generation
+  EXPECT_EQ(table.check_pointer(block(2, 12), 6, 5).error().code, Code::alloc_pointer_invalid);   // past its end
+  EXPECT_EQ(table.check_pointer(block(2, 8), 8, 5).error().code, Code::alloc_pointer_invalid);    // more than fits
+  EXPECT_EQ(table.check_pointer(block(3, 0), 1, 5).error().code, Code::alloc_pointer_invalid);    // metadata
+  EXPECT_EQ(table.check_pointer(block(9, 0), 1, 5).error().code, Code::alloc_pointer_invalid);    // not leased
+}
+
+TEST(BucketTable, only_buckets_without_pending_changes_are_given_back) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  table.adopt(bucket(1));
+  table.adopt(bucket(2));
+  ASSERT_EQ(table.take(Stream::user, Epoch{1}), bucket(1));
+  table.add_live(block(1, 0), 1, 1);
+  table.close(bucket(1), Epoch{1});
+  table.remove_live(block(1, 0), 1, Epoch{1});
+  table.epoch_durable(Epoch{1});
+  EXPECT_EQ(table.empty_count(), 2u);
+  EXPECT_EQ(table.give_back(9), std::vector<BucketId>{bucket(2)});
+  int changes = 0;
+  table.take_changes([&](const Bucket& changed) {
+    EXPECT_EQ(changed.id, bucket(1));
+    EXPECT_EQ(changed.live_blocks, 0u);
+    ++changes;
+  });
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ(table.give_back(9), std::vector<BucketId>{bucket(1)});
+  EXPECT_EQ(table.owned_count(), 0u);
+}
+
+}  // namespace
+}  // namespace cowfs::space
