@@ -39,7 +39,14 @@ std::string in_style(std::string text, const Style& style) {
       text.replace(at, from.size(), to);
     }
   }
-  return text;
+  // What is left came from outside: one '?' for each character.
+  std::string clean;
+  for (const char byte : text) {
+    const auto code = static_cast<unsigned char>(byte);
+    if (code < 0x80) clean += byte;
+    if (code >= 0xc0) clean += '?';
+  }
+  return clean;
 }
 
 void Table::add_column(std::string title, Align align) {

@@ -29,7 +29,7 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// "µs", "÷" and such as ASCII unless the style has unicode.
+// Unless the style has unicode: "µs", "÷" and such as ASCII, any other character as '?'.
 std::string in_style(std::string text, const Style& style);
 
 }  // namespace cowbench::dashboards

@@ -105,7 +105,11 @@ TEST(Terminal, WholeRecord) {
 }
 
 TEST(Terminal, AsciiMeansAscii) {
-  for (const char byte : render_record(results::fixture::make_record(), ascii)) {
+  results::Record record = results::fixture::make_record();
+  record.comparisons[0].device = "Gerät 盤";
+  const std::string text = render_record(record, ascii);
+  EXPECT_NE(text.find("Ger?t ?\n"), std::string::npos);
+  for (const char byte : text) {
     ASSERT_TRUE(byte == '\n' || (byte >= ' ' && byte <= '~'));
   }
 }

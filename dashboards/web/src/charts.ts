@@ -36,8 +36,9 @@ function mount(holder: HTMLElement, make: () => [uPlot.Options, uPlot.AlignedDat
   return chart.redraw;
 }
 
-function axis(label: string, values?: (plot: uPlot, splits: number[]) => (string | null)[]): uPlot.Axis {
-  const grid = { stroke: themeColour("line"), width: 1 };
+function axis(label: string, values?: (plot: uPlot, splits: number[]) => (string | null)[], logarithmic = false): uPlot.Axis {
+  const filter = (_: uPlot, splits: number[]) => splits.map((split) => (!logarithmic || isPowerOfTen(split) ? split : null));
+  const grid = { stroke: themeColour("line"), width: 1, filter };
   return {
     label,
     stroke: themeColour("muted"),
@@ -49,7 +50,7 @@ function axis(label: string, values?: (plot: uPlot, splits: number[]) => (string
   };
 }
 
-// Log axes label powers of ten only, or the labels run into each other.
+// Log axes label and rule powers of ten only, or they run into each other.
 function isPowerOfTen(value: number): boolean {
   const power = Math.log10(value);
   return Math.abs(power - Math.round(power)) < 1e-9;
@@ -84,8 +85,8 @@ export function percentileChart(comparison: Comparison): [HTMLElement, () => voi
       height: 300,
       scales: { x: { time: false, distr: 3 }, y: { distr: 3 } },
       axes: [
-        axis("percentile", (_, splits) => splits.map((split) => percentileTitles.get(Math.round(split)) ?? null)),
-        { ...axis("latency", (_, splits) => splits.map((split) => (isPowerOfTen(split) ? nanoseconds(split) : null))), size: 64 },
+        axis("percentile", (_, splits) => splits.map((split) => percentileTitles.get(Math.round(split)) ?? null), true),
+        { ...axis("latency", (_, splits) => splits.map((split) => (isPowerOfTen(split) ? nanoseconds(split) : null)), true), size: 64 },
       ],
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },

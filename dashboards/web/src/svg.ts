@@ -1,9 +1,9 @@
 // Drawings that need no library: ratios with their intervals, and every round as a dot.
-import { figure, html, mark, marks, seriesCount, svg } from "./dom";
+import { dashes, figure, html, marks, seriesCount, svg } from "./dom";
 import { factor, inUnit } from "./format";
 import type { Comparison, MetricDescription, Ratio } from "./record";
 
-const width = 760;
+const width = 1000;  // of every drawing, in its own units: about one to a pixel
 
 function svgText(x: number, y: number, text: string, attributes: Record<string, string | number> = {}): SVGElement {
   return svg("text", { x, y, ...attributes }, text);
@@ -19,6 +19,13 @@ function logTicks(low: number, high: number): number[] {
     }
   }
   return ticks;
+}
+
+// From 0 in steps of 1, 2 or 5 times a power of ten: four to nine of them.
+function linearTicks(high: number): number[] {
+  const power = 10 ** Math.floor(Math.log10(high));
+  const step = [0.2, 0.5, 1].map((digit) => digit * power).find((candidate) => high / candidate <= 8) ?? power;
+  return Array.from({ length: Math.floor(high / step) + 1 }, (_, i) => i * step);
 }
 
 function ratioRow(ratio: Ratio, title: string, y: number, x: (value: number) => number): SVGElement[] {
@@ -40,15 +47,15 @@ export function ratioPlot(comparison: Comparison, metrics: MetricDescription[]):
   const values = shown.flatMap((ratio) => [ratio.estimate ?? 1, ...(ratio.ci95 ?? [])]);
   const low = Math.min(0.8, ...values) * 0.9;
   const high = Math.max(1.25, ...values) * 1.1;
-  const left = 300;
-  const right = width - 110;
+  const left = 340;
+  const right = width - 150;
   const x = (value: number) =>
     left + ((Math.log(value) - Math.log(low)) / (Math.log(high) - Math.log(low))) * (right - left);
   const pairs = [...new Set(shown.map((ratio) => `${ratio.numerator} ÷ ${ratio.denominator}`))];
   const parts: SVGElement[] = [];
   let y = 8;
   for (const pair of pairs) {
-    y += 18;
+    y += 22;
     parts.push(svgText(0, y, pair, { class: "group-title" }));
     y += 6;
     for (const ratio of shown.filter((r) => `${r.numerator} ÷ ${r.denominator}` === pair)) {
@@ -86,9 +93,9 @@ export function stripPlot(comparison: Comparison, metric: MetricDescription): HT
     return summary ? [{ result, index, summary }] : [];
   });
   if (rows.length === 0) return null;
-  const left = 190;
-  const right = width - 120;
-  const high = Math.max(...rows.map((row) => row.summary.max)) * 1.03 || 1;
+  const left = 200;
+  const right = width - 140;
+  const high = Math.max(...rows.map((row) => row.summary.max)) * 1.04 || 1;
   const x = (value: number) => left + (value / high) * (right - left);
   const height = 46;
   const parts: SVGElement[] = [];
@@ -109,9 +116,9 @@ export function stripPlot(comparison: Comparison, metric: MetricDescription): HT
     parts.push(svgText(width, top + height / 2 + 4, inUnit(summary.median, metric.unit), { class: "row-value", "text-anchor": "end" }));
   });
   const bottom = 8 + rows.length * height;
-  for (let i = 0; i <= 4; ++i) {
-    const value = (high / 1.03) * (i / 4);
-    parts.push(svgText(x(value), bottom + 14, inUnit(value, metric.unit), { class: "tick", "text-anchor": "middle" }));
+  for (const value of linearTicks(high)) {
+    const label = value === 0 ? "0" : inUnit(value, metric.unit);
+    parts.push(svgText(x(value), bottom + 14, label, { class: "tick", "text-anchor": "middle" }));
   }
   const spoken = rows.map((row) => `${row.result.target}: ${row.summary.rounds.map((v) => inUnit(v, metric.unit)).join(", ")}`);
   return figure(
@@ -121,10 +128,17 @@ export function stripPlot(comparison: Comparison, metric: MetricDescription): HT
   );
 }
 
+// Of line charts: each target's stroke as it is drawn.
 export function legend(comparison: Comparison): HTMLElement {
+  const stroke = (index: number) =>
+    svg("svg", { width: 34, height: 10, "aria-hidden": "true" },
+      svg("line", {
+        x1: 1, x2: 33, y1: 5, y2: 5, "stroke-width": 2.5, style: `stroke: var(--series-${index % seriesCount})`,
+        "stroke-dasharray": (dashes[index % dashes.length] ?? []).join(" "),
+      }));
   return html(
     "ul",
     { class: "legend" },
-    ...comparison.results.map((result, index) => html("li", {}, mark(index), ` ${result.label}`)),
+    ...comparison.results.map((result, index) => html("li", {}, stroke(index), ` ${result.label}`)),
   );
 }
