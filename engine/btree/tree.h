@@ -1,29 +1,31 @@
 // A copy-on-write B+tree of one slice: ordered keys, values of up to format::node_value_bytes_max bytes.
 //
-// Everything but load() is plain synchronous code on memory. A question that needs a node which is not resident answers
-// `missing`; the caller awaits load(missing) and asks again from the start. So prepare can be written as a loop, and apply
-// never awaits: upsert and erase require that ready(key) has answered true since the last await.
+// Everything but load(), write() and walk() is plain synchronous code on memory. A question that needs a node which is not
+// resident answers `missing`; the caller awaits load(missing) and asks again from the start. So prepare can be written as
+// a loop, and apply never awaits: upsert and erase require that ready(key) has answered true since the last await.
 //
-// One core; not thread-safe. Values returned are valid until the next change of the tree or the next await.
+// A checkpoint is freeze(), then write(): the tree as of freeze() goes to the medium while the tree works on.
+//
+// One core; not thread-safe. Values and cursors are valid until the next change of the tree or the next await.
 #pragma once
-#include <functional>
+#include <array>
+#include <optional>
 #include <vector>
 
-#include "engine/btree/node.h"
-#include "engine/format/node.h"
+#include "engine/btree/node_cache.h"
 #include "engine/runtime/task.h"
 
 namespace cowfs::btree {
 
-using format::Key;
-using format::NodePointer;
+class Cursor;
 
-// A node on the medium that has to be read before a question can be answered.
+// A node on the medium that has to be read before a question can be answered: the one that holds `key` at `level`.
+// Stays meaningful however the tree changes.
 struct Missing {
-  Node* parent = nullptr;  // null: the root
-  u32 slot = 0;
-  explicit operator bool() const { return wanted; }
+  Key key;
+  u8 level = 0;
   bool wanted = false;
+  explicit operator bool() const { return wanted; }
 };
 
 struct Lookup {
@@ -31,6 +33,13 @@ struct Lookup {
   State state = State::absent;
   ByteSpan value;
   Missing missing;
+  bool found() const { return state == State::found; }
+};
+
+// What a slice header holds of a tree. An absent pointer: an empty tree.
+struct Root {
+  NodePointer pointer{};
+  u8 level = 0;
 };
 
 // Implemented above this room: reads and places nodes.
@@ -41,10 +50,157 @@ class NodeStore {
   virtual runtime::Task<Status> read(NodePointer pointer, MutableByteSpan image) = 0;
   // A place for a node of `blocks` blocks. Cannot fail: the checkpoint reserved what it needs.
   virtual format::Address allocate(u64 blocks) = 0;
-  // Writes an image (whole blocks) to its place; may buffer until drain().
+  // Writes an image (whole blocks) to its place; may buffer a copy until the store's owner drains it. An error that
+  // comes only then is the owner's to treat: the tree takes the node for written.
   virtual runtime::Task<Status> write(format::Address address, ByteSpan image) = 0;
-  // The image is not part of the next checkpoint any more; it stays readable until that one is durable.
+  // The image is not part of the checkpoint that is being written any more; it stays readable until that one is durable.
+  // Called by write() only, once per image.
   virtual void release(const NodePointer& pointer) = 0;
 };
 
+// What walk() reports to.
+class NodeVisitor {
+ public:
+  virtual ~NodeVisitor() = default;
+  // `image` is validated. An error ends the walk.
+  virtual Status visit(const NodePointer& pointer, const NodeHeader& header, ByteSpan image) = 0;
+  // A node that could not be read or is damaged; what is below it is skipped and the walk goes on.
+  virtual void damaged(const NodePointer& pointer, const Error& error) = 0;
+};
+
+// The tree as of a freeze(). Must be given to write() or thaw().
+struct Frozen {
+  std::array<std::vector<Node*>, format::node_level_max + 1> dirty;  // by level
+  std::vector<NodePointer> released;
+  Node* root = nullptr;
+  NodePointer root_pointer{};  // when the root is not resident
+  u8 level = 0;
+};
+
+class Tree {
+ public:
+  Tree(NodeCache& cache, format::TreeId id) : cache_(cache), identity_(cache.identity(id)) {}
+  Tree(const Tree&) = delete;
+  Tree& operator=(const Tree&) = delete;
+  ~Tree();
+
+  // Replaces an empty, clean tree by the one on the medium. Reads nothing.
+  void open(const Root& root);
+
+  bool empty() const { return root_ == nullptr && !root_pointer_.present(); }
+  u8 level() const { return level_; }
+  format::TreeId id() const { return identity_.tree; }
+
+  Lookup find(const Key& key);
+  // True when every node on the way to `key` is resident: upsert and erase of it may be called.
+  bool ready(const Key& key, Missing& missing);
+  // Inserts or replaces. `value` is at most node_value_bytes_max bytes. Cannot fail.
+  void upsert(const Key& key, ByteSpan value);
+  // False: there was no such key.
+  bool erase(const Key& key);
+
+  // The first key >= `key`.
+  Cursor seek(const Key& key);
+  // The last key <= `key`.
+  Cursor seek_before(const Key& key);
+
+  // Brings a missing node in. Several loads may run at once, also of the same node. Done without effect when the tree has
+  // changed so that the node is not wanted any more.
+  // Errors: the store's, format::validate_node's and validate_value's, btree_node_range_mismatch,
+  // btree_pointer_invalid; with slice, tree and place. Nothing is resident that was not before.
+  runtime::Task<Status> load(NodeStore& store, Missing missing);
+
+  // The tree as it is now will be written by write(). Costs as much as it has levels.
+  // Precondition: no other Frozen of this tree is alive.
+  Frozen freeze();
+  // Writes every node that was dirty at freeze(), children first, and releases the images that they replace.
+  // Error: the store's; nothing was released, and what was not written is part of the next checkpoint.
+  runtime::Task<Result<Root>> write(Frozen frozen, NodeStore& store, Epoch epoch);
+  // Gives up a checkpoint that was not begun.
+  void thaw(Frozen frozen);
+
+  // Blocks that a checkpoint begun now would need, at most; what a running checkpoint still has to write is not in it.
+  u64 dirty_blocks_bound() const { return dirty_nodes() * format::node_blocks_max; }
+  u64 dirty_nodes() const;
+
+  // Makes the next checkpoint move the node that holds `key` at `level`, when it is the one at `address`.
+  // False: `missing` has to be loaded first. True also when there is no such node (any more).
+  bool mark_dirty(const Key& key, u8 level, format::Address address, Missing& missing);
+
+  // For tests and paranoid(): asserts that the resident part is a well-formed tree.
+  void check_invariants() const;
+
+ private:
+  friend class Cursor;
+  friend class NodeCache;
+
+  // Finding.
+  Node* leaf_of(const Key& key, Missing& missing);
+  Node* descend(const Key& key, u8 level, Missing& missing);
+  Node* leaf_for_change(const Key& key);
+  bool neighbour(Node& leaf, bool right, Node*& next, Missing& missing);
+
+  // Changing the structure.
+  void touch(Node& node);       // before the image or the children of `node` change
+  void make_dirty(Node& node);  // `node` and everything above
+  void upsert_slow(Node& leaf, const Key& key, ByteSpan value);
+  void plant(const Key& key, ByteSpan value);
+  Node& split(Node& node, u32 at);
+  Node& append_sibling(Node& node, const Key& first);
+  void attach_right(Node& node, Node& right);
+  void grow_root();
+  void shrink(Node& node);  // `node` has lost something
+  bool merge_with_sibling(Node& node);
+  void merge(Node& left, Node& right, u32 right_slot);
+  void remove_empty(Node& node);
+  void collapse_root();
+  void widen_first(Node* node, const Key& first);
+  void widen_last(Node* node, const Key& last);
+  u32 slot_in_parent(const Node& node) const;
+  void retire(Node& node);
+  void forget(Node& node);  // evicted: clean and without resident children
+
+  // Loading.
+  struct Want {
+    NodePointer pointer;
+    Node* parent = nullptr;  // null: the root is wanted
+    u32 slot = 0;
+    Key first = format::key_min;
+    Key last = format::key_max;
+  };
+  std::optional<Want> want(const Missing& missing);
+  void adopt(Node& node, const Want& want);
+
+  // Checkpoint.
+  bool is_pending(const Node& node) const {
+    return node.pending || (node.dirty_generation != 0 && node.dirty_generation != generation_);
+  }
+  void add_dirty(Node& node);
+  void drop_dirty(Node& node);
+  runtime::Task<Status> write_node(Node& node, NodeStore& store, Epoch epoch, Frozen& frozen);
+  NodePointer seal(const Node& version, std::byte* image, format::Address address, Epoch epoch) const;
+  void written(Node& node, const NodePointer& pointer);
+  void end_checkpoint(Frozen& frozen);
+
+  void check_node(const Node& node) const;
+
+  NodeCache& cache_;
+  format::NodeIdentity identity_;
+  Node* root_ = nullptr;
+  NodePointer root_pointer_{};  // when root_ is null; absent: the tree is empty
+  u8 level_ = 0;                // of the root
+  Node* hint_ = nullptr;        // the leaf used last
+  u64 generation_ = 1;          // of changes: one more with every freeze
+  bool frozen_ = false;
+  std::array<std::vector<Node*>, format::node_level_max + 1> dirty_;  // of this generation
+  std::vector<NodePointer> released_;                                 // for the next checkpoint
+  std::vector<Node*> removed_;                                        // alive until the running checkpoint ends
+};
+
+// Reads every node of the tree below `root` from the medium, parents first, one image a level in memory. Nothing enters
+// the cache. Errors: visit()'s only.
+runtime::Task<Status> walk(NodeStore& store, format::NodeIdentity identity, Root root, NodeVisitor& visitor);
+
 }  // namespace cowfs::btree
+
+#include "engine/btree/cursor.h"
