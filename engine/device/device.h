@@ -2,6 +2,7 @@
 // Completed writes are durable only after a flush that started later, or when written with `durable`.
 // One Device object serves all cores; each call completes on the core that made it.
 #pragma once
+#include <atomic>
 #include <string>
 
 #include "engine/base/result.h"
@@ -13,7 +14,8 @@ using runtime::IoOperation;
 
 class Device;
 
-// Awaits one request. Errors: device_io_failed (value: errno), device_short_io; both name the place.
+// Awaits one request. Errors: device_io_failed (value: errno; ENXIO when the range is not inside the device),
+// device_short_io; both name the place.
 class IoAwaiter {
  public:
   IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable);
@@ -24,6 +26,28 @@ class IoAwaiter {
  private:
   Device& device_;
   IoOperation operation_;
+};
+
+// What was asked of a device since it was opened.
+struct DeviceCounts {
+  u64 reads = 0;
+  u64 writes = 0;
+  u64 flushes = 0;
+  u64 discards = 0;
+  u64 read_bytes = 0;
+  u64 written_bytes = 0;
+  u64 discarded_bytes = 0;
+};
+
+// Counts for all cores at once.
+class DeviceCounters {
+ public:
+  void count(const IoOperation& operation);
+  DeviceCounts counts() const;
+
+ private:
+  std::atomic<u64> reads_{0}, writes_{0}, flushes_{0}, discards_{0}, read_bytes_{0}, written_bytes_{0},
+      discarded_bytes_{0};
 };
 
 class Device {
@@ -40,6 +64,7 @@ class Device {
   // The device's number in the filesystem; errors and pointers name it.
   void set_index(u16 index) { index_ = index; }
   u16 index() const { return index_; }
+  DeviceCounts counts() const { return counters_.counts(); }
 
   IoAwaiter read(u64 offset_bytes, MutableByteSpan into) {
     return {*this, IoOperation::Kind::read, into.data(), offset_bytes, into.size(), false};
@@ -51,6 +76,9 @@ class Device {
   IoAwaiter discard(u64 offset_bytes, u64 length_bytes) {
     return {*this, IoOperation::Kind::discard, nullptr, offset_bytes, length_bytes, false};
   }
+
+ protected:
+  DeviceCounters counters_;
 
  private:
   u16 index_ = 0;

@@ -18,10 +18,10 @@
 namespace cowfs::runtime {
 
 struct CoresSettings {
-  u16 cores = 0;                // 0: one for each allowed processor
-  std::vector<u32> processors;  // to pin to, dealt in turn; empty: the allowed ones
+  u16 cores = 0;                     // 0: one for each allowed processor
+  std::vector<u32> processors = {};  // to pin to, dealt in turn; empty: the allowed ones
   bool pin = true;
-  ReactorSettings reactor;
+  ReactorSettings reactor = {};
 };
 
 namespace internal {

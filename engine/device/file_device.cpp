@@ -1,0 +1,143 @@
+// Exclusion differs by kind: O_EXCL on a block device keeps out mounts, other holders and other O_EXCL openers; on a file
+// there is only the lock, which other programs of this project honour.
+#include "engine/device/file_device.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <utility>
+
+#include "engine/base/assert.h"
+
+namespace cowfs::device {
+namespace {
+
+// Closes on scope exit unless released.
+class Descriptor {
+ public:
+  explicit Descriptor(int value = -1) : value_(value) {}
+  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(value_, other.value_);
+    return *this;
+  }
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+class FileDevice final : public Device {
+ public:
+  FileDevice(std::string path, Descriptor descriptor, u64 capacity, bool discards, OpenMode mode)
+      : path_(std::move(path)), descriptor_(std::move(descriptor)), capacity_(capacity), discards_(discards), mode_(mode) {}
+
+  Bytes capacity() const override { return {capacity_}; }
+  std::string describe() const override { return path_; }
+  bool discards() const override { return discards_; }
+  void start(IoOperation& operation) override {
+    counters_.count(operation);
+    if (operation.kind == IoOperation::Kind::discard && !discards_) {
+      operation.result = static_cast<i64>(operation.length);
+      operation.completed(operation);
+      return;
+    }
+    if (mode_ == OpenMode::read_only && operation.kind != IoOperation::Kind::read) {
+      operation.result = -EROFS;
+      operation.completed(operation);
+      return;
+    }
+    operation.file = descriptor_.get();
+    runtime::this_reactor().submit(operation);
+  }
+
+ private:
+  std::string path_;
+  Descriptor descriptor_;
+  u64 capacity_;
+  bool discards_;
+  OpenMode mode_;
+};
+
+struct Geometry {
+  u64 capacity = 0;
+  bool discards = false;
+};
+
+// The kernel turns hole punching on a block device into its zeroing command, which only some drivers have.
+bool block_device_discards(dev_t device) {
+  const std::string numbers = std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  for (const char* queue : {"/queue/", "/../queue/"}) {  // the disk's own, or that of the disk of a partition
+    std::ifstream file("/sys/dev/block/" + numbers + queue + "write_zeroes_max_bytes");
+    u64 bytes = 0;
+    if (file >> bytes) return bytes > 0;
+  }
+  return false;
+}
+
+Result<Geometry> block_geometry(int file, const struct stat& status, OpenMode mode) {
+  int sector = 0;
+  int read_only = 0;
+  Geometry geometry;
+  if (::ioctl(file, BLKSSZGET, &sector) != 0 || ::ioctl(file, BLKROGET, &read_only) != 0 ||
+      ::ioctl(file, BLKGETSIZE64, &geometry.capacity) != 0) {
+    return Error{Code::device_open_failed, static_cast<u64>(errno)};
+  }
+  if (static_cast<u64>(sector) > block_bytes) return Error{Code::device_sector_size_unsupported, static_cast<u64>(sector)};
+  if (read_only != 0 && mode == OpenMode::read_write) return Error{Code::device_read_only};
+  geometry.discards = block_device_discards(status.st_rdev);
+  return geometry;
+}
+
+Error open_error(int number) {
+  if (number == EBUSY) return Error{Code::device_in_use};
+  if (number == EROFS) return Error{Code::device_read_only};
+  return Error{Code::device_open_failed, static_cast<u64>(number)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> open_device(const std::string& path, OpenMode mode) {
+  // Ask what it is before opening it: opening a tape or a terminal does something.
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return open_error(errno);
+  const bool is_block = S_ISBLK(status.st_mode);
+  if (!is_block && !S_ISREG(status.st_mode)) return Error{Code::device_not_block_or_file};
+
+  const int access = (mode == OpenMode::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | (is_block ? O_EXCL : 0);
+  Descriptor descriptor{::open(path.c_str(), access | O_DIRECT)};
+  // A filesystem in memory may know no direct I/O; the page cache then serves instead, and flushes still flush it.
+  if (descriptor.get() < 0 && errno == EINVAL) descriptor = Descriptor{::open(path.c_str(), access)};
+  if (descriptor.get() < 0) return open_error(errno);
+  const int file = descriptor.get();
+
+  // The path may name something else by now.
+  if (::fstat(file, &status) != 0) return open_error(errno);
+  if (S_ISBLK(status.st_mode) != is_block || S_ISREG(status.st_mode) == is_block) {
+    return Error{Code::device_not_block_or_file};
+  }
+  if (::flock(file, LOCK_EX | LOCK_NB) != 0) return open_error(errno == EWOULDBLOCK ? EBUSY : errno);
+
+  Geometry geometry{static_cast<u64>(status.st_size), true};
+  if (is_block) {
+    auto asked = block_geometry(file, status, mode);
+    if (!asked) return asked.error();
+    geometry = *asked;
+  }
+  geometry.capacity = round_down(geometry.capacity, block_bytes);
+  std::unique_ptr<Device> device =
+      std::make_unique<FileDevice>(path, std::move(descriptor), geometry.capacity, geometry.discards, mode);
+  return device;
+}
+
+}  // namespace cowfs::device

@@ -1,0 +1,65 @@
+#include "engine/device/image.h"
+
+#include <algorithm>
+
+#include "engine/base/assert.h"
+
+namespace cowfs::device {
+
+void Image::read(u64 offset, MutableByteSpan into) const {
+  assert(offset <= size_ && into.size() <= size_ - offset);
+  while (!into.empty()) {
+    const u64 start = offset % chunk_bytes;
+    const u64 count = std::min<u64>(into.size(), chunk_bytes - start);
+    const Chunk& chunk = chunks_[offset / chunk_bytes];
+    if (chunk == nullptr) {
+      std::memset(into.data(), 0, count);
+    } else {
+      std::memcpy(into.data(), chunk.get() + start, count);
+    }
+    into = into.subspan(count);
+    offset += count;
+  }
+}
+
+void Image::write(u64 offset, ByteSpan from) {
+  assert(offset <= size_ && from.size() <= size_ - offset);
+  while (!from.empty()) {
+    const u64 start = offset % chunk_bytes;
+    const u64 count = std::min<u64>(from.size(), chunk_bytes - start);
+    std::memcpy(writable(offset / chunk_bytes) + start, from.data(), count);
+    from = from.subspan(count);
+    offset += count;
+  }
+}
+
+void Image::flip_bit(u64 offset, unsigned bit) {
+  assert(offset < size_ && bit < 8);
+  writable(offset / chunk_bytes)[offset % chunk_bytes] ^= std::byte{1} << bit;
+}
+
+bool Image::operator==(const Image& other) const {
+  if (size_ != other.size_) return false;
+  static const std::byte zeros[chunk_bytes] = {};
+  for (u64 i = 0; i < chunks_.size(); ++i) {
+    if (chunks_[i] == other.chunks_[i]) continue;
+    const std::byte* mine = chunks_[i] == nullptr ? zeros : chunks_[i].get();
+    const std::byte* theirs = other.chunks_[i] == nullptr ? zeros : other.chunks_[i].get();
+    if (std::memcmp(mine, theirs, chunk_bytes) != 0) return false;
+  }
+  return true;
+}
+
+std::byte* Image::writable(u64 index) {
+  Chunk& chunk = chunks_[index];
+  if (chunk == nullptr) {
+    chunk = Chunk{new std::byte[chunk_bytes]()};
+  } else if (chunk.use_count() > 1) {
+    Chunk copy{new std::byte[chunk_bytes]};
+    std::memcpy(copy.get(), chunk.get(), chunk_bytes);
+    chunk = std::move(copy);
+  }
+  return chunk.get();
+}
+
+}  // namespace cowfs::device

@@ -1,0 +1,33 @@
+// The bytes of a simulated device. Copies share memory until one of them is written, so an image after a power cut costs
+// a few microseconds, not a copy of the device; what was never written reads as zeros and takes no memory.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "engine/base/types.h"
+
+namespace cowfs::device {
+
+class Image {
+ public:
+  static constexpr u64 chunk_bytes = 16 * kib;
+
+  Image() = default;
+  explicit Image(u64 size_bytes) : size_(size_bytes), chunks_((size_bytes + chunk_bytes - 1) / chunk_bytes) {}
+
+  u64 size() const { return size_; }
+  // Preconditions: the range is inside the image.
+  void read(u64 offset, MutableByteSpan into) const;
+  void write(u64 offset, ByteSpan from);
+  void flip_bit(u64 offset, unsigned bit);
+  bool operator==(const Image& other) const;
+
+ private:
+  using Chunk = std::shared_ptr<std::byte[]>;
+  std::byte* writable(u64 index);
+
+  u64 size_ = 0;
+  std::vector<Chunk> chunks_;  // null: zeros
+};
+
+}  // namespace cowfs::device
