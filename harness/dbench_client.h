@@ -143,7 +143,7 @@ class DbenchClient {
   using Task = cowfs::runtime::Task<T>;
 
  public:
-  // `program`, `target` and `host` outlive the client.
+  // `program`, `target` and `host` outlive the client. A target that has begin(const Op&) is told of each operation.
   DbenchClient(const workloads::Program& program, ClientOptions options, Target& target, Host& host);
 
   // Executes passes until the host stops it, passes_max is reached, or it fails. At most once.
@@ -179,7 +179,8 @@ class DbenchClient {
   bool follow_open(OpenFile& file, const ClientPath& path, int flags, u64 size);
   bool fail(std::string message);
   bool check(const Op& op, std::string_view call, const ClientPath& path, i64 result);
-  void complain(std::string text);
+  bool complain();
+  void note(std::string text);
   bool differs(std::optional<workloads::Mismatch> mismatch);
 
   const workloads::Program& program_;

@@ -41,6 +41,7 @@ auto DbenchClient<Target, Host>::run() -> Task<ClientOutcome> {
       if (stopped) break;
       if (paced) start_ns = co_await pace(index, pass_start_ns, start_ns);
       const Op& op = program_.ops[index];
+      if constexpr (requires { target_.begin(op); }) target_.begin(op);
       op_bytes_ = 0;
       const bool fine = co_await execute(op);
       const u64 end_ns = host_.now_ns();
@@ -169,14 +170,14 @@ auto DbenchClient<Target, Host>::nt_create(const Op& op) -> Task<bool> {
     result = co_await target_.open(path.path, flags, 0600);
   }
   if (result < 0) {
-    if (op.must_succeed) complain(wrong_result_text(options_.client, op, "open", path.path, result));
+    if (op.must_succeed && complain()) note(wrong_result_text(options_.client, op, "open", path.path, result));
     co_return true;
   }
   if (op.must_succeed) {
     const bool kept = co_await keep_open(op, result, flags);
     co_return kept;
   }
-  complain(wrong_result_text(options_.client, op, "open", path.path, result));
+  if (complain()) note(wrong_result_text(options_.client, op, "open", path.path, result));
   if (options_.verify && (flags & O_CREAT) != 0) model_.opened(path.path, true, (flags & O_TRUNC) != 0);
   co_await target_.close(result);
   co_return true;
@@ -291,8 +292,8 @@ auto DbenchClient<Target, Host>::read(const Op& op) -> Task<bool> {
     done += moved;
     if (moved != length) break;
   } while (done < op.size);
-  if (result < 0 || done != op.returned) {
-    complain(wrong_count_text(options_.client, op, "read", result < 0 ? result : static_cast<i64>(done)));
+  if ((result < 0 || done != op.returned) && complain()) {
+    note(wrong_count_text(options_.client, op, "read", result < 0 ? result : static_cast<i64>(done)));
   }
   co_return true;
 }
@@ -375,7 +376,7 @@ auto DbenchClient<Target, Host>::scan(const std::string& directory, u64 entries_
 COWBENCH_CLIENT
 auto DbenchClient<Target, Host>::deltree(std::string directory, u32 depth) -> Task<void> {
   if (depth == deltree_depth_max) {
-    complain("deltree: too deep: " + directory);
+    if (complain()) note("deltree: too deep: " + directory);
     co_return;
   }
   const i64 handle = co_await target_.open_directory(directory);
@@ -397,7 +398,7 @@ auto DbenchClient<Target, Host>::deltree(std::string directory, u32 depth) -> Ta
         continue;
       }
       const i64 result = co_await target_.unlink(path);
-      if (result < 0) complain("deltree: cannot unlink " + path);
+      if (result < 0 && complain()) note("deltree: cannot unlink " + path);
     }
   }
   co_await target_.close_directory(handle);
@@ -406,7 +407,7 @@ auto DbenchClient<Target, Host>::deltree(std::string directory, u32 depth) -> Ta
 COWBENCH_CLIENT
 auto DbenchClient<Target, Host>::sync_parent(const ClientPath& path) -> Task<void> {
   const i64 result = co_await target_.fdatasync_directory(path.parent);
-  if (result < 0) complain("cannot sync directory " + path.parent);
+  if (result < 0 && complain()) note("cannot sync directory " + path.parent);
 }
 
 COWBENCH_CLIENT
@@ -463,10 +464,15 @@ bool DbenchClient<Target, Host>::check(const Op& op, std::string_view call, cons
   return fail(wrong_result_text(options_.client, op, call, path.path, result));
 }
 
+// Counts a complaint; true when its text is still wanted.
 COWBENCH_CLIENT
-void DbenchClient<Target, Host>::complain(std::string text) {
-  outcome_.complaints++;
-  if (outcome_.complaint_texts.size() < complaint_texts_max) outcome_.complaint_texts.push_back(std::move(text));
+bool DbenchClient<Target, Host>::complain() {
+  return ++outcome_.complaints <= complaint_texts_max;
+}
+
+COWBENCH_CLIENT
+void DbenchClient<Target, Host>::note(std::string text) {
+  outcome_.complaint_texts.push_back(std::move(text));
 }
 
 // Records a mismatch, if there is one, and ends the client.

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "harness/null_target.h"
 #include "harness/test_targets.h"
 
 namespace cowbench::harness {
@@ -465,6 +466,27 @@ TEST(DbenchClient, RunsTheSyntheticLoadfile) { expect_clean(parsed(text_of(COWBE
 TEST(DbenchClient, RunsTheStartOfClientTxt) {
   if (!std::filesystem::exists(COWBENCH_CLIENT_LOAD)) GTEST_SKIP() << "package dbench is not installed";
   expect_clean(parsed(text_of(COWBENCH_CLIENT_LOAD, 4850)));
+}
+
+TEST(DbenchClient, RunsOnTheNullTarget) {
+  const Program program = parsed(text_of(COWBENCH_SYNTHETIC_LOAD));
+  NullTarget target;
+  FakeHost host;
+  ClientOptions options;
+  options.passes_max = 2;
+  DbenchClient client(program, options, target, host);
+  const ClientOutcome outcome = run(client);
+  EXPECT_FALSE(outcome.failed) << outcome.message;
+  EXPECT_EQ(outcome.complaints, 0u);
+  EXPECT_EQ(outcome.bytes, 2 * program.accounted_bytes);
+}
+
+TEST(DbenchClient, KeepsOnlyTheFirstComplaints) {
+  std::string text = "NTCreateX \"\\x\" 0 2 9 NT_STATUS_OK\n";
+  for (int i = 0; i < 100; i++) text += "ReadX 9 0 5 5 NT_STATUS_OK\n";
+  const MemoryRun result = run_in_memory(text);
+  EXPECT_EQ(result.outcome.complaints, 100u);
+  EXPECT_EQ(result.outcome.complaint_texts.size(), complaint_texts_max);
 }
 
 TEST(DirectoryRecords, RefusesDamage) {

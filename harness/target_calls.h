@@ -76,6 +76,7 @@ concept AwaitableVoid = std::same_as<internal::Awaited<T>, void>;
 //   open_directory, read_directory, close_directory
 //              a scan; read_directory fills the span with as many records as fit (see DirectoryRecords), returns the
 //              bytes it filled, 0 at the end. "." and ".." are among the entries. Entries may be unlinked meanwhile.
+//              (glibc's opendir adds an fstat, which dbench therefore pays for at each scan.)
 //   getxattr, fgetxattr    return the value's size
 template <typename Target>
 concept TargetCalls = requires(Target& target, const std::string& path, i64 handle, int flags, u32 mode, FileStat& stat,

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "engine/base/random.h"
 
@@ -239,6 +241,52 @@ TEST(Loadfile, RefusesWhatIsNoReadableFile) {
   EXPECT_THAT(reason_for(huge), HasSubstr("larger than"));
   ASSERT_EQ(truncate(huge.c_str(), 0), 0);
   EXPECT_EQ(reason_for(huge), huge + ": no operation in it");
+  std::filesystem::remove_all(directory);
+}
+
+// The project's own loadfile covers every operation, and both outcomes of those whose outcome matters.
+TEST(Loadfile, SyntheticCoversEveryOperation) {
+  LoadfileResult result = read_loadfile(COWBENCH_SYNTHETIC_LOAD);
+  ASSERT_TRUE(std::holds_alternative<Program>(result)) << std::get<LoadfileError>(result).to_text();
+  const Program& program = std::get<Program>(result);
+  std::array<std::array<u64, 2>, op_kind_count> seen = {};
+  std::array<u64, 3> dispositions = {};
+  u64 directories = 0, short_reads = 0, one_byte_writes = 0, due = 0;
+  for (const Op& op : program.ops) {
+    seen[static_cast<std::size_t>(op.kind)][op.must_succeed]++;
+    if (op.kind == OpKind::nt_create) dispositions[static_cast<std::size_t>(op.disposition)]++;
+    directories += op.directory;
+    short_reads += op.kind == OpKind::read && op.returned < op.size;
+    one_byte_writes += op.kind == OpKind::write && op.size == 1;
+  }
+  for (const u64 ns : program.due_ns) due += ns != 0;
+  for (std::size_t kind = 0; kind < op_kind_count; kind++) {
+    EXPECT_GT(seen[kind][1], 0u) << loadfile_name(static_cast<OpKind>(kind));
+  }
+  for (const OpKind kind : {OpKind::nt_create, OpKind::unlink, OpKind::rename, OpKind::rmdir, OpKind::mkdir,
+                            OpKind::deltree, OpKind::query_path, OpKind::find_first}) {
+    EXPECT_GT(seen[static_cast<std::size_t>(kind)][0], 0u) << loadfile_name(kind);
+  }
+  for (const u64 count : dispositions) EXPECT_GT(count, 0u);
+  for (const u64 count : {directories, short_reads, one_byte_writes, due}) EXPECT_GT(count, 1u);
+}
+
+// dbench itself must have nothing to say about it: it prints on every result that is not as the loadfile expects.
+TEST(Loadfile, DbenchRunsSynthetic) {
+  if (std::system("command -v dbench > /dev/null") != 0) GTEST_SKIP() << "package dbench is not installed";
+  std::string directory = std::filesystem::temp_directory_path() / "synthetic.XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const std::string log = directory + "/log";
+  const std::string command = "dbench -c " COWBENCH_SYNTHETIC_LOAD " -t 1 -D " + directory + " 2 > " + log + " 2>&1";
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  std::ifstream in(log);
+  u64 lines = 0;
+  for (std::string line; std::getline(in, line); lines++) {
+    for (const char* word : {"failed (", "succeeded for", "ERROR", "Badly formed", "Unknown operation", "expected"}) {
+      EXPECT_EQ(line.find(word), std::string::npos) << line;
+    }
+  }
+  EXPECT_GT(lines, 5u);
   std::filesystem::remove_all(directory);
 }
 
