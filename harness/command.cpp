@@ -132,11 +132,12 @@ std::string quoted(std::string_view text) {
   return result + "'";
 }
 
-std::string last_lines(const std::string& text) {
-  constexpr size_t bytes_max = 600;
-  std::string tail = text.size() > bytes_max ? "..." + text.substr(text.size() - bytes_max) : text;
-  while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.pop_back();
-  return tail;
+// Both ends: some programs say what is wrong first and then explain themselves at length.
+std::string abridged(std::string text) {
+  constexpr size_t end_bytes = 300;
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  if (text.size() <= 2 * end_bytes) return text;
+  return text.substr(0, end_bytes) + " ... " + text.substr(text.size() - end_bytes);
 }
 
 }  // namespace
@@ -206,7 +207,7 @@ Outcome<CommandResult> run_checked(const Command& command) {
   auto result = run(command);
   if (result && result->exit_status != 0) {
     return Failure{FailureKind::failed, fmt::format("{}: exit status {}: {}", to_text(command), result->exit_status,
-                                                    last_lines(result->errors + result->output)), ""};
+                                                    abridged(result->errors + result->output)), ""};
   }
   return result;
 }

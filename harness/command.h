@@ -39,7 +39,7 @@ Outcome<std::string> find_program(std::string_view program);
 // is then killed); interrupted: kill_running_children() ended it.
 Outcome<CommandResult> run(const Command& command);
 
-// The same, and a non-zero exit status is a failure that quotes the last lines of standard error.
+// The same, and a non-zero exit status is a failure that quotes what it said.
 Outcome<CommandResult> run_checked(const Command& command);
 
 // Children that must not outlive an interrupted run. Async-signal-safe to kill; at most running_children_max at a time

@@ -1,0 +1,254 @@
+// mkfs runs with its defaults but for discard: the medium was written through on purpose, and a discard would make it
+// sparse again. ext4 also initialises its tables at once, or a kernel thread would do so during the round. No --force:
+// wipefs takes the last round's signature away, and anything that mkfs then still objects to deserves to be heard.
+#include "harness/kernel_target.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+namespace cowbench::harness {
+namespace {
+
+struct KindRow {
+  TargetKind kind;
+  const char* name;
+  const char* promise;
+  const char* mkfs;
+  std::vector<std::string> mkfs_arguments;
+};
+
+const std::vector<KindRow>& kind_rows() {
+  static const std::vector<KindRow> rows = {
+      {TargetKind::xfs, "xfs", "metadata crc, barriers", "mkfs.xfs", {"-q", "-K"}},
+      {TargetKind::ext4, "ext4", "metadata_csum as mkfs gives, barriers", "mkfs.ext4",
+       {"-q", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"}},
+      {TargetKind::btrfs, "btrfs", "crc32c data, barriers", "mkfs.btrfs", {"-q", "-K"}},
+      {TargetKind::null, "null", "nothing is stored", nullptr, {}},
+      {TargetKind::cowfs, "cowfs", "crc32c data, flushed", nullptr, {}},
+  };
+  return rows;
+}
+
+const KindRow* row_of(TargetKind kind) {
+  for (const KindRow& row : kind_rows())
+    if (row.kind == kind) return &row;
+  return nullptr;
+}
+
+constexpr std::string_view path_prefix = "path:";
+constexpr std::string_view cowfs_prefix = "cowfs:";
+constexpr u32 mkfs_timeout_seconds = 600;
+
+Command wipe_command(const std::string& device) { return {"wipefs", {"--all", "--quiet", device}}; }
+
+Command mkfs_command(const KindRow& row, const std::string& device) {
+  Command command{row.mkfs, row.mkfs_arguments, mkfs_timeout_seconds};
+  command.arguments.push_back(device);
+  return command;
+}
+
+Command mount_command(const KindRow& row, const std::string& device, const std::string& point) {
+  return {"mount", {"-t", row.name, device, point}};
+}
+
+std::string mount_point(const TargetName& name, const std::string& mount_directory) {
+  return fmt::format("{}/{}-{}.mounted", mount_directory, name.text, getpid());
+}
+
+u64 now_ns() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<u64>(now.tv_sec) * 1'000'000'000 + static_cast<u64>(now.tv_nsec);
+}
+
+Action make_directories(const std::string& directory) {
+  for (size_t slash = 1; slash != directory.npos;) {
+    slash = directory.find('/', slash + 1);
+    const std::string part = directory.substr(0, slash);
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) return system_failure("make " + part, errno);
+  }
+  return Done{};
+}
+
+// The line of the mount table for the filesystem that holds `directory`: type, source and options.
+std::string mount_line(const std::string& directory) {
+  struct stat status = {};
+  if (stat(directory.c_str(), &status) != 0) return {};
+  std::istringstream lines(read_small_file("/proc/self/mountinfo"));
+  std::string facts;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, number, root, point, options, word, type, source, super_options;
+    fields >> id >> parent >> number >> root >> point >> options;
+    while (fields >> word && word != "-") {
+    }
+    fields >> type >> source >> super_options;
+    const bool below = directory == point || directory.starts_with(point == "/" ? point : point + "/");
+    if (below) facts = fmt::format("{} on {} ({},{})", type, source, options, super_options);  // the last, deepest wins
+  }
+  return facts;
+}
+
+}  // namespace
+
+bool is_made_by_mkfs(TargetKind kind) {
+  const KindRow* row = row_of(kind);
+  return row != nullptr && row->mkfs != nullptr;
+}
+
+Outcome<TargetName> parse_target(std::string_view text) {
+  TargetName name{TargetKind::null, "", std::string(text)};
+  if (text.starts_with(path_prefix) && text.size() > path_prefix.size()) {
+    name.kind = TargetKind::path;
+    name.argument = text.substr(path_prefix.size());
+    return name;
+  }
+  if (text.starts_with(cowfs_prefix)) {
+    name.kind = TargetKind::cowfs;
+    name.argument = text.substr(cowfs_prefix.size());
+    return name;
+  }
+  for (const KindRow& row : kind_rows()) {
+    if (text != row.name) continue;
+    name.kind = row.kind;
+    return name;
+  }
+  return Failure{FailureKind::request, fmt::format("--target {}: unknown", text),
+                 "use cowfs, cowfs:option=value, xfs, ext4, btrfs, path:DIR or null"};
+}
+
+Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledger, Media* media,
+                                           const std::string& mount_directory) {
+  assert(name.kind == TargetKind::path || is_made_by_mkfs(name.kind));
+  KernelTarget target;
+  target.name_ = name;
+  target.ledger_ = &ledger;
+  target.media_ = media;
+  target.mount_directory_ = mount_directory;
+  if (name.kind == TargetKind::path) {
+    char* resolved = realpath(name.argument.c_str(), nullptr);
+    if (resolved == nullptr)
+      return Failure{FailureKind::missing, fmt::format("--target {}: {}", name.text, std::strerror(errno)), ""};
+    target.mount_directory_ = resolved;
+    std::free(resolved);
+    return target;
+  }
+  assert(media != nullptr);
+  if (geteuid() != 0)
+    return Failure{FailureKind::missing, "--target " + name.text + ": mkfs and mount need root", "use sudo, or path:DIR"};
+  for (const char* program : {row_of(name.kind)->mkfs, "mount", "wipefs"})
+    if (auto found = find_program(program); !found) return found.failure();
+  return target;
+}
+
+std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::string& device,
+                                            const std::string& mount_directory) {
+  if (name.kind == TargetKind::path) {
+    const std::string directory = fmt::format("{}/cowbench-{}-ROUND", name.argument, getpid());
+    return {"mkdir " + directory, "# the round runs in it; afterwards it is removed with all that is in it"};
+  }
+  if (!is_made_by_mkfs(name.kind)) return {};
+  const KindRow& row = *row_of(name.kind);
+  const std::string point = mount_point(name, mount_directory);
+  return {to_text(wipe_command(device)), to_text(mkfs_command(row, device)), "mkdir " + point,
+          to_text(mount_command(row, device, point)), "umount " + point};
+}
+
+std::string KernelTarget::label() const {
+  if (name_.kind != TargetKind::path) return fmt::format("{} ({})", name_.text, row_of(name_.kind)->promise);
+  const std::string facts = mount_line(mount_directory_);
+  return fmt::format("{} ({}, as mounted)", name_.text, facts.substr(0, facts.find(' ')));
+}
+
+Action KernelTarget::make_filesystem() {
+  const std::string& device = media_->device();
+  for (const Command& command : {wipe_command(device), mkfs_command(*row_of(name_.kind), device)})
+    if (auto result = run_checked(command); !result) return result.failure();
+  return Done{};
+}
+
+Action KernelTarget::mount_filesystem() {
+  const std::string point = mount_point(name_, mount_directory_);
+  if (Action made = make_directories(mount_directory_); !made) return made;
+  const Made steps[] = {{MadeKind::directory, point}, {MadeKind::mount, point}};
+  Action made = ledger_->make(steps[0], [&] { return make_directories(point); });
+  if (!made) return made;
+  made_.push_back(steps[0]);
+  made = ledger_->make(steps[1], [&]() -> Action {
+    auto result = run_checked(mount_command(*row_of(name_.kind), media_->device(), point));
+    return result ? Action(Done{}) : Action(result.failure());
+  });
+  if (!made) return made;
+  made_.push_back(steps[1]);
+  directory_ = point + "/run";
+  // mkfs leaves lost+found and the like beside it; the workload gets a directory that is empty.
+  return make_directories(directory_);
+}
+
+Action KernelTarget::prepare() {
+  assert(directory_.empty());
+  ++rounds_;
+  if (name_.kind == TargetKind::path) {
+    const std::string path = fmt::format("{}/cowbench-{}-{}", mount_directory_, getpid(), rounds_);
+    Action made = ledger_->make({MadeKind::tree, path}, [&]() -> Action {
+      return mkdir(path.c_str(), 0700) == 0 ? Action(Done{}) : Action(system_failure("make " + path, errno));
+    });
+    if (!made) return made;
+    made_.push_back({MadeKind::tree, path});
+    directory_ = path;
+    return Done{};
+  }
+  Action done = media_->lend();
+  if (done) done = make_filesystem();
+  if (done) done = mount_filesystem();
+  if (!done) {
+    const auto finished = finish();
+    if (!finished) return Failure{done.failure().kind, to_text(done.failure()) + "; and " + to_text(finished.failure()), ""};
+  }
+  return done;
+}
+
+std::string KernelTarget::mount_facts() const { return mount_line(directory_.empty() ? mount_directory_ : directory_); }
+
+std::optional<dev_t> KernelTarget::device_number() const {
+  if (media_ == nullptr) return {};
+  return media_->identity().number;
+}
+
+Outcome<FinishReport> KernelTarget::finish() {
+  FinishReport report;
+  const auto device = device_number();
+  const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  const int descriptor = directory_.empty() ? -1 : open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  std::optional<Failure> sync_failure;
+  if (descriptor >= 0) {
+    const u64 start = now_ns();
+    if (syncfs(descriptor) != 0) sync_failure = system_failure("sync " + directory_, errno);
+    report.sync_ns = now_ns() - start;
+    close(descriptor);
+  }
+  const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  if (before && after) report.sync_moved = *after - *before;
+  directory_.clear();
+  while (!made_.empty()) {
+    const Action undone = ledger_->undo_now(made_.back());
+    if (!undone) return undone.failure();
+    made_.pop_back();
+  }
+  if (media_ != nullptr) {
+    const Action taken = media_->take_back();
+    if (!taken) return taken.failure();
+  }
+  if (sync_failure) return *sync_failure;
+  return report;
+}
+
+}  // namespace cowbench::harness

@@ -1,0 +1,76 @@
+// Filesystems of the kernel as targets: made afresh and mounted for each round, or a directory that is there already.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/cleanup.h"
+#include "harness/command.h"
+#include "harness/device_truth.h"
+#include "harness/media.h"
+#include "harness/outcome.h"
+
+namespace cowbench::harness {
+
+enum class TargetKind { cowfs, xfs, ext4, btrfs, path, null };
+
+// As --target spells it: "xfs", "ext4", "btrfs", "null", "path:DIR", "cowfs" or "cowfs:option=value,...".
+struct TargetName {
+  TargetKind kind = TargetKind::null;
+  std::string argument;  // path: the directory; cowfs: the options
+  std::string text;      // the whole, as typed
+};
+// Failure request: none of these.
+Outcome<TargetName> parse_target(std::string_view text);
+// mkfs and mount are ours: xfs, ext4, btrfs.
+bool is_made_by_mkfs(TargetKind kind);
+
+struct FinishReport {
+  u64 sync_ns = 0;             // syncfs at the end of the round: what the page cache still held
+  DeviceCounters sync_moved;   // what that wrote; zero for path:
+};
+
+class KernelTarget {
+ public:
+  // `media` is null for path:, and outlives the target otherwise, as `ledger` does. `mount_directory`: where mount points
+  // are made, absolute. Precondition: the kind is not cowfs or null. Failures: missing: mkfs, mount or the directory is
+  // not there, or no root.
+  static Outcome<KernelTarget> create(const TargetName& name, Ledger& ledger, Media* media,
+                                      const std::string& mount_directory = "/var/tmp/cowbench");
+
+  // Each command of one round. `device` stands for a medium that is not attached yet.
+  static std::vector<std::string> plan(const TargetName& name, const std::string& device,
+                                       const std::string& mount_directory = "/var/tmp/cowbench");
+
+  // "xfs (metadata crc, barriers)": what is promised is part of the name, so that no table compares a flushed write with
+  // an unflushed one by accident.
+  std::string label() const;
+
+  // mkfs and mount, or a fresh subdirectory. Failures: failed: a program said no (its words are quoted).
+  Action prepare();
+  // Valid between prepare() and finish(): an empty directory.
+  const std::string& directory() const { return directory_; }
+  // Where it is mounted: filesystem type and options as /proc shows them.
+  std::string mount_facts() const;
+  // The device under it; absent for path:.
+  std::optional<dev_t> device_number() const;
+
+  // syncfs, then unmount or remove the directory. Also to be called after a failed round.
+  Outcome<FinishReport> finish();
+
+ private:
+  KernelTarget() = default;
+  Action make_filesystem();
+  Action mount_filesystem();
+
+  TargetName name_;
+  Ledger* ledger_ = nullptr;
+  Media* media_ = nullptr;
+  std::string mount_directory_;
+  std::string directory_;
+  std::vector<Made> made_;
+  u32 rounds_ = 0;
+};
+
+}  // namespace cowbench::harness

@@ -1,0 +1,49 @@
+// What one round of a workload on one target measured, whoever ran it.
+#pragma once
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/device_truth.h"
+#include "results/histogram.h"
+#include "workloads/loadfile.h"
+
+namespace cowbench::harness {
+
+struct SecondSample {
+  double seconds = 0;           // since the start of the clients, at the end of the interval
+  bool warmup = false;
+  double throughput_mb_s = 0;   // of this interval alone
+  double ops_s = 0;
+  double cumulative_mb_s = 0;   // since the end of the warm-up; what dbench prints each second
+};
+
+struct RoundResult {
+  double throughput_mb_s = 0;   // 1e6 bytes, reads and writes as dbench counts them, over the measured window
+  double ops_s = 0;
+  u64 bytes = 0;                // of the measured window, as are all counts below unless they say otherwise
+  u64 write_bytes = 0;          // of those, written
+  u64 operations = 0;
+  double warmup_seconds = 0;
+  double measured_seconds = 0;
+  double cleanup_seconds = 0;   // deleting the clients' trees; not part of the throughput
+  // By OpKind, in nanoseconds; empty ones for what the loadfile does not do.
+  std::vector<results::HistogramCounts> latency = std::vector<results::HistogramCounts>(workloads::op_kind_count);
+  std::vector<SecondSample> series;  // warm-up included
+  double client_user_seconds = 0;
+  double client_system_seconds = 0;
+  double machine_busy_seconds = 0;   // all cpus, the kernel's own threads included
+  double machine_steal_seconds = 0;  // taken by a hypervisor
+  std::optional<DeviceCounters> device_moved;
+  u64 passes = 0;               // whole loadfiles, over the whole round
+  u64 complaints = 0;           // wrong results that dbench prints and survives, over the whole round
+  std::vector<std::string> complaint_texts;
+  u64 verify_mismatches = 0;
+
+  const results::HistogramCounts& flush_latency() const {
+    return latency[static_cast<size_t>(workloads::OpKind::flush)];
+  }
+};
+
+}  // namespace cowbench::harness
