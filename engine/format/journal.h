@@ -94,12 +94,15 @@ struct SliceHeader {       // 4096 bytes
 };
 static_assert(sizeof(SliceHeader) == 4096);
 
-// Each of these checks magic, identity, bounds and checksum and, for entries and commit blocks, every record.
+// Each of these checks magic, identity, bounds and checksum and, for entries and commit blocks, every record's bounds
+// (values themselves: validate_value). An entry's `raw` holds at least expected.bytes or is refused.
 // Errors are class corrupt: journal_entry_*, commit_block_*, slice_header_*.
 Status validate_entry(ByteSpan raw, u64 filesystem, const EntryPointer& expected);
 Status validate_commit(ByteSpan raw, u64 filesystem);
 Status validate_slice_header(const SliceHeader& header, u64 filesystem, u16 slice);
 
+// Set the magic and the checksum. An entry is its header and records exactly; a commit block's `raw` may be longer.
+void seal_entry(MutableByteSpan raw);
 void seal_commit(MutableByteSpan raw);
 void seal_slice_header(SliceHeader& header);
 
@@ -112,7 +115,7 @@ struct Record {
   ByteSpan value;
 };
 
-// Walks the records of an entry that passed validate_entry.
+// Walks the records of an entry that passed validate_entry; `entry` is header and records exactly.
 class RecordReader {
  public:
   explicit RecordReader(ByteSpan entry);

@@ -20,6 +20,11 @@ constexpr u64 superblock_second_copy = 64;
 constexpr u64 commit_slot_blocks = 4;
 constexpr u64 commit_slots = 64;
 
+constexpr u16 slices_max = 4096;
+constexpr u64 data_buckets_per_slice_min = 16;
+constexpr u64 default_region_bytes = 64 * mib;
+constexpr u32 default_usable_percent = 92;
+
 using Uuid = std::array<u8, 16>;
 
 struct Superblock {  // 4096 bytes
@@ -72,7 +77,9 @@ struct GeometryRequest {
   u64 journal_bytes = 0;  // 0: from capacity
 };
 
-// Fills in every size and place. Error device_too_small (value: capacity).
+// Fills in every size and place; identity, labels, device numbers, hash seed and sequence are the caller's.
+// Errors: device_too_small (value: capacity; also when the journal or the slices asked for do not fit);
+// superblock_geometry_invalid (value: a bucket size or number of slices that is no power of two, or out of range).
 Status plan_geometry(const GeometryRequest& request, Superblock& superblock);
 
 constexpr Bytes device_bytes_min{64 * mib};

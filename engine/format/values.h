@@ -61,7 +61,10 @@ struct Dirent {
   std::string_view name;  // into the value
 };
 
-// The key's offset: xxh3(name, seed) with the low four bits zero; readdir cookies put the place in the chain there.
+// The key's offset: xxh3(name, seed) with the low four bits zero, where readdir cookies put the place in the chain, and the
+// top bit zero, as a cookie is a signed offset. Never 0: cookies below 16 are "." and "..".
+constexpr u64 dirent_place_mask = 15;
+constexpr u64 dirent_hash_mask = ~(1ull << 63 | dirent_place_mask);
 u64 dirent_hash(std::string_view name, u64 seed);
 
 // Walks a chain; the value must have passed validate_value.
