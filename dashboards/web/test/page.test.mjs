@@ -2,7 +2,7 @@
 // Leaves the page and its screenshots in OUTPUT_FOLDER. Exit code 77: no browser here.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -32,7 +32,7 @@ before(async () => {
 after(async () => browser?.close());
 
 // Every message, error and request of a page is kept, to be found empty.
-async function open(options, use) {
+async function open(options, use, address = file) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   const complaints = [];
@@ -45,7 +45,7 @@ async function open(options, use) {
   page.on("request", (request) => {
     if (!/^(file|data):/.test(request.url())) complaints.push(`request: ${request.url()}`);
   });
-  await page.goto(pathToFileURL(file).href);
+  await page.goto(pathToFileURL(address).href);
   await use(page);
   assert.deepEqual(complaints, []);
   await context.close();
@@ -173,3 +173,37 @@ test("without scripts the tables are there as text", () =>
   open({ ...desktop, javaScriptEnabled: false }, async (page) => {
     assert.match(await page.locator("noscript pre").innerText(), /xfs \(metadata crc, barriers\)/);
   }));
+
+// Runs that were cut short, or that had nothing to compare with.
+for (const [what, change] of [
+  ["no comparison", (record) => { record.comparisons = []; }],
+  ["one target", (record) => {
+    for (const comparison of record.comparisons) {
+      comparison.results.length = 1;
+      comparison.ratios = [];
+      comparison.calibration = [];
+    }
+  }],
+  ["no round finished", (record) => {
+    for (const result of record.comparisons[0].results) Object.assign(result, { rounds: [], metrics: {}, operations: [] });
+    for (const ratio of record.comparisons[0].ratios) Object.assign(ratio, { estimate: null, ci95: null, verdict: "unclear", rounds: 0 });
+  }],
+  ["five rounds", (record) => {
+    for (const ratio of record.comparisons[0].ratios) Object.assign(ratio, { ci95: null, verdict: "unclear", rounds: 5, rounds_needed: 6 });
+  }],
+]) {
+  test(`a record with ${what} is a page too`, () => {
+    const changed = join(folder, `${what.replace(/ /g, "-")}.html`);
+    const page = readFileSync(file, "utf8").replace(/(id="record">)(.*?)(<\/script>)/s, (_, before_, json, after_) => {
+      const record = JSON.parse(json);
+      change(record);
+      return before_ + JSON.stringify(record).replace(/</g, "\\u003c") + after_;
+    });
+    writeFileSync(changed, page);
+    return open(desktop, async (opened) => {
+      assert.equal(await opened.locator("h1").count(), 1);
+      assert.equal(await opened.locator("table[data-table=environment]").count(), 1);
+      assert.doesNotMatch(await opened.locator("main").innerText(), /NaN|undefined|Infinity/);
+    }, changed);
+  });
+}
