@@ -105,7 +105,7 @@ class alignas(128) Node {
   std::vector<Node*> children;    // interior: one a slot; null: not resident
   Node* shadow = nullptr;         // the image as the running checkpoint has to write it; null: the image itself
   u64 dirty_generation = 0;       // of the tree when it became dirty; 0: clean
-  NodePointer location;           // the newest image on the medium; absent: never written
+  NodePointer location{};         // the newest image on the medium; absent: never written
   u32 dirty_index = 0;            // in the tree's list of dirty nodes of this generation
   bool pending = false;           // the running checkpoint has to write it, and it has become dirty again
   bool removed = false;           // not in the tree any more; alive because the running checkpoint looks at it
