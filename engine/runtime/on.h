@@ -1,7 +1,7 @@
 // co_await on(core, function): runs `function` on another core and brings its result back. `function` may return a value
-// or a Task. When the core is this one it is a plain call. Captures must stay valid until the answer: the awaiting frame
-// owns them, and the function is moved into the callee's frame, never a capturing coroutine lambda: it returns
-// `object.some_task(arguments)` or a value.
+// or a Task. When the core is this one it is a plain call, at once. The awaiting frame owns the function and what it
+// captured, until the answer. Never a capturing coroutine lambda: the function returns `object.some_task(arguments)` or a
+// value.
 #pragma once
 #include <optional>
 #include <type_traits>
@@ -40,60 +40,79 @@ struct Detached {
   };
 };
 
+// A task that is called on the core that asked: no message, no detour through the run queue.
+template <typename TaskType>
+struct CallHere {
+  TaskType task;
+  typename TaskType::Awaiter awaiter{};
+};
+
 template <typename Function>
 class OnAwaiter : Message {
   using Returned = std::invoke_result_t<Function&>;
   using Value = typename TaskResult<Returned>::Type;
   using Stored = std::conditional_t<std::is_void_v<Value>, Empty, Value>;
 
+  static constexpr bool is_task = TaskResult<Returned>::is_task;
+
  public:
   OnAwaiter(CoreIndex to, Function function) : to_(to), function_(std::move(function)) {}
 
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) {
-    waiter_ = waiter;
+  bool await_ready() {
+    if (is_task || to_ != this_reactor().core()) return false;
+    call();
+    return true;
+  }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
     home_ = this_reactor().core();
-    if (to_ == home_) {
-      start();
-      return;
+    if constexpr (is_task) {
+      if (to_ == home_) {
+        here_.task = function_();
+        here_.awaiter = here_.task.operator co_await();
+        return here_.awaiter.await_suspend(waiter);
+      }
     }
-    deliver = [](Message& message) { static_cast<OnAwaiter&>(message).start(); };
+    waiter_ = waiter;
+    deliver = [](Message& message) { run(static_cast<OnAwaiter&>(message)); };
     this_reactor().post(to_, *this);
+    return std::noop_coroutine();
   }
   Value await_resume() {
+    if constexpr (is_task) {
+      if (to_ == home_) return here_.awaiter.await_resume();
+    }
     if constexpr (!std::is_void_v<Value>) return std::move(*value_);
   }
 
  private:
-  void start() { run(*this); }
-
   static Detached run(OnAwaiter& self) {
-    if constexpr (TaskResult<Returned>::is_task) {
+    if constexpr (is_task) {
       Returned task = self.function_();
       if constexpr (std::is_void_v<Value>) {
         co_await task;
-        self.value_.emplace();
       } else {
         self.value_.emplace(co_await task);
       }
-    } else if constexpr (std::is_void_v<Value>) {
-      self.function_();
-      self.value_.emplace();
     } else {
-      self.value_.emplace(self.function_());
+      self.call();
     }
     self.answer();
     co_return;
   }
 
-  void answer() {
-    Reactor& reactor = this_reactor();
-    if (reactor.core() == home_) {
-      reactor.schedule(waiter_);
-      return;
+  void call() {
+    if constexpr (!is_task) {
+      if constexpr (std::is_void_v<Value>) {
+        function_();
+      } else {
+        value_.emplace(function_());
+      }
     }
+  }
+
+  void answer() {
     deliver = [](Message& message) { static_cast<OnAwaiter&>(message).waiter_.resume(); };
-    reactor.post(home_, *this);
+    this_reactor().post(home_, *this);
   }
 
   CoreIndex to_;
@@ -101,6 +120,7 @@ class OnAwaiter : Message {
   Function function_;
   std::coroutine_handle<> waiter_;
   std::optional<Stored> value_;
+  [[no_unique_address]] std::conditional_t<is_task, CallHere<Returned>, Empty> here_;
 };
 
 }  // namespace internal

@@ -76,6 +76,55 @@ TEST(WaitList, WakesOneAndAll) {
   EXPECT_EQ(count, 5u);
 }
 
+struct Called {
+  std::vector<CoreIndex> cores;
+  Task<u64> task(u64 value) {
+    cores.push_back(this_reactor().core());
+    co_await yield();
+    co_return value;
+  }
+  Task<void> silent_task() {
+    cores.push_back(this_reactor().core());
+    co_return;
+  }
+};
+
+Task<u64> call_four_ways(Called& called, CoreIndex core) {
+  auto value_call = on(core, [&called] { return called.cores.emplace_back(this_reactor().core()); });
+  u64 sum = co_await value_call;
+  auto silent_call = on(core, [&called] { called.cores.push_back(this_reactor().core()); });
+  co_await silent_call;
+  auto task_call = on(core, [&called] { return called.task(100); });
+  sum += co_await task_call;
+  auto silent_task_call = on(core, [&called] { return called.silent_task(); });
+  co_await silent_task_call;
+  EXPECT_EQ(this_reactor().core(), 1);
+  co_return sum;
+}
+
+TEST(On, ValuesAndTasksHereAndThere) {
+  for (const CoreIndex core : {0, 1, 2}) {
+    SimCores cores({.cores = 3, .seed = 21});
+    Called called;
+    EXPECT_EQ(cores.run(1, call_four_ways(called, core)), 100u + core);
+    EXPECT_EQ(called.cores, std::vector<CoreIndex>(4, core));
+  }
+}
+
+Task<u64> count_steps_of_local_calls(SimCores& cores) {
+  const u64 before = cores.steps();
+  for (int i = 0; i < 10; ++i) {
+    auto call = on(0, [] { return this_reactor().core(); });
+    co_await call;
+  }
+  co_return cores.steps() - before;
+}
+
+TEST(On, ACallOnTheOwnCoreIsPlain) {
+  SimCores cores({.seed = 22});
+  EXPECT_EQ(cores.run(0, count_steps_of_local_calls(cores)), 0u);
+}
+
 TEST(TimerHeap, AgainstASortedSet) {
   const u64 seed = 42;
   SCOPED_TRACE(seed);
