@@ -61,49 +61,52 @@ class Journal {
  private:
   friend class Stream;
   struct Closing;
+  struct CloseTimer;
+
+  device::Device& device() { return *devices_.front(); }
 
   // The streams' side, on core 0.
   void want_close(Epoch epoch);
   void mark_dirty(Epoch epoch);
-  void fail(Error error);
+  void fail(const Error& error);
   std::optional<u64> exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, bool wanted);
 
-  static void timer_fired(runtime::Timer& timer);
   void arm_timer(u64 interval_ns);
+  void timer_fired();
   Task<void> run();
   Task<Status> close(Epoch epoch);
   Task<void> close_core(CoreIndex core, Closing& closing);
-  Task<Status> make_durable(Epoch epoch, const Closing& closing);
+  Task<Status> make_durable(const Commit& commit);
+  void published(const Commit& commit);
+  Commit commit_of(Epoch epoch, const Closing& closing) const;
   Task<Status> flush_devices();
-  void free_buckets();
   bool pressed() const;
   Epoch checkpoint_target() const;
-  void tell_pressure();
-  Task<void> tell_durable(CoreIndex core, Epoch epoch);
+  Task<void> spread_pressure();
+  Task<void> tell_durable(CoreIndex core, Epoch epoch, bool under_pressure);
   Task<void> tell_failure(CoreIndex core, Error error);
   Task<void> tell_checkpoint(CoreIndex core, Epoch up_to);
 
   const JournalLayout layout_;
   const JournalOptions options_;
-  std::vector<device::Device*> devices_;
+  const std::vector<device::Device*> devices_;
   CommitRing ring_;
   const u32 session_;
   std::vector<std::unique_ptr<Stream>> streams_;
 
-  Epoch current_;        // of the core that is furthest behind: the next to close
+  Epoch current_;        // the next to close
   Epoch wanted_;         // closes up to it were asked for
   Epoch durable_;
   Epoch oldest_needed_;  // as committed
-  bool dirty_ = false;   // the current epoch has records
-  bool running_ = false;
+  bool dirty_ = false;   // an epoch that is not being closed has records
   bool stopping_ = false;
+  bool spreading_ = false;
   std::optional<Error> failure_;
   std::vector<format::EntryPointer> inherited_;  // tails of earlier sessions
 
   std::deque<u64> free_;
   std::vector<Stream::Retired> used_;  // filled buckets
-  std::vector<bool> starved_;          // by core
-  struct CloseTimer;
+  std::vector<bool> starved_;          // by core: it asked for a bucket and there was none
   std::unique_ptr<CloseTimer> timer_;
 
   runtime::WaitList work_;

@@ -140,8 +140,11 @@ class Stream {
   friend class EpochHold;
 
   struct Entry;
-  struct Waiter;
-  struct WaiterAwaiter;
+  struct CommitAwaiter;
+  struct Waiter {
+    Epoch epoch;
+    std::coroutine_handle<> handle;
+  };
   struct Retired {
     u64 bucket = 0;
     Epoch newest;
@@ -153,13 +156,15 @@ class Stream {
 
   // The journal's side.
   Task<Sealed> close(Epoch epoch);
-  void became_durable(Epoch epoch);
+  void became_durable(Epoch epoch, bool pressed);
   void fail(const Error& error);
-  void add_bucket(u64 bucket);
+  void add_bucket(u64 bucket) { next_buckets_.push_back(bucket); }  // at the start
   Task<void> drained();
 
   Status failed() const;
   u64 free_bytes() const;
+  bool wants_bucket() const;
+  void wake_commit_waiters();
   std::unique_ptr<Entry> take_entry();
   void open_entry();
   void seal_open_entry();

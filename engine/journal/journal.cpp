@@ -1,0 +1,274 @@
+// The two-flush commit. Everything an epoch's records point to was written before the records were appended, and the entries
+// are written before the close goes on; so one flush makes data and entries durable, and only then is the commit block that
+// names them written, durably. make_durable() is the one place that a single-flush protocol would replace.
+//
+// A bucket that was filled is free again once a durable commit block says that no entry in it is needed. While a core has
+// no bucket to go on with, epochs are closed every starved_interval_ns, because only commits set buckets free.
+#include "engine/journal/journal.h"
+
+#include <algorithm>
+#include <map>
+
+#include "engine/runtime/on.h"
+
+namespace cowfs::journal {
+namespace {
+
+constexpr u64 starved_interval_ns = 2'000'000;
+
+}  // namespace
+
+struct Journal::Closing {
+  std::vector<Stream::Sealed> sealed;
+  u64 remaining = 0;
+  runtime::WaitList done;
+};
+
+struct Journal::CloseTimer : runtime::Timer {
+  Journal* journal = nullptr;
+};
+
+Task<Status> Journal::initialise(device::Device& device, const format::Superblock& superblock) {
+  CommitRing ring(device, JournalLayout::of(superblock));
+  const Commit first{.epoch = {1}, .oldest_needed = {2}, .session = 0, .tails = {}};
+  co_return co_await ring.write(first);
+}
+
+Journal::Journal(std::vector<device::Device*> devices, const History& history, std::vector<CoreHooks> hooks,
+                 JournalOptions options)
+    : layout_(history.layout),
+      options_(options),
+      devices_(std::move(devices)),
+      ring_(*devices_.front(), layout_),
+      session_(history.session + 1),
+      current_(history.next),
+      wanted_{history.next.value - 1},
+      durable_{history.next.value - 1},
+      oldest_needed_(history.oldest_needed),
+      inherited_(history.tails),
+      starved_(hooks.size(), false),
+      timer_(std::make_unique<CloseTimer>()) {
+  timer_->journal = this;
+  timer_->fire = [](runtime::Timer& timer) { static_cast<CloseTimer&>(timer).journal->timer_fired(); };
+  for (std::size_t core = 0; core < hooks.size(); ++core)
+    streams_.push_back(std::make_unique<Stream>(*this, static_cast<CoreIndex>(core), hooks[core], history.next));
+
+  std::map<u64, Epoch> newest;
+  for (const HistoryEntry& entry : history.entries) {
+    Epoch& epoch = newest[layout_.bucket_of({entry.pointer.address})];
+    epoch = std::max(epoch, entry.epoch());
+  }
+  for (u64 bucket = 0; bucket < layout_.buckets; ++bucket) {
+    const auto found = newest.find(bucket);
+    if (found == newest.end()) free_.push_back(bucket);
+    else used_.push_back({bucket, found->second});
+  }
+}
+
+Journal::~Journal() { assert(!timer_->armed); }
+
+Status Journal::start() {
+  assert(streams_.size() == runtime::this_reactor().cores() && runtime::this_reactor().core() == 0);
+  const bool tails_fit = inherited_.size() + streams_.size() <= format::commit_streams_max;
+  if (free_.size() < streams_.size() * buckets_per_core_min || !tails_fit)
+    return Error{Code::journal_too_small, free_.size()};
+  for (u64 round = 0; round < buckets_per_core_min; ++round) {
+    for (const auto& stream : streams_) {
+      stream->add_bucket(free_.front());
+      free_.pop_front();
+    }
+  }
+  gate_.spawn(run());
+  return {};
+}
+
+Task<void> Journal::stop() {
+  stopping_ = true;
+  work_.wake_all();
+  if (timer_->armed) runtime::this_reactor().cancel_timer(*timer_);
+  // What a core does last may need an answer from here, and the other way round.
+  for (int round = 0; round < 2; ++round) {
+    co_await gate_.drained();
+    for (const auto& stream : streams_) {
+      auto call = runtime::on(stream->core(), [&stream] { return stream->drained(); });
+      co_await call;
+    }
+  }
+}
+
+void Journal::want_close(Epoch epoch) {
+  assert(epoch.value <= current_.value + 1);
+  wanted_ = std::max(wanted_, epoch);
+  work_.wake_all();
+}
+
+void Journal::mark_dirty(Epoch epoch) {
+  if (epoch < current_) return;  // its close is under way
+  dirty_ = true;
+  arm_timer(options_.close_interval_ns);
+}
+
+void Journal::arm_timer(u64 interval_ns) {
+  if (stopping_ || failure_) return;
+  runtime::Reactor& reactor = runtime::this_reactor();
+  const u64 deadline = reactor.now_ns() + interval_ns;
+  if (timer_->armed) {
+    if (timer_->deadline_ns <= deadline) return;
+    reactor.cancel_timer(*timer_);
+  }
+  timer_->deadline_ns = deadline;
+  reactor.start_timer(*timer_);
+}
+
+void Journal::timer_fired() {
+  const bool starved = std::find(starved_.begin(), starved_.end(), true) != starved_.end();
+  if (dirty_ || starved) want_close(current_);
+}
+
+Task<void> Journal::run() {
+  while (true) {
+    while (!failure_ && !stopping_ && wanted_ < current_) co_await work_.wait();
+    if (failure_ || wanted_ < current_) break;
+    const Status status = co_await close(current_);
+    if (!status.ok()) fail(status.error());
+  }
+}
+
+Task<Status> Journal::close(Epoch epoch) {
+  const u64 started_ns = runtime::this_reactor().now_ns();
+  current_.value += 1;
+  dirty_ = false;
+  Closing closing{.sealed = std::vector<Stream::Sealed>(streams_.size()), .remaining = streams_.size(), .done = {}};
+  for (const auto& stream : streams_) gate_.spawn(close_core(stream->core(), closing));
+  while (closing.remaining > 0) co_await closing.done.wait();
+  if (failure_) co_return *failure_;
+  const Commit commit = commit_of(epoch, closing);
+  const Status status = co_await make_durable(commit);
+  if (!status.ok()) co_return status;
+  if (failure_) co_return *failure_;
+  published(commit);
+  ++counters_.commits;
+  counters_.commit_ns_total += runtime::this_reactor().now_ns() - started_ns;
+  co_return Status{};
+}
+
+Task<void> Journal::close_core(CoreIndex core, Closing& closing) {
+  const Epoch epoch{current_.value - 1};
+  auto call = runtime::on(core, [stream = streams_[core].get(), epoch] { return stream->close(epoch); });
+  closing.sealed[core] = co_await call;
+  if (--closing.remaining == 0) closing.done.wake_all();
+}
+
+Commit Journal::commit_of(Epoch epoch, const Closing& closing) const {
+  Commit commit{.epoch = epoch, .oldest_needed = {epoch.value + 1}, .session = session_, .tails = {}};
+  for (const Stream::Sealed& sealed : closing.sealed)
+    commit.oldest_needed = std::min(commit.oldest_needed, sealed.oldest_needed);
+  assert(commit.oldest_needed >= oldest_needed_);
+  const auto needed = [&commit](const format::EntryPointer& tail) {
+    return tail.address != 0 && tail.epoch >= commit.oldest_needed.value;
+  };
+  for (const Stream::Sealed& sealed : closing.sealed)
+    if (needed(sealed.tail)) commit.tails.push_back(sealed.tail);
+  std::copy_if(inherited_.begin(), inherited_.end(), std::back_inserter(commit.tails), needed);
+  return commit;
+}
+
+Task<Status> Journal::make_durable(const Commit& commit) {
+  const Status flushed = co_await flush_devices();
+  if (!flushed.ok()) co_return flushed;
+  co_return co_await ring_.write(commit);
+}
+
+Task<Status> Journal::flush_devices() {
+  for (device::Device* device : devices_) {
+    device::IoAwaiter flush = device->flush();
+    const Status status = co_await flush;
+    if (!status.ok()) co_return status;
+  }
+  co_return Status{};
+}
+
+void Journal::published(const Commit& commit) {
+  durable_ = commit.epoch;
+  oldest_needed_ = commit.oldest_needed;
+  std::erase_if(inherited_, [&](const format::EntryPointer& tail) { return tail.epoch < oldest_needed_.value; });
+  std::erase_if(used_, [&](const Stream::Retired& bucket) {
+    if (bucket.newest >= oldest_needed_) return false;
+    free_.push_back(bucket.bucket);
+    ++counters_.buckets_reused;
+    return true;
+  });
+  const bool under_pressure = pressed();
+  for (const auto& stream : streams_) gate_.spawn(tell_durable(stream->core(), commit.epoch, under_pressure));
+  if (under_pressure && !spreading_) gate_.spawn(spread_pressure());
+}
+
+std::optional<u64> Journal::exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, bool wanted) {
+  used_.insert(used_.end(), retired.begin(), retired.end());
+  std::optional<u64> bucket;
+  if (wanted && !free_.empty()) {
+    bucket = free_.front();
+    free_.pop_front();
+  }
+  if (wanted) starved_[core] = !bucket;
+  if (starved_[core]) arm_timer(starved_interval_ns);
+  if (pressed() && !spreading_ && !stopping_) gate_.spawn(spread_pressure());
+  return bucket;
+}
+
+bool Journal::pressed() const {
+  const u64 shared = layout_.buckets - std::min(layout_.buckets, streams_.size() * buckets_per_core_min);
+  return used_.size() * 2 > shared || std::find(starved_.begin(), starved_.end(), true) != starved_.end();
+}
+
+// Half of the filled buckets, the older ones; all of them when somebody has to wait.
+Epoch Journal::checkpoint_target() const {
+  std::vector<Epoch> newest;
+  newest.reserve(used_.size());
+  for (const Stream::Retired& bucket : used_) newest.push_back(bucket.newest);
+  if (newest.empty()) return {current_.value - 1};
+  const bool starved = std::find(starved_.begin(), starved_.end(), true) != starved_.end();
+  const std::size_t rank = starved ? newest.size() - 1 : newest.size() / 2;
+  const auto place = newest.begin() + static_cast<std::ptrdiff_t>(rank);
+  std::nth_element(newest.begin(), place, newest.end());
+  return *place;
+}
+
+// Runs on its own: the hooks must not be called from inside an append that needed a bucket.
+Task<void> Journal::spread_pressure() {
+  spreading_ = true;
+  co_await runtime::yield();
+  spreading_ = false;
+  if (stopping_ || failure_) co_return;
+  const Epoch up_to = checkpoint_target();
+  ++counters_.checkpoint_requests;
+  for (const auto& stream : streams_) gate_.spawn(tell_checkpoint(stream->core(), up_to));
+}
+
+Task<void> Journal::tell_durable(CoreIndex core, Epoch epoch, bool under_pressure) {
+  auto call = runtime::on(core, [stream = streams_[core].get(), epoch, under_pressure] {
+    stream->became_durable(epoch, under_pressure);
+  });
+  co_await call;
+}
+
+Task<void> Journal::tell_failure(CoreIndex core, Error error) {
+  auto call = runtime::on(core, [stream = streams_[core].get(), error] { stream->fail(error); });
+  co_await call;
+}
+
+Task<void> Journal::tell_checkpoint(CoreIndex core, Epoch up_to) {
+  auto call =
+      runtime::on(core, [reclaim = streams_[core]->hooks_.reclaim, up_to] { reclaim->checkpoint_wanted(up_to); });
+  co_await call;
+}
+
+void Journal::fail(const Error& error) {
+  if (failure_) return;
+  failure_ = error;
+  if (timer_->armed) runtime::this_reactor().cancel_timer(*timer_);
+  for (const auto& stream : streams_) gate_.spawn(tell_failure(stream->core(), error));
+  work_.wake_all();
+}
+
+}  // namespace cowfs::journal

@@ -1,0 +1,80 @@
+#include "engine/journal/layout.h"
+
+#include <algorithm>
+
+#include "engine/device/aligned_buffer.h"
+
+namespace cowfs::journal {
+namespace {
+
+constexpr u64 slot_bytes = format::commit_slot_blocks * block_bytes;
+
+Commit decode(ByteSpan raw) {
+  format::CommitBlock block;
+  std::memcpy(&block, raw.data(), sizeof block);
+  Commit commit{.epoch = {block.epoch}, .oldest_needed = {block.oldest_needed}, .session = block.session, .tails = {}};
+  commit.tails.resize(block.streams);
+  if (!commit.tails.empty())
+    std::memcpy(commit.tails.data(), raw.data() + sizeof block, commit.tails.size() * sizeof(format::EntryPointer));
+  return commit;
+}
+
+}  // namespace
+
+JournalLayout JournalLayout::of(const format::Superblock& superblock) {
+  return {.filesystem = format::filesystem_id(superblock),
+          .device_index = superblock.device_index,
+          .bucket_blocks = superblock.bucket_blocks,
+          .first_bucket = superblock.journal_first_bucket,
+          .buckets = superblock.journal_buckets,
+          .commit_ring_block = superblock.commit_ring_block};
+}
+
+bool JournalLayout::contains(const format::EntryPointer& pointer) const {
+  const format::Address address{pointer.address};
+  if (address.device() != device_index) return false;
+  const u64 first = first_bucket * bucket_blocks;
+  if (address.block() < first || address.block() >= first + buckets * bucket_blocks) return false;
+  const u64 rest_blocks = bucket_blocks - address.block() % bucket_blocks;
+  return pointer.bytes >= sizeof(format::EntryHeader) && pointer.bytes <= rest_blocks * block_bytes;
+}
+
+Task<Result<std::vector<Commit>>> CommitRing::read_all() {
+  device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
+  device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes, buffer.span());
+  const Status status = co_await read;
+  if (!status.ok()) co_return status.error();
+  std::vector<Commit> commits;
+  for (u64 slot = 0; slot < format::commit_slots; ++slot) {
+    const ByteSpan raw = buffer.span().subspan(slot * slot_bytes, slot_bytes);
+    if (!format::validate_commit(raw, layout_.filesystem).ok()) continue;
+    Commit commit = decode(raw);
+    if (commit.epoch.value % format::commit_slots == slot) commits.push_back(std::move(commit));
+  }
+  std::sort(commits.begin(), commits.end(), [](const Commit& a, const Commit& b) { return a.epoch > b.epoch; });
+  co_return commits;
+}
+
+Task<Status> CommitRing::write(const Commit& commit) {
+  assert(commit.tails.size() <= format::commit_streams_max);
+  format::CommitBlock block{};
+  block.filesystem = layout_.filesystem;
+  block.epoch = commit.epoch.value;
+  block.oldest_needed = commit.oldest_needed.value;
+  block.streams = static_cast<u32>(commit.tails.size());
+  block.bytes = static_cast<u32>(sizeof block + commit.tails.size() * sizeof(format::EntryPointer));
+  block.session = commit.session;
+  device::AlignedBuffer buffer(block.bytes);
+  std::memcpy(buffer.data(), &block, sizeof block);
+  if (!commit.tails.empty())
+    std::memcpy(buffer.data() + sizeof block, commit.tails.data(), commit.tails.size() * sizeof(format::EntryPointer));
+  format::seal_commit(buffer.span());
+  assert(format::validate_commit(buffer.span(), layout_.filesystem).ok());
+  const u64 slot = commit.epoch.value % format::commit_slots;
+  const u64 offset = (layout_.commit_ring_block + slot * format::commit_slot_blocks) * block_bytes;
+  device::IoAwaiter write = device_.write(offset, buffer.span(), true);
+  const Status status = co_await write;
+  co_return status;
+}
+
+}  // namespace cowfs::journal

@@ -1,0 +1,343 @@
+// Records are copied into the open entry, whose place is known when it is opened: the rest of the current bucket bounds it,
+// so that no bucket ends in more waste than one record. It is sealed when it is full, or when its epoch closes, and is
+// written at once. The chain's checksums need entries to be sealed in order; the writes themselves overlap.
+//
+// Room: reservations are charged against the blocks that the stream owns, one bucket ahead of what it needs. What padding
+// costs is not known in advance (each epoch that closes rounds an entry up to a block), so padding_bytes are kept back, and
+// reclaim_bytes more for urgent reservations. Should padding ever eat even that, sealed entries wait in memory for a bucket:
+// append() never fails.
+#include "engine/journal/stream.h"
+
+#include <algorithm>
+
+#include "engine/device/aligned_buffer.h"
+#include "engine/journal/journal.h"
+#include "engine/runtime/on.h"
+
+namespace cowfs::journal {
+namespace {
+
+constexpr u64 padding_bytes = 64 * kib;
+constexpr u64 reclaim_bytes = 128 * kib;
+constexpr std::size_t spare_entries_max = 8;
+
+}  // namespace
+
+struct Stream::Entry {
+  device::AlignedBuffer buffer{entry_bytes_max};
+  Epoch epoch;
+  u64 used = 0;
+  u64 capacity = 0;
+  u32 records = 0;
+  bool placed = false;  // it will lie at the next free block of the current bucket
+  format::Address address;
+
+  u64 blocks() const { return round_up(used, block_bytes) / block_bytes; }
+  void add(ByteSpan bytes) {
+    if (bytes.empty()) return;
+    std::memcpy(buffer.data() + used, bytes.data(), bytes.size());
+    used += bytes.size();
+  }
+};
+
+struct Stream::CommitAwaiter {
+  Stream& stream;
+  Epoch epoch;
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> self) { stream.commit_waiters_.push_back({epoch, self}); }
+  void await_resume() const noexcept {}
+};
+
+Stream::Stream(Journal& journal, CoreIndex core, const CoreHooks& hooks, Epoch first)
+    : journal_(journal), core_(core), hooks_(hooks), current_(first), durable_{first.value - 1}, asked_{first.value - 1} {
+  assert(hooks.observer != nullptr && hooks.reclaim != nullptr && first.value > 0);
+}
+
+Stream::~Stream() = default;
+
+void Stream::append(u16 slice, TreeId tree, UpdateKind kind, const Key& key, ByteSpan value) {
+  assert(value.size() <= format::node_value_bytes_max && !format::is_derived(tree));
+  const u64 bytes = record_bytes(value.size());
+  assert(bytes <= reserved_bytes_);
+  reserved_bytes_ -= bytes;
+  if (failure_) return;
+  if (open_ == nullptr || open_->used + bytes > open_->capacity) {
+    if (open_ != nullptr) seal_open_entry();
+    open_entry();
+  }
+  const format::RecordHeader header{slice, static_cast<u8>(tree), static_cast<u8>(kind), static_cast<u16>(value.size()),
+                                    u16{0}, format::PackedKey::of(key)};
+  open_->add(bytes_of(header));
+  open_->add(value);
+  ++open_->records;
+  ++counters_.records;
+  counters_.record_bytes += bytes;
+  if (!announced_) {
+    announced_ = true;
+    gate_.spawn(announce_dirty());
+  }
+}
+
+u64 Stream::free_bytes() const {
+  const u64 bucket_bytes = journal_.layout().bucket_bytes();
+  u64 owned = next_buckets_.size() * bucket_bytes;
+  if (has_bucket_) owned += bucket_bytes - bucket_block_ * block_bytes;
+  u64 taken = open_ != nullptr ? open_->blocks() * block_bytes : 0;
+  for (const auto& entry : sealed_) taken += entry->blocks() * block_bytes;
+  return owned - std::min(owned, taken);
+}
+
+bool Stream::try_reserve(u64 bytes, Urgency urgency) {
+  assert(bytes <= reservation_bytes_max);
+  if (failure_ || pending_bytes_ > pending_bytes_max) return false;
+  const u64 kept = padding_bytes + (urgency == Urgency::normal ? reclaim_bytes : 0);
+  if (free_bytes() < reserved_bytes_ + bytes + kept) {
+    refill();
+    return false;
+  }
+  reserved_bytes_ += bytes;
+  return true;
+}
+
+Task<Status> Stream::reserve(u64 bytes, Urgency urgency) {
+  while (!try_reserve(bytes, urgency)) {
+    if (failure_) co_return failed();
+    ++counters_.reserve_waits;
+    co_await room_.wait();
+  }
+  co_return Status{};
+}
+
+void Stream::unreserve(u64 bytes) {
+  assert(bytes <= reserved_bytes_);
+  reserved_bytes_ -= bytes;
+  if (!room_.empty()) room_.wake_all();
+}
+
+Status Stream::failed() const { return Error{Code::journal_failed, static_cast<u64>(failure_->code), failure_->place}; }
+
+EpochHold Stream::hold() {
+  ++holds_;
+  return {*this, current_};
+}
+
+Task<EpochHold> Stream::hold_open() {
+  while (closing_) co_await moved_.wait();
+  co_return hold();
+}
+
+Task<EpochHold> Stream::hold_at_least(Epoch epoch) {
+  while (current_ < epoch) co_await moved_.wait();
+  co_return hold();
+}
+
+Task<void> Stream::reach(Epoch epoch) {
+  while (current_ < epoch) co_await moved_.wait();
+}
+
+Task<Status> Stream::commit(Epoch epoch) {
+  if (durable_ >= epoch) co_return Status{};
+  if (failure_) co_return failed();
+  while (durable_ < epoch) {
+    if (failure_) co_return *failure_;
+    if (asked_ < epoch) {
+      asked_ = epoch;
+      gate_.spawn(ask_close(epoch));
+    }
+    CommitAwaiter wait{*this, epoch};
+    co_await wait;
+  }
+  co_return Status{};
+}
+
+std::unique_ptr<Stream::Entry> Stream::take_entry() {
+  if (spare_.empty()) return std::make_unique<Entry>();
+  std::unique_ptr<Entry> entry = std::move(spare_.back());
+  spare_.pop_back();
+  return entry;
+}
+
+void Stream::open_entry() {
+  open_ = take_entry();
+  open_->epoch = current_;
+  open_->used = sizeof(format::EntryHeader);
+  open_->records = 0;
+  const u64 bucket_blocks = journal_.layout().bucket_blocks;
+  open_->placed = sealed_.empty() && ((has_bucket_ && bucket_block_ < bucket_blocks) || advance_bucket());
+  open_->capacity = entry_bytes_max;
+  if (open_->placed) open_->capacity = std::min(entry_bytes_max, (bucket_blocks - bucket_block_) * block_bytes);
+  refill();
+}
+
+void Stream::seal_open_entry() {
+  pending_bytes_ += open_->used;
+  ++unwritten_current_;
+  sealed_.push_back(std::move(open_));
+  pump();
+}
+
+bool Stream::advance_bucket() {
+  if (next_buckets_.empty()) return false;
+  if (has_bucket_) retired_.push_back({bucket_, bucket_newest_});
+  has_bucket_ = true;
+  bucket_ = next_buckets_.front();
+  next_buckets_.pop_front();
+  bucket_block_ = 0;
+  return true;
+}
+
+bool Stream::place(Entry& entry) {
+  if (entry.placed) return true;
+  const u64 rest = has_bucket_ ? journal_.layout().bucket_blocks - bucket_block_ : 0;
+  entry.placed = rest >= entry.blocks() || advance_bucket();
+  return entry.placed;
+}
+
+void Stream::pump() {
+  while (!sealed_.empty() && place(*sealed_.front())) {
+    std::unique_ptr<Entry> entry = std::move(sealed_.front());
+    sealed_.pop_front();
+    finish_header(*entry);
+    gate_.spawn(write(std::move(entry)));
+  }
+  refill();
+}
+
+void Stream::finish_header(Entry& entry) {
+  const JournalLayout& layout = journal_.layout();
+  entry.address = layout.address(bucket_, bucket_block_);
+  bucket_block_ += entry.blocks();
+  bucket_newest_ = entry.epoch;
+  assert(bucket_block_ <= layout.bucket_blocks);
+
+  format::EntryHeader header{};
+  header.filesystem = layout.filesystem;
+  header.address = entry.address.value;
+  header.epoch = entry.epoch.value;
+  header.bytes = static_cast<u32>(entry.used);
+  header.records = entry.records;
+  header.stream = core_;
+  header.session = journal_.session_;
+  header.previous = tail_;
+  header.sequence = sequence_++;
+  const MutableByteSpan image = entry.buffer.span().first(entry.used);
+  std::memcpy(image.data(), &header, sizeof header);
+  format::seal_entry(image);
+  std::memset(entry.buffer.data() + entry.used, 0, entry.blocks() * block_bytes - entry.used);
+  std::memcpy(&header, image.data(), sizeof header);
+  tail_ = {header.address, header.epoch, header.checksum, header.bytes};
+  if (entry.epoch < current_) closed_tail_ = tail_;
+  ++counters_.entries;
+  counters_.entry_blocks += entry.blocks();
+}
+
+Task<void> Stream::write(std::unique_ptr<Entry> entry) {
+  const ByteSpan image = entry->buffer.span().first(entry->blocks() * block_bytes);
+  device::IoAwaiter written = journal_.device().write(entry->address.offset_bytes(), image);
+  const Status status = co_await written;
+  pending_bytes_ -= entry->used;
+  u64& unwritten = entry->epoch < current_ ? unwritten_closed_ : unwritten_current_;
+  assert(unwritten > 0);
+  --unwritten;
+  if (spare_.size() < spare_entries_max) spare_.push_back(std::move(entry));
+  if (!status.ok()) {
+    fail(status.error());
+    gate_.spawn(report(status.error()));
+  }
+  if (unwritten_closed_ == 0) written_.wake_all();
+  room_.wake_all();
+}
+
+bool Stream::wants_bucket() const { return free_bytes() < reserved_bytes_ + journal_.layout().bucket_bytes(); }
+
+void Stream::refill() {
+  if (exchanging_ || failure_) return;
+  if (retired_.empty() && (starved_ || !wants_bucket())) return;
+  exchanging_ = true;
+  gate_.spawn(exchange_buckets());
+}
+
+Task<void> Stream::exchange_buckets() {
+  while (!failure_) {
+    const bool wanted = wants_bucket();
+    if (retired_.empty() && (starved_ || !wanted)) break;
+    std::vector<Retired> retired = std::exchange(retired_, {});
+    auto ask = [&journal = journal_, core = core_, retired = std::move(retired), wanted] {
+      return journal.exchange(core, retired, wanted);
+    };
+    auto call = runtime::on(0, std::move(ask));
+    const std::optional<u64> bucket = co_await call;
+    starved_ = wanted && !bucket;
+    if (!bucket) continue;
+    next_buckets_.push_back(*bucket);
+    pump();
+    room_.wake_all();
+  }
+  exchanging_ = false;
+}
+
+Task<void> Stream::announce_dirty() {
+  auto call = runtime::on(0, [&journal = journal_, epoch = current_] { journal.mark_dirty(epoch); });
+  co_await call;
+}
+
+Task<void> Stream::ask_close(Epoch epoch) {
+  auto call = runtime::on(0, [&journal = journal_, epoch] { journal.want_close(epoch); });
+  co_await call;
+}
+
+Task<void> Stream::report(Error error) {
+  auto call = runtime::on(0, [&journal = journal_, error] { journal.fail(error); });
+  co_await call;
+}
+
+Task<Stream::Sealed> Stream::close(Epoch epoch) {
+  assert(epoch == current_ && !closing_);
+  closing_ = true;
+  while (holds_ > 0) co_await unheld_.wait();
+  if (open_ != nullptr) seal_open_entry();
+  closed_tail_ = tail_;
+  current_.value += 1;
+  closing_ = false;
+  announced_ = false;
+  unwritten_closed_ += std::exchange(unwritten_current_, 0);
+  hooks_.observer->epoch_sealed(epoch);
+  told_oldest_ = hooks_.reclaim->oldest_needed(core_);
+  moved_.wake_all();
+  Sealed sealed{.tail = {}, .oldest_needed = told_oldest_};
+  while (unwritten_closed_ > 0 && !failure_) co_await written_.wait();
+  sealed.tail = closed_tail_;
+  co_return sealed;
+}
+
+void Stream::became_durable(Epoch epoch, bool pressed) {
+  assert(epoch > durable_);
+  durable_ = epoch;
+  hooks_.observer->epoch_durable(epoch);
+  wake_commit_waiters();
+  starved_ = false;
+  refill();
+  // What became durable may have let go of journal space: under pressure the next commit says so at once.
+  if (!pressed || hooks_.reclaim->oldest_needed(core_) <= told_oldest_ || asked_ >= current_) return;
+  asked_ = current_;
+  gate_.spawn(ask_close(current_));
+}
+
+void Stream::wake_commit_waiters() {
+  const auto waits = [this](const Waiter& waiter) { return !failure_ && waiter.epoch > durable_; };
+  const auto done = std::stable_partition(commit_waiters_.begin(), commit_waiters_.end(), waits);
+  for (auto waiter = done; waiter != commit_waiters_.end(); ++waiter) runtime::this_reactor().schedule(waiter->handle);
+  commit_waiters_.erase(done, commit_waiters_.end());
+}
+
+void Stream::fail(const Error& error) {
+  if (failure_) return;
+  failure_ = error;
+  wake_commit_waiters();
+  room_.wake_all();
+  written_.wake_all();
+}
+
+Task<void> Stream::drained() { co_await gate_.drained(); }
+
+}  // namespace cowfs::journal
