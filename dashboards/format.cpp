@@ -51,9 +51,9 @@ std::string format_factor(double factor) { return three_digits(factor); }
 
 std::string format_ratio(const results::Ratio& ratio) {
   if (!ratio.estimate) return "not measured";
-  const std::string interval = ratio.ci95 ? fmt::format("[{}, {}]", three_digits(ratio.ci95->low),
-                                                        three_digits(ratio.ci95->high))
-                                          : std::string("(no interval)");
+  const std::string interval =
+      ratio.ci95 ? fmt::format("[{}, {}]", three_digits(ratio.ci95->low), three_digits(ratio.ci95->high))
+                 : std::string("(no interval)");
   return fmt::format("{} {} {}", three_digits(*ratio.estimate), interval, results::name(ratio.verdict));
 }
 

@@ -1,4 +1,5 @@
-// Numbers as people read them. Every figure of a record is shown through these, so that terminal and page agree in style.
+// Numbers as people read them. The terminal shows every figure through these; dashboards/web/src/format.ts is their
+// twin for the page.
 #pragma once
 #include <optional>
 #include <string>

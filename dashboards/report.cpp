@@ -32,11 +32,16 @@ std::string escaped_json(std::string_view json) {
 std::string escaped_html(std::string_view text) {
   return replaced(text, [](char byte) -> std::string_view {
     switch (byte) {
-      case '&': return "&amp;";
-      case '<': return "&lt;";
-      case '>': return "&gt;";
-      case '"': return "&quot;";
-      default: return "";
+      case '&':
+        return "&amp;";
+      case '<':
+        return "&lt;";
+      case '>':
+        return "&gt;";
+      case '"':
+        return "&quot;";
+      default:
+        return "";
     }
   });
 }
@@ -57,9 +62,10 @@ std::string render_report(const results::Record& record) {
       "<link rel=\"icon\" href=\"data:,\">\n<title>" +
       escaped_html(title) + "</title>\n<style>\n";
   for (const std::string_view part : report_style()) page += part;
-  page += "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#report\">Skip to the results</a>\n<main id=\"report\" "
-          "tabindex=\"-1\"></main>\n<noscript><main><h1>" +
-          escaped_html(title) + "</h1>\n<pre>\n";
+  page +=
+      "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#report\">Skip to the results</a>\n<main id=\"report\" "
+      "tabindex=\"-1\"></main>\n<noscript><main><h1>" +
+      escaped_html(title) + "</h1>\n<pre>\n";
   const Style plain_text{.unicode = true, .colour = false, .redraw = false, .columns = 120};
   page += escaped_html(render_record(record, plain_text));
   page += "</pre></main></noscript>\n<script type=\"application/json\" id=\"record\">";

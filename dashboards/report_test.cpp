@@ -37,7 +37,8 @@ TEST(Report, TheRecordCanBeReadBackFromThePage) {
 
 TEST(Report, AsksNothingOfAnyNetwork) {
   const std::string page = render_report(results::fixture::make_record());
-  for (const char* request : {"src=\"http", "href=\"http", "url(http", "@import", "fetch(", "XMLHttpRequest", "sourceMappingURL"}) {
+  for (const char* request :
+       {"src=\"http", "href=\"http", "url(http", "@import", "fetch(", "XMLHttpRequest", "sourceMappingURL"}) {
     EXPECT_EQ(page.find(request), std::string::npos) << request;
   }
   EXPECT_NE(page.find("default-src 'none'"), std::string::npos);

@@ -83,10 +83,9 @@ std::string coloured_verdicts(std::string text, const Style& style) {
 }
 
 std::string headline(const Comparison& comparison, const Style& style) {
-  const std::string text =
-      fmt::format("{} · {} · {} clients · {} rounds of {} s ({} s warm-up) · {}", comparison.media,
-                  comparison.workload, comparison.clients, comparison.rounds, comparison.seconds,
-                  comparison.warmup_seconds, comparison.device);
+  const std::string text = fmt::format("{} · {} · {} clients · {} rounds of {} s ({} s warm-up) · {}", comparison.media,
+                                       comparison.workload, comparison.clients, comparison.rounds, comparison.seconds,
+                                       comparison.warmup_seconds, comparison.device);
   const std::string line = in_style(printable(text), style);
   return (style.colour ? "\x1b[1m" + line + "\x1b[0m" : line) + "\n";
 }
@@ -112,9 +111,8 @@ std::string result_table(const Comparison& comparison, const Style& style) {
   table.add_column(subject_name.empty() ? "ratio" : subject_name + " ÷ this, MB/s (95%)", Align::left);
   for (const TargetResult& result : comparison.results) {
     const Ratio* ratio = find_ratio(comparison, "throughput_mb_s", subject_name, result.target);
-    table.add_row({result.label, cell(result, "throughput_mb_s", format_number),
-                   cell(result, "ops_s", format_number), cell(result, "flush_p50_ns", format_nanoseconds),
-                   cell(result, "flush_p99_ns", format_nanoseconds),
+    table.add_row({result.label, cell(result, "throughput_mb_s", format_number), cell(result, "ops_s", format_number),
+                   cell(result, "flush_p50_ns", format_nanoseconds), cell(result, "flush_p99_ns", format_nanoseconds),
                    cell(result, "device_write_bytes", format_megabytes), cell(result, "device_flushes", format_number),
                    cell(result, "write_amplification", format_factor),
                    ratio != nullptr ? format_ratio(*ratio) : std::string()});
@@ -185,13 +183,35 @@ std::string calibration_table(const Comparison& comparison, const Style& style) 
   for (const auto& row : comparison.calibration) {
     std::string fair = row.ok ? "yes" : "NO";
     if (!row.note.empty()) fair += ": " + row.note;
-    table.add_row({row.reference + " on " + row.target,
-                   row.throughput_mb_s ? format_number(*row.throughput_mb_s) : "-",
+    table.add_row({row.reference + " on " + row.target, row.throughput_mb_s ? format_number(*row.throughput_mb_s) : "-",
                    row.ns_per_operation ? format_number(*row.ns_per_operation) : "-",
                    row.ratio ? format_ratio(*row.ratio) : "-", row.ratio || !row.ok ? fair : row.note});
   }
   return coloured_verdicts(table.render(style), style);
 }
+
+namespace {
+
+// What else there is to say about a comparison.
+std::vector<std::string> notes_of(const Comparison& comparison) {
+  std::vector<std::string> notes;
+  for (const TargetResult& result : comparison.results) {
+    for (const results::Round& round : result.rounds) {
+      if (round.failed_operations == 0) continue;
+      notes.push_back(fmt::format("{}, round {}: {} operations ended otherwise than the load expects", result.target,
+                                  round.round + 1, round.failed_operations));
+    }
+    for (const std::string& note : result.notes) notes.push_back(result.target + ": " + note);
+  }
+  for (const Ratio& ratio : comparison.ratios) {
+    if (ratio.metric != "throughput_mb_s" || !ratio.rounds_needed) continue;
+    notes.push_back(fmt::format("{} ÷ {}: unclear after {} rounds; about {} rounds would settle it", ratio.numerator,
+                                ratio.denominator, ratio.rounds, *ratio.rounds_needed));
+  }
+  return notes;
+}
+
+}  // namespace
 
 std::string render_record(const Record& record, const Style& style) {
   std::string text;
@@ -200,26 +220,18 @@ std::string render_record(const Record& record, const Style& style) {
     text += ratio_table(comparison, style);
     text += operation_table(comparison, style);
     text += calibration_table(comparison, style);
-    std::vector<std::string> skipped, notes;
+    std::vector<std::string> skipped;
     for (const auto& target : comparison.skipped) skipped.push_back(target.target + ": " + target.reason);
-    for (const TargetResult& result : comparison.results) {
-      for (const std::string& note : result.notes) notes.push_back(result.target + ": " + note);
-    }
-    for (const Ratio& ratio : comparison.ratios) {
-      if (ratio.metric != "throughput_mb_s" || !ratio.rounds_needed) continue;
-      notes.push_back(fmt::format("{} ÷ {}: unclear after {} rounds; about {} rounds would settle it", ratio.numerator,
-                                  ratio.denominator, ratio.rounds, *ratio.rounds_needed));
-    }
-    text += bullets("Skipped:", skipped, style) + bullets("Notes:", notes, style) + "\n";
+    text += bullets("Skipped:", skipped, style) + bullets("Notes:", notes_of(comparison), style) + "\n";
   }
   const auto& environment = record.environment;
   text += bullets("Warnings about this host:", environment.warnings, style);
   text += bullets("Caveats:", record.caveats, style);
-  text += in_style(printable(fmt::format("{} · {} · {} cores · commit {}{} · {} {} · assertions {} · seed {}",
-                                         environment.kernel, environment.cpu, environment.cores, environment.commit,
-                                         environment.dirty ? " (dirty)" : "", environment.build_type,
-                                         environment.compiler, environment.assertions, record.seed)),
-                   style);
+  text += in_style(
+      printable(fmt::format("{} · {} · {} cores · commit {}{} · {} {} · assertions {} · seed {}", environment.kernel,
+                            environment.cpu, environment.cores, environment.commit, environment.dirty ? " (dirty)" : "",
+                            environment.build_type, environment.compiler, environment.assertions, record.seed)),
+      style);
   return text + "\n";
 }
 

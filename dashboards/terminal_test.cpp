@@ -30,22 +30,14 @@ TEST(Format, Numbers) {
   struct Case {
     std::string actual, expected;
   };
-  for (const Case& c : {Case{format_nanoseconds(0), "0 ns"},
-                        Case{format_nanoseconds(999), "999 ns"},
-                        Case{format_nanoseconds(999.9), "1.00 µs"},
-                        Case{format_nanoseconds(1'240'000), "1.24 ms"},
-                        Case{format_nanoseconds(99'960'000), "100 ms"},
-                        Case{format_nanoseconds(12e9), "12.0 s"},
-                        Case{format_number(0), "0.00"},
-                        Case{format_number(9.999), "10.0"},
-                        Case{format_number(999.6), "1,000"},
-                        Case{format_number(1234567), "1,234,567"},
-                        Case{format_megabytes(1.5e9), "1,500"},
-                        Case{format_factor(6.0249), "6.02"},
-                        Case{format_factor(0.2311), "0.231"},
-                        Case{format_seconds_left(-1), "0 s"},
-                        Case{format_seconds_left(59.2), "1 min 00 s"},
-                        Case{format_seconds_left(3725), "1 h 02 min"}}) {
+  for (const Case& c :
+       {Case{format_nanoseconds(0), "0 ns"}, Case{format_nanoseconds(999), "999 ns"},
+        Case{format_nanoseconds(999.9), "1.00 µs"}, Case{format_nanoseconds(1'240'000), "1.24 ms"},
+        Case{format_nanoseconds(99'960'000), "100 ms"}, Case{format_nanoseconds(12e9), "12.0 s"},
+        Case{format_number(0), "0.00"}, Case{format_number(9.999), "10.0"}, Case{format_number(999.6), "1,000"},
+        Case{format_number(1234567), "1,234,567"}, Case{format_megabytes(1.5e9), "1,500"},
+        Case{format_factor(6.0249), "6.02"}, Case{format_factor(0.2311), "0.231"}, Case{format_seconds_left(-1), "0 s"},
+        Case{format_seconds_left(59.2), "1 min 00 s"}, Case{format_seconds_left(3725), "1 h 02 min"}}) {
     EXPECT_EQ(c.actual, c.expected);
   }
 }
@@ -129,6 +121,16 @@ TEST(Terminal, AnEmptyRecordIsNotAnError) {
   record.comparisons.emplace_back().results.emplace_back();
   record.comparisons.back().calibration.emplace_back();
   EXPECT_NE(render_record(record, ascii).find("MB/s"), std::string::npos);
+}
+
+TEST(Terminal, SaysWhatMakesAResultSuspect) {
+  results::Record record = results::fixture::make_record();
+  record.comparisons[0].results[2].rounds[1].failed_operations = 12;
+  record.comparisons[0].ratios[0].verdict = results::Verdict::unclear;
+  record.comparisons[0].ratios[0].rounds_needed = 40;
+  const std::string text = render_record(record, ascii);
+  EXPECT_NE(text.find("xfs, round 2: 12 operations ended otherwise than the load expects"), std::string::npos);
+  EXPECT_NE(text.find("cowfs / xfs: unclear after 8 rounds; about 40 rounds would settle it"), std::string::npos);
 }
 
 results::Progress make_progress() {

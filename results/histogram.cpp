@@ -1,6 +1,6 @@
-// Value v sits in bucket b = bits(v | 2047) - 11 at sub-bucket v >> b; buckets above the first use only their upper half
-// (the lower half is the previous bucket), so 42 value bits need 33 * 1024 slots: 264 KiB, of which a run touches a few
-// pages. A sorted vector would be exact but grows with the run; a t-digest is smaller but merging it is not exact.
+// Value v sits in bucket b = bits(v | 2047) - 11 at sub-bucket v >> b; buckets above the first use only their upper
+// half (the lower half is the previous bucket), so 42 value bits need 33 * 1024 slots: 264 KiB, of which a run touches
+// a few pages. A sorted vector would be exact but grows with the run; a t-digest is smaller, but merging is not exact.
 #include "results/histogram.h"
 
 #include <cmath>
@@ -45,9 +45,9 @@ u64 HistogramCounts::percentile_ns(double percent) const {
 
 std::vector<PercentilePoint> percentile_curve(const HistogramCounts& counts) {
   constexpr double beyond_min = 10 - 1e-6;  // 99.9% of 10,000 leaves ten, but not quite in binary fractions
-  constexpr std::array percents{1.0,  5.0,  10.0, 20.0,  30.0, 40.0,  50.0,   60.0,  70.0,   75.0,   80.0,
-                                85.0, 90.0, 92.5, 95.0,  97.5, 98.0,  99.0,   99.25, 99.5,   99.75,  99.9,
-                                99.95, 99.98, 99.99, 99.995, 99.998, 99.999, 99.9999, 99.99999};
+  constexpr std::array percents{1.0,   5.0,  10.0,  20.0,  30.0,  40.0,   50.0,   60.0,   70.0,    75.0,
+                                80.0,  85.0, 90.0,  92.5,  95.0,  97.5,   98.0,   99.0,   99.25,   99.5,
+                                99.75, 99.9, 99.95, 99.98, 99.99, 99.995, 99.998, 99.999, 99.9999, 99.99999};
   std::vector<PercentilePoint> points;
   if (counts.empty()) return points;
   for (const double percent : percents) {

@@ -1,6 +1,6 @@
 // Latencies in nanoseconds, in HdrHistogram's layout with three significant digits: any reported value is at most 0.1%
-// above what was recorded, from 1 ns to 73 minutes. Plain memory of a fixed size: all zero bytes are an empty histogram,
-// so a child process may fill one in a fresh shared mapping and the parent reads it once the child is done.
+// above what was recorded, from 1 ns to 73 minutes. Plain memory of a fixed size: all zero bytes are an empty
+// histogram, so a child process may fill one in a fresh shared mapping; the parent reads it once the child is done.
 // One writer, no locks, no atomics: give each core its own and merge afterwards.
 #pragma once
 #include <algorithm>

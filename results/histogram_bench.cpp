@@ -1,10 +1,9 @@
-#include "results/histogram.h"
-
 #include <benchmark/benchmark.h>
 
 #include <memory>
 
 #include "engine/base/random.h"
+#include "results/histogram.h"
 
 namespace cowbench::results {
 namespace {

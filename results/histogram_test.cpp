@@ -128,8 +128,7 @@ TEST(Histogram, CurveStopsWhereTheTailIsTooThin) {
 }
 
 TEST(Histogram, AChildFillsASharedMapping) {
-  void* memory =
-      mmap(nullptr, sizeof(HistogramCounts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, sizeof(HistogramCounts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(memory, MAP_FAILED);
   auto* shared = static_cast<HistogramCounts*>(memory);
   const pid_t child = fork();

@@ -1,9 +1,11 @@
-// Each structure lists its fields once, in fields(); a writer and a reader both walk that list, so they cannot disagree.
+// Each structure lists its fields once, in fields(); a writer and a reader both walk that list, so they cannot
+// disagree.
+#include "results/record.h"
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "results/metrics.h"
-#include "results/record.h"
 
 namespace cowbench::results {
 namespace {

@@ -72,11 +72,11 @@ struct Ratio {
   std::string metric, numerator, denominator;  // target names
   std::string media, workload;
   u64 clients = 0;
-  std::optional<double> estimate;     // absent when no pair of rounds has both values
-  std::optional<Interval> ci95;       // absent with fewer than six pairs
+  std::optional<double> estimate;      // absent when no pair of rounds has both values
+  std::optional<Interval> ci95;        // absent with fewer than six pairs
   Verdict verdict = Verdict::unclear;  // of the numerator
-  u64 rounds = 0;                     // pairs used
-  std::optional<u64> rounds_needed;   // when unclear: about this many in all
+  u64 rounds = 0;                      // pairs used
+  std::optional<u64> rounds_needed;    // when unclear: about this many in all
   double band = band_default;
 };
 
@@ -128,10 +128,10 @@ struct Environment {
   bool dirty = false;
   std::string build_type, compiler, assertions;  // assertions: "on" or "paranoid"
   std::vector<DeviceInfo> devices;
-  std::vector<std::string> mounts;     // "xfs: /dev/loop0 on /tmp/x type xfs (rw,relatime)"
-  std::vector<std::string> pins;       // "client 0..23: cpu 0"
-  std::vector<std::string> programs;   // "mkfs.xfs 6.1.0", "dbench 4.0"
-  std::vector<std::string> warnings;   // why this host is less than fit
+  std::vector<std::string> mounts;    // "xfs: /dev/loop0 on /tmp/x type xfs (rw,relatime)"
+  std::vector<std::string> pins;      // "client 0..23: cpu 0"
+  std::vector<std::string> programs;  // "mkfs.xfs 6.1.0", "dbench 4.0"
+  std::vector<std::string> warnings;  // why this host is less than fit
 };
 
 struct Record {

@@ -46,8 +46,7 @@ inline Round make_round(const Shape& shape, u64 number, double drift, cowfs::Ran
                    {"cpu_ns_per_operation", std::floor(19.1e9 / static_cast<double>(round.operations))}};
   round.warmup_seconds = 2;
   for (int second = 0; second < 12; ++second) {
-    round.throughput_mb_s_each_second.push_back(
-        std::floor(throughput * (second == 0 ? 0.6 : 1) * noise(random, 0.06)));
+    round.throughput_mb_s_each_second.push_back(std::floor(throughput * (second == 0 ? 0.6 : 1) * noise(random, 0.06)));
   }
   return round;
 }
@@ -73,11 +72,10 @@ inline TargetResult make_result(const Shape& shape, u64 seed) {
     result.rounds.push_back(make_round(shape, number, noise(weather, 0.05), random));
   }
   const double scale = 4000 / shape.throughput_mb_s;
-  result.operations = {make_operation("open", 3100 * scale, 12'000, random),
-                       make_operation("write", 5200 * scale, 14'000, random),
-                       make_operation("read", 2300 * scale, 30'000, random),
-                       make_operation("unlink", 4100 * scale, 3000, random),
-                       make_operation("flush", shape.flush_ns, 11'000, random)};
+  result.operations = {
+      make_operation("open", 3100 * scale, 12'000, random), make_operation("write", 5200 * scale, 14'000, random),
+      make_operation("read", 2300 * scale, 30'000, random), make_operation("unlink", 4100 * scale, 3000, random),
+      make_operation("flush", shape.flush_ns, 11'000, random)};
   return result;
 }
 

@@ -34,8 +34,8 @@ struct Estimate {
   std::optional<Interval> interval;  // 95%; absent below pairs_for_interval_min
 };
 
-// Of the centre of `differences`. Exact Wilcoxon signed-rank distribution up to 15 differences, the normal approximation
-// above. Precondition: not empty.
+// Of the centre of `differences`. Exact Wilcoxon signed-rank distribution up to 15 differences, the normal
+// approximation above. Precondition: not empty.
 Estimate hodges_lehmann(std::span<const double> differences);
 
 // The rank, from 1, of the Walsh average that bounds the 95% interval from below; 0 when there is none.
@@ -50,11 +50,11 @@ std::optional<Verdict> verdict_named(std::string_view text);
 constexpr double band_default = 0.02;
 
 struct PairedRatio {
-  double estimate;                      // numerator / denominator
-  std::optional<Interval> interval;     // 95%, of the same ratio
-  Verdict verdict;                      // of the numerator
-  u64 pairs;                            // rounds used
-  std::optional<u64> pairs_needed;      // only when unclear: about this many rounds in all would settle it
+  double estimate;                   // numerator / denominator
+  std::optional<Interval> interval;  // 95%, of the same ratio
+  Verdict verdict;                   // of the numerator
+  u64 pairs;                         // rounds used
+  std::optional<u64> pairs_needed;   // only when unclear: about this many rounds in all would settle it
 };
 
 // `numerator[i]` and `denominator[i]` were measured in the same round. The verdict is by the whole interval against

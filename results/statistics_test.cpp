@@ -21,15 +21,15 @@ TEST(Statistics, MedianMeanSpread) {
   EXPECT_EQ(relative_spread(std::vector<double>{0, 0}), 0);
 }
 
-// Published critical values T of the two-sided 5% signed-rank test; the interval starts at Walsh average T + 1. Above 15
-// pairs the normal approximation is at most one rank wider than the table: 53 and 90 there for 20 and 25 pairs.
+// Published critical values T of the two-sided 5% signed-rank test; the interval starts at Walsh average T + 1. Above
+// 15 pairs the normal approximation is at most one rank wider than the table: 53 and 90 there for 20 and 25 pairs.
 TEST(Statistics, IntervalRankMatchesTheWilcoxonTable) {
   struct Case {
     u64 pairs, rank;
   };
-  for (const Case& c : {Case{1, 0}, Case{5, 0}, Case{6, 1}, Case{7, 3}, Case{8, 4}, Case{9, 6}, Case{10, 9},
-                        Case{11, 11}, Case{12, 14}, Case{13, 18}, Case{14, 22}, Case{15, 26}, Case{16, 30},
-                        Case{17, 35}, Case{20, 52}, Case{25, 89}}) {
+  for (const Case& c :
+       {Case{1, 0}, Case{5, 0}, Case{6, 1}, Case{7, 3}, Case{8, 4}, Case{9, 6}, Case{10, 9}, Case{11, 11}, Case{12, 14},
+        Case{13, 18}, Case{14, 22}, Case{15, 26}, Case{16, 30}, Case{17, 35}, Case{20, 52}, Case{25, 89}}) {
     SCOPED_TRACE(c.pairs);
     EXPECT_EQ(interval_rank(c.pairs), c.rank);
   }

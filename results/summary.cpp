@@ -52,8 +52,7 @@ void summarise_metrics(TargetResult& result) {
 
 }  // namespace
 
-Ratio compare(const std::string& metric, const TargetResult& numerator, const TargetResult& denominator,
-              double band) {
+Ratio compare(const std::string& metric, const TargetResult& numerator, const TargetResult& denominator, double band) {
   const MetricDescription* description = find_metric(metric);
   assert(description != nullptr);
   std::vector<double> above, below;

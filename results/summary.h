@@ -19,12 +19,12 @@ Ratio compare(const std::string& metric, const TargetResult& numerator, const Ta
               double band = band_default);
 
 // Fills in, from the rounds of each result: its context, label, metric summaries, and the ratios of every subject to
-// every other target for the compared metrics, throughput first. When none or all are marked as subject, the first one alone
-// is; two subjects are not compared with each other. Replaces what was there; operations and calibration stay as they are.
+// every other target for the compared metrics, throughput first. When none or all are marked as subject, the first one
+// alone is; two subjects are not compared with each other. Replaces what was there; operations and calibration stay.
 void summarise(Comparison& comparison, double band = band_default);
 
-// A reference program measured in the same rounds as `ours` on the same target: medians, the ratio ours / reference, and
-// whether its estimate reaches `floor`.
+// A reference program measured in the same rounds as `ours` on the same target: medians, the ratio ours / reference,
+// and whether its estimate reaches `floor`. A missing estimate is not ok.
 CalibrationRow calibrate(const TargetResult& ours, std::string reference, std::vector<double> throughput_mb_s_rounds,
                          double floor);
 

@@ -14,7 +14,7 @@ if(NOT same EQUAL 0)
   execute_process(COMMAND ${NPM} ci --ignore-scripts --no-audit --no-fund --loglevel=error WORKING_DIRECTORY ${web}
                   RESULT_VARIABLE failed)
   if(failed)
-    message(FATAL_ERROR "npm ci failed in dashboards/web: the report page needs its packages (network, or a filled npm cache)")
+    message(FATAL_ERROR "npm ci failed in dashboards/web: the report page needs its packages")
   endif()
   file(COPY_FILE ${web}/package-lock.json ${installed})
 endif()

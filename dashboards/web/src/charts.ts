@@ -36,8 +36,13 @@ function mount(holder: HTMLElement, make: () => [uPlot.Options, uPlot.AlignedDat
   return chart.redraw;
 }
 
-function axis(label: string, values?: (plot: uPlot, splits: number[]) => (string | null)[], logarithmic = false): uPlot.Axis {
-  const filter = (_: uPlot, splits: number[]) => splits.map((split) => (!logarithmic || isPowerOfTen(split) ? split : null));
+function axis(
+  label: string,
+  values?: (plot: uPlot, splits: number[]) => (string | null)[],
+  logarithmic = false,
+): uPlot.Axis {
+  const filter = (_: uPlot, splits: number[]) =>
+    splits.map((split) => (!logarithmic || isPowerOfTen(split) ? split : null));
   const grid = { stroke: themeColour("line"), width: 1, filter };
   return {
     label,
@@ -67,26 +72,50 @@ function percentileData(comparison: Comparison, operation: string): uPlot.Aligne
   return [xs, ...curves.map((curve) => percents.map((percent) => curve.get(percent) ?? null))] as uPlot.AlignedData;
 }
 
-const percentileTitles = new Map([[1, "0%"], [10, "90%"], [100, "99%"], [1e3, "99.9%"], [1e4, "99.99%"], [1e5, "99.999%"], [1e6, "99.9999%"]]);
+const percentileTitles = new Map([
+  [1, "0%"],
+  [10, "90%"],
+  [100, "99%"],
+  [1e3, "99.9%"],
+  [1e4, "99.99%"],
+  [1e5, "99.999%"],
+  [1e6, "99.9999%"],
+]);
 
 let selects = 0;
 
 export function percentileChart(comparison: Comparison): [HTMLElement, () => void] | null {
-  const names = [...new Set(comparison.results.flatMap((result) => result.operations.map((operation) => operation.name)))];
+  const names = [
+    ...new Set(comparison.results.flatMap((result) => result.operations.map((operation) => operation.name))),
+  ];
   if (names.length === 0) return null;
   const id = `operation-${++selects}`;
   const start = names.includes("flush") ? "flush" : (names[0] ?? "");
-  const select = html("select", { id }, ...names.map((name) => html("option", { value: name, selected: name === start }, name)));
+  const select = html(
+    "select",
+    { id },
+    ...names.map((name) => html("option", { value: name, selected: name === start }, name)),
+  );
   const holder = html("div", { class: "chart", role: "img" });
   const make = (): [uPlot.Options, uPlot.AlignedData] => {
-    holder.setAttribute("aria-label", `Latency percentiles of ${select.value} on ${comparison.media}; the table of operations holds the values.`);
+    holder.setAttribute(
+      "aria-label",
+      `Latency percentiles of ${select.value} on ${comparison.media}; the table of operations holds the values.`,
+    );
     const options: uPlot.Options = {
       width: 0,
       height: 300,
       scales: { x: { time: false, distr: 3 }, y: { distr: 3 } },
       axes: [
         axis("percentile", (_, splits) => splits.map((split) => percentileTitles.get(Math.round(split)) ?? null), true),
-        { ...axis("latency", (_, splits) => splits.map((split) => (isPowerOfTen(split) ? nanoseconds(split) : null)), true), size: 64 },
+        {
+          ...axis(
+            "latency",
+            (_, splits) => splits.map((split) => (isPowerOfTen(split) ? nanoseconds(split) : null)),
+            true,
+          ),
+          size: 64,
+        },
       ],
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
@@ -115,17 +144,22 @@ export function percentileChart(comparison: Comparison): [HTMLElement, () => voi
 
 export function timeChart(comparison: Comparison): [HTMLElement, () => void] | null {
   const lines = comparison.results.flatMap((result, index) =>
-    result.rounds.filter((round) => round.throughput_mb_s_each_second.length > 0).map((round) => ({ result, index, round })),
+    result.rounds
+      .filter((round) => round.throughput_mb_s_each_second.length > 0)
+      .map((round) => ({ result, index, round })),
   );
   if (lines.length === 0) return null;
   const seconds = Math.max(...lines.map((line) => line.round.throughput_mb_s_each_second.length));
   const warmup = Math.max(...lines.map((line) => line.round.warmup_seconds));
   const xs = Array.from({ length: seconds }, (_, second) => second + 1);
-  const data = [xs, ...lines.map((line) => xs.map((_, i) => line.round.throughput_mb_s_each_second[i] ?? null))] as uPlot.AlignedData;
+  const data = [
+    xs,
+    ...lines.map((line) => xs.map((_, i) => line.round.throughput_mb_s_each_second[i] ?? null)),
+  ] as uPlot.AlignedData;
   const holder = html("div", {
     class: "chart",
     role: "img",
-    "aria-label": `Throughput of every round on ${comparison.media}, second by second; the table of results holds the medians.`,
+    "aria-label": `Throughput of every round on ${comparison.media} by second; the table of results holds the medians.`,
   });
   const shadeWarmup = (plot: uPlot) => {
     const end = plot.valToPos(warmup, "x", true);
@@ -137,7 +171,10 @@ export function timeChart(comparison: Comparison): [HTMLElement, () => void] | n
       width: 0,
       height: 280,
       scales: { x: { time: false }, y: { range: (_, __, high) => [0, high * 1.05] } },
-      axes: [axis("seconds"), { ...axis("MB/s", (_, splits) => splits.map((split) => (split === 0 ? "0" : number(split)))), size: 64 }],
+      axes: [
+        axis("seconds"),
+        { ...axis("MB/s", (_, splits) => splits.map((split) => (split === 0 ? "0" : number(split)))), size: 64 },
+      ],
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       hooks: { drawClear: [shadeWarmup] },
@@ -155,7 +192,7 @@ export function timeChart(comparison: Comparison): [HTMLElement, () => void] | n
     data,
   ];
   const element = figure(
-    `Throughput over time on ${comparison.media}: one line for each round. The shaded seconds are warm-up and not counted.`,
+    `Throughput over time on ${comparison.media}: one line for each round. The shaded warm-up is not counted.`,
     holder,
     legend(comparison),
   );

@@ -48,9 +48,7 @@ export function table(caption: string, columns: Column[], rows: (Node | string)[
     html(
       "tr",
       {},
-      ...row.map((cell, i) =>
-        i === 0 ? html("th", { scope: "row" }, cell) : html("td", kind(columns[i]), cell),
-      ),
+      ...row.map((cell, i) => (i === 0 ? html("th", { scope: "row" }, cell) : html("td", kind(columns[i]), cell))),
     ),
   );
   return html(
@@ -76,7 +74,9 @@ export const dashes: number[][] = [[], [6, 3], [2, 3], [10, 3, 2, 3], [12, 4], [
 export const marks = ["●", "■", "▲", "◆", "▼", "○"];
 
 export function seriesColour(index: number): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--series-${index % seriesCount}`).trim();
+  return getComputedStyle(document.documentElement)
+    .getPropertyValue(`--series-${index % seriesCount}`)
+    .trim();
 }
 
 export function themeColour(name: string): string {

@@ -9,7 +9,11 @@ function threeDigits(value: number): string {
 }
 
 export function nanoseconds(ns: number): string {
-  for (const [size, unit] of [[1e9, "s"], [1e6, "ms"], [1e3, "µs"]] as const) {
+  for (const [size, unit] of [
+    [1e9, "s"],
+    [1e6, "ms"],
+    [1e3, "µs"],
+  ] as const) {
     if (ns >= 0.9995 * size) return `${threeDigits(ns / size)} ${unit}`;
   }
   return `${ns.toFixed(0)} ns`;
@@ -24,7 +28,12 @@ export function number(value: number): string {
 export const factor = threeDigits;
 
 export function bytes(value: number): string {
-  for (const [size, unit] of [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]] as const) {
+  for (const [size, unit] of [
+    [2 ** 40, "TiB"],
+    [2 ** 30, "GiB"],
+    [2 ** 20, "MiB"],
+    [2 ** 10, "KiB"],
+  ] as const) {
     if (value >= size) return `${threeDigits(value / size)} ${unit}`;
   }
   return `${value} B`;

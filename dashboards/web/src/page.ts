@@ -16,14 +16,31 @@ function interval(ratio: Ratio): string {
   return ratio.ci95 ? `[${factor(ratio.ci95[0])}, ${factor(ratio.ci95[1])}]` : "no interval";
 }
 
+function settle(ratio: Ratio): string {
+  return ratio.rounds_needed === null ? "" : `; about ${ratio.rounds_needed} would settle it`;
+}
+
 function ratioCell(ratio: Ratio | undefined): Node | string {
   if (!ratio) return absent;
   if (ratio.estimate === null) return "not measured";
-  return html("span", { class: "ratio" }, html("b", {}, factor(ratio.estimate)), ` ${interval(ratio)} `, verdict(ratio));
+  return html(
+    "span",
+    { class: "ratio" },
+    html("b", {}, factor(ratio.estimate)),
+    ` ${interval(ratio)} `,
+    verdict(ratio),
+  );
 }
 
-function find(comparison: Comparison, metric: string, numerator: string | undefined, denominator: string): Ratio | undefined {
-  return comparison.ratios.find((r) => r.metric === metric && r.numerator === numerator && r.denominator === denominator);
+function find(
+  comparison: Comparison,
+  metric: string,
+  numerator: string | undefined,
+  denominator: string,
+): Ratio | undefined {
+  return comparison.ratios.find(
+    (r) => r.metric === metric && r.numerator === numerator && r.denominator === denominator,
+  );
 }
 
 function headline(record: RunRecord): HTMLElement {
@@ -36,8 +53,17 @@ function headline(record: RunRecord): HTMLElement {
           { class: "card" },
           html("span", { class: "card-title" }, `${ratio.numerator} ÷ ${ratio.denominator}`),
           html("span", { class: "card-figure" }, ratio.estimate === null ? absent : `${factor(ratio.estimate)}×`),
-          html("span", { class: "card-detail" }, verdict(ratio), ` 95% ${interval(ratio)}`),
-          html("span", { class: "card-detail muted" }, `${comparison.media}, ${comparison.clients} clients, ${ratio.rounds} rounds`),
+          html(
+            "span",
+            { class: "card-detail" },
+            verdict(ratio),
+            ratio.ci95 ? ` 95% ${interval(ratio)}` : " no 95% interval",
+          ),
+          html(
+            "span",
+            { class: "card-detail muted" },
+            `${comparison.media}, ${comparison.clients} clients, ${ratio.rounds} rounds${settle(ratio)}`,
+          ),
         ),
       ),
   );
@@ -45,7 +71,9 @@ function headline(record: RunRecord): HTMLElement {
     "section",
     { "aria-labelledby": "headline" },
     html("h2", { id: "headline" }, "Throughput, as a ratio"),
-    cards.length > 0 ? html("ul", { class: "cards" }, ...cards) : html("p", {}, "Only one target was measured: there is nothing to compare."),
+    cards.length > 0
+      ? html("ul", { class: "cards" }, ...cards)
+      : html("p", {}, "Only one target was measured: there is nothing to compare."),
   );
 }
 
@@ -83,8 +111,18 @@ function resultTable(comparison: Comparison): HTMLElement {
 }
 
 function deviceTable(comparison: Comparison, metrics: MetricDescription[]): HTMLElement {
-  const names = ["device_write_bytes", "device_read_bytes", "device_flushes", "write_amplification", "cpu_seconds", "cpu_ns_per_operation", "memory_peak_bytes"];
-  const shown = metrics.filter((metric) => names.includes(metric.name) && comparison.results.some((r) => r.metrics[metric.name]));
+  const names = [
+    "device_write_bytes",
+    "device_read_bytes",
+    "device_flushes",
+    "write_amplification",
+    "cpu_seconds",
+    "cpu_ns_per_operation",
+    "memory_peak_bytes",
+  ];
+  const shown = metrics.filter(
+    (metric) => names.includes(metric.name) && comparison.results.some((r) => r.metrics[metric.name]),
+  );
   return table(
     `What reached the device, and what it cost, on ${comparison.media}: medians of a round`,
     [{ title: "Target" }, ...shown.map((metric) => ({ title: metric.title, numeric: true }))],
@@ -100,7 +138,9 @@ function deviceTable(comparison: Comparison, metrics: MetricDescription[]): HTML
 }
 
 function operationTable(comparison: Comparison): HTMLElement {
-  const names = [...new Set(comparison.results.flatMap((result) => result.operations.map((operation) => operation.name)))];
+  const names = [
+    ...new Set(comparison.results.flatMap((result) => result.operations.map((operation) => operation.name))),
+  ];
   const rows = names.flatMap((name) =>
     comparison.results.flatMap((result, index) =>
       result.operations
@@ -109,7 +149,9 @@ function operationTable(comparison: Comparison): HTMLElement {
           name,
           html("span", {}, mark(index), ` ${result.target}`),
           number(operation.count),
-          ...[operation.mean_ns, operation.p50_ns, operation.p99_ns, operation.p999_ns, operation.max_ns].map(nanoseconds),
+          ...[operation.mean_ns, operation.p50_ns, operation.p99_ns, operation.p999_ns, operation.max_ns].map(
+            nanoseconds,
+          ),
           operation.failed > 0 ? number(operation.failed) : "0",
         ]),
     ),
@@ -117,7 +159,11 @@ function operationTable(comparison: Comparison): HTMLElement {
   const numeric = (title: string) => ({ title, numeric: true });
   return table(
     `Latency of each operation on ${comparison.media}, all rounds merged`,
-    [{ title: "Operation" }, { title: "Target" }, ...["Count", "Mean", "p50", "p99", "p99.9", "Longest", "Failed"].map(numeric)],
+    [
+      { title: "Operation" },
+      { title: "Target" },
+      ...["Count", "Mean", "p50", "p99", "p99.9", "Longest", "Failed"].map(numeric),
+    ],
     rows,
     "operations",
   );
@@ -141,7 +187,8 @@ function calibrationTable(comparison: Comparison): HTMLElement | null {
       row.ns_per_operation === null ? absent : number(row.ns_per_operation),
       row.ratio ? ratioCell(row.ratio) : absent,
       row.ratio_floor === null ? absent : factor(row.ratio_floor),
-      [row.ratio || !row.ok ? (row.ok ? "yes" : "no") : "", row.note].filter((text) => text !== "").join(": ") || absent,
+      [row.ratio || !row.ok ? (row.ok ? "yes" : "no") : "", row.note].filter((text) => text !== "").join(": ") ||
+        absent,
     ]),
     "calibration",
   );
@@ -166,7 +213,7 @@ function ratioTable(comparison: Comparison, metrics: MetricDescription[]): HTMLE
       interval(ratio),
       verdict(ratio),
       String(ratio.rounds),
-      ratio.rounds_needed === null ? absent : `about ${number(ratio.rounds_needed).replace(/\.00$/, "")}`,
+      ratio.rounds_needed === null ? absent : `about ${ratio.rounds_needed}`,
     ]),
     "ratios",
   );
@@ -174,7 +221,24 @@ function ratioTable(comparison: Comparison, metrics: MetricDescription[]): HTMLE
 
 function list(title: string, items: string[], kind = ""): HTMLElement | null {
   if (items.length === 0) return null;
-  return html("div", { class: `note ${kind}` }, html("h3", {}, title), html("ul", {}, ...items.map((item) => html("li", {}, item))));
+  return html(
+    "div",
+    { class: `note ${kind}` },
+    html("h3", {}, title),
+    html("ul", {}, ...items.map((item) => html("li", {}, item))),
+  );
+}
+
+function failures(comparison: Comparison): string[] {
+  return comparison.results.flatMap((result) =>
+    result.rounds
+      .filter((round) => round.failed_operations > 0)
+      .map(
+        (round) =>
+          `${result.target}, round ${round.round + 1}: ${round.failed_operations} operations ` +
+          "ended otherwise than the load expects",
+      ),
+  );
 }
 
 function section(comparison: Comparison, metrics: MetricDescription[], id: string): [HTMLElement, (() => void)[]] {
@@ -193,18 +257,32 @@ function section(comparison: Comparison, metrics: MetricDescription[], id: strin
     html("h2", { id }, `On ${comparison.media}: ${comparison.workload}, ${comparison.clients} clients`),
     html("p", { class: "muted" }, facts.filter((fact) => fact !== "").join(" · ")),
     resultTable(comparison),
-    list("Skipped targets", comparison.skipped.map((target) => `${target.target}: ${target.reason}`)),
-    list("Notes", comparison.results.flatMap((result) => result.notes.map((note) => `${result.target}: ${note}`))),
+    list(
+      "Skipped targets",
+      comparison.skipped.map((target) => `${target.target}: ${target.reason}`),
+    ),
+    list("Unexpected statuses", failures(comparison), "warning"),
+    list(
+      "Notes",
+      comparison.results.flatMap((result) => result.notes.map((note) => `${result.target}: ${note}`)),
+    ),
     ratioPlot(comparison, metrics),
-    html("details", {}, html("summary", {}, "All ratios as a table"), ratioTable(comparison, metrics)),
+    comparison.ratios.length > 0
+      ? html("details", {}, html("summary", {}, "All ratios as a table"), ratioTable(comparison, metrics))
+      : null,
     throughput ? stripPlot(comparison, throughput) : null,
     flush ? stripPlot(comparison, flush) : null,
     overTime ?? null,
     percentiles ?? null,
-    html("details", { open: true }, html("summary", {}, "Operations as a table"), operationTable(comparison)),
+    percentiles
+      ? html("details", { open: true }, html("summary", {}, "Operations as a table"), operationTable(comparison))
+      : null,
     deviceTable(comparison, metrics),
     calibrationTable(comparison),
-    list("Options", comparison.results.filter((r) => r.options.length > 0).map((r) => `${r.target}: ${r.options.join(", ")}`)),
+    list(
+      "Options",
+      comparison.results.filter((r) => r.options.length > 0).map((r) => `${r.target}: ${r.options.join(", ")}`),
+    ),
   ];
   const element = html("section", { "aria-labelledby": id }, ...parts);
   return [element, charts.flatMap((chart) => (chart ? [chart[1]] : []))];
@@ -227,9 +305,18 @@ function environmentSection(record: RunRecord): HTMLElement {
     ...environment.devices.map((device): [string, string] => [
       `Device ${device.path}`,
       [
-        device.kind, device.model, bytes(device.size_bytes), `sector ${device.logical_sector_bytes} B`, `scheduler ${device.scheduler}`,
-        `write cache: ${device.write_cache}`, `rotational: ${device.rotational}`, device.backing, ...device.settings,
-      ].filter((text) => text !== "").join(", "),
+        device.kind,
+        device.model,
+        bytes(device.size_bytes),
+        `sector ${device.logical_sector_bytes} B`,
+        `scheduler ${device.scheduler}`,
+        `write cache: ${device.write_cache}`,
+        `rotational: ${device.rotational}`,
+        device.backing,
+        ...device.settings,
+      ]
+        .filter((text) => text !== "")
+        .join(", "),
     ]),
     ...environment.mounts.map((mount): [string, string] => ["Mount", mount]),
     ...environment.pins.map((pin): [string, string] => ["Pinning", pin]),
@@ -239,7 +326,12 @@ function environmentSection(record: RunRecord): HTMLElement {
     "section",
     { "aria-labelledby": "environment" },
     html("h2", { id: "environment" }, "Environment"),
-    table("Host, build and devices", [{ title: "What" }, { title: "Value" }], rows.filter((row) => row[1] !== ""), "environment"),
+    table(
+      "Host, build and devices",
+      [{ title: "What" }, { title: "Value" }],
+      rows.filter((row) => row[1] !== ""),
+      "environment",
+    ),
   );
 }
 
@@ -251,20 +343,38 @@ function draw(record: RunRecord): void {
   const links = record.comparisons.map((comparison, index) =>
     html("li", {}, html("a", { href: `#${ids[index]}` }, `${comparison.media}, ${comparison.clients} clients`)),
   );
-  document.getElementById("report")?.append(
-    html(
-      "header",
-      {},
-      html("h1", {}, title),
-      html("p", { class: "muted" }, `cowbench · ${record.started} · ${duration(record.duration_seconds)} · ${record.environment.cores} cores · ${record.environment.kernel}`),
-      html("nav", { "aria-label": "Sections" }, html("ul", {}, ...links, html("li", {}, html("a", { href: "#environment" }, "environment")))),
-    ),
-    headline(record),
-    ...[list("Caveats", record.caveats), list("This host is less than fit", record.environment.warnings, "warning")].filter((part) => part !== null),
-    ...sections.map(([element]) => element),
-    environmentSection(record),
-    html("footer", { class: "muted" }, `Schema ${record.schema}. The whole record is inside this file, in the element #record.`),
-  );
+  document
+    .getElementById("report")
+    ?.append(
+      html(
+        "header",
+        {},
+        html("h1", {}, title),
+        html(
+          "p",
+          { class: "muted" },
+          `cowbench · ${record.started} · ${duration(record.duration_seconds)} · ` +
+            `${record.environment.cores} cores · ${record.environment.kernel}`,
+        ),
+        html(
+          "nav",
+          { "aria-label": "Sections" },
+          html("ul", {}, ...links, html("li", {}, html("a", { href: "#environment" }, "environment"))),
+        ),
+      ),
+      headline(record),
+      ...[
+        list("Caveats", record.caveats),
+        list("This host is less than fit", record.environment.warnings, "warning"),
+      ].filter((part) => part !== null),
+      ...sections.map(([element]) => element),
+      environmentSection(record),
+      html(
+        "footer",
+        { class: "muted" },
+        `Schema ${record.schema}. The whole record is inside this file, in the element #record.`,
+      ),
+    );
   // Charts measure the width that the layout gives them, so they come last.
   sections.forEach(([, mounts]) => mounts.forEach((mountChart) => mountChart()));
   followThemeAndWidth();

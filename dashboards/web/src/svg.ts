@@ -3,7 +3,7 @@ import { dashes, figure, html, marks, seriesCount, svg } from "./dom";
 import { factor, inUnit } from "./format";
 import type { Comparison, MetricDescription, Ratio } from "./record";
 
-const width = 1000;  // of every drawing, in its own units: about one to a pixel
+const width = 1000; // of every drawing, in its own units: about one to a pixel
 
 function svgText(x: number, y: number, text: string, attributes: Record<string, string | number> = {}): SVGElement {
   return svg("text", { x, y, ...attributes }, text);
@@ -31,12 +31,20 @@ function linearTicks(high: number): number[] {
 function ratioRow(ratio: Ratio, title: string, y: number, x: (value: number) => number): SVGElement[] {
   const parts: SVGElement[] = [svgText(0, y + 4, title, { class: "row-title" })];
   if (ratio.estimate === null) return [...parts, svgText(x(1) + 8, y + 4, "not measured", { class: "muted" })];
-  const ends = ratio.ci95 ?? [ratio.estimate, ratio.estimate];
   const kind = `verdict-${ratio.verdict}`;
-  parts.push(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: y, y2: y, class: `interval ${kind}` }));
-  for (const end of ends) parts.push(svg("line", { x1: x(end), x2: x(end), y1: y - 5, y2: y + 5, class: `interval ${kind}` }));
+  if (ratio.ci95) {
+    const [low, high] = ratio.ci95.map(x);
+    parts.push(
+      svg("path", {
+        d: `M${low} ${y}H${high}M${low} ${y - 5}V${y + 5}M${high} ${y - 5}V${y + 5}`,
+        class: `interval ${kind}`,
+      }),
+    );
+  }
   parts.push(svg("circle", { cx: x(ratio.estimate), cy: y, r: 5, class: `estimate ${kind}` }));
-  parts.push(svgText(width, y + 4, `${factor(ratio.estimate)} ${ratio.verdict}`, { class: "row-value", "text-anchor": "end" }));
+  parts.push(
+    svgText(width, y + 4, `${factor(ratio.estimate)} ${ratio.verdict}`, { class: "row-value", "text-anchor": "end" }),
+  );
   return parts;
 }
 
@@ -68,7 +76,13 @@ export function ratioPlot(comparison: Comparison, metrics: MetricDescription[]):
   const bottom = y + 6;
   const band = shown[0]?.band ?? 0.02;
   const frame: SVGElement[] = [
-    svg("rect", { x: x(1 / (1 + band)), width: Math.max(1, x(1 + band) - x(1 / (1 + band))), y: 8, height: bottom - 8, class: "band" }),
+    svg("rect", {
+      x: x(1 / (1 + band)),
+      width: Math.max(1, x(1 + band) - x(1 / (1 + band))),
+      y: 8,
+      height: bottom - 8,
+      class: "band",
+    }),
     svg("line", { x1: x(1), x2: x(1), y1: 8, y2: bottom, class: "one" }),
   ];
   let lastLabel = -Infinity;
@@ -76,13 +90,28 @@ export function ratioPlot(comparison: Comparison, metrics: MetricDescription[]):
     frame.push(svg("line", { x1: x(tick), x2: x(tick), y1: 8, y2: bottom, class: "grid" }));
     if (x(tick) - lastLabel < 34) continue;
     lastLabel = x(tick);
-    frame.push(svgText(x(tick), bottom + 16, `${tick < 1 ? Number(tick.toPrecision(1)) : tick}×`, { class: "tick", "text-anchor": "middle" }));
+    frame.push(
+      svgText(x(tick), bottom + 16, `${tick < 1 ? Number(tick.toPrecision(1)) : tick}×`, {
+        class: "tick",
+        "text-anchor": "middle",
+      }),
+    );
   }
-  const spoken = shown.map((r) => `${r.metric} ${r.numerator} divided by ${r.denominator}: ${factor(r.estimate ?? 0)}, ${r.verdict}`);
+  const spoken = shown.map(
+    (r) => `${r.metric} ${r.numerator} divided by ${r.denominator}: ${factor(r.estimate ?? 0)}, ${r.verdict}`,
+  );
   return figure(
-    `Ratios on ${comparison.media} with their 95% intervals, from paired rounds. The grey band around 1 counts as no difference.`,
-    html("div", { class: "drawing scroll", role: "region", tabindex: 0, "aria-label": "Ratio plot" },
-      svg("svg", { viewBox: `0 0 ${width} ${bottom + 24}`, role: "img", "aria-label": spoken.join("; ") }, ...frame, ...parts)),
+    `Ratios on ${comparison.media} with 95% intervals, from paired rounds. The grey band around 1 counts as no difference.`,
+    html(
+      "div",
+      { class: "drawing scroll", role: "region", tabindex: 0, "aria-label": "Ratio plot" },
+      svg(
+        "svg",
+        { viewBox: `0 0 ${width} ${bottom + 24}`, role: "img", "aria-label": spoken.join("; ") },
+        ...frame,
+        ...parts,
+      ),
+    ),
   );
 }
 
@@ -103,39 +132,67 @@ export function stripPlot(comparison: Comparison, metric: MetricDescription): HT
     const top = 8 + row * height;
     parts.push(svgText(0, top + height / 2 + 4, result.target, { class: "row-title" }));
     parts.push(svg("line", { x1: left, x2: right, y1: top + height - 2, y2: top + height - 2, class: "grid" }));
-    parts.push(svg("line", { x1: x(summary.median), x2: x(summary.median), y1: top + 2, y2: top + height - 6, class: "median" }));
+    parts.push(
+      svg("line", { x1: x(summary.median), x2: x(summary.median), y1: top + 2, y2: top + height - 6, class: "median" }),
+    );
     const step = (height - 14) / Math.max(1, summary.rounds.length - 1);
     summary.rounds.forEach((value, round) => {
       parts.push(
-        svg("text",
-          { x: x(value), y: top + 9 + round * step, class: "dot", "text-anchor": "middle", style: `fill: var(--series-${index % seriesCount})` },
+        svg(
+          "text",
+          {
+            x: x(value),
+            y: top + 9 + round * step,
+            class: "dot",
+            "text-anchor": "middle",
+            style: `fill: var(--series-${index % seriesCount})`,
+          },
           marks[index % marks.length] ?? "●",
-          svg("title", {}, `${result.target}, round ${round + 1}: ${inUnit(value, metric.unit)}`)),
+          svg("title", {}, `${result.target}, round ${round + 1}: ${inUnit(value, metric.unit)}`),
+        ),
       );
     });
-    parts.push(svgText(width, top + height / 2 + 4, inUnit(summary.median, metric.unit), { class: "row-value", "text-anchor": "end" }));
+    parts.push(
+      svgText(width, top + height / 2 + 4, inUnit(summary.median, metric.unit), {
+        class: "row-value",
+        "text-anchor": "end",
+      }),
+    );
   });
   const bottom = 8 + rows.length * height;
   for (const value of linearTicks(high)) {
     const label = value === 0 ? "0" : inUnit(value, metric.unit);
     parts.push(svgText(x(value), bottom + 14, label, { class: "tick", "text-anchor": "middle" }));
   }
-  const spoken = rows.map((row) => `${row.result.target}: ${row.summary.rounds.map((v) => inUnit(v, metric.unit)).join(", ")}`);
+  const spoken = rows.map(
+    (row) => `${row.result.target}: ${row.summary.rounds.map((v) => inUnit(v, metric.unit)).join(", ")}`,
+  );
   return figure(
     `${metric.title}: every round on ${comparison.media}, first round on top; the bar marks the median.`,
-    html("div", { class: "drawing scroll", role: "region", tabindex: 0, "aria-label": `${metric.title}, every round` },
-      svg("svg", { viewBox: `0 0 ${width} ${bottom + 22}`, role: "img", "aria-label": spoken.join("; ") }, ...parts)),
+    html(
+      "div",
+      { class: "drawing scroll", role: "region", tabindex: 0, "aria-label": `${metric.title}, every round` },
+      svg("svg", { viewBox: `0 0 ${width} ${bottom + 22}`, role: "img", "aria-label": spoken.join("; ") }, ...parts),
+    ),
   );
 }
 
 // Of line charts: each target's stroke as it is drawn.
 export function legend(comparison: Comparison): HTMLElement {
   const stroke = (index: number) =>
-    svg("svg", { width: 34, height: 10, "aria-hidden": "true" },
+    svg(
+      "svg",
+      { width: 34, height: 10, "aria-hidden": "true" },
       svg("line", {
-        x1: 1, x2: 33, y1: 5, y2: 5, "stroke-width": 2.5, style: `stroke: var(--series-${index % seriesCount})`,
+        x1: 1,
+        x2: 33,
+        y1: 5,
+        y2: 5,
+        "stroke-width": 2.5,
+        style: `stroke: var(--series-${index % seriesCount})`,
         "stroke-dasharray": (dashes[index % dashes.length] ?? []).join(" "),
-      }));
+      }),
+    );
   return html(
     "ul",
     { class: "legend" },
