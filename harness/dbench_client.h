@@ -42,6 +42,10 @@ using workloads::OpKind;
 
 // Where the client gets its time from and reports to. Called on the client's own thread. Sleep lines are recorded too,
 // though dbench's table has no row for them.
+//
+// A host may also have turn(), an awaitable that is awaited before each operation: there it lets other clients of its core
+// run (a client whose every call is answered from memory would otherwise keep the core for a whole pass), or bounds the
+// stack (trampoline.h). What a turn takes counts as part of the operation that follows.
 template <typename Host>
 concept DbenchHost = requires(Host& host, OpKind kind, u64 number) {
   { host.now_ns() } -> std::convertible_to<u64>;        // monotonic
@@ -66,7 +70,7 @@ struct ClientOptions {
   workloads::PayloadKind payload = workloads::PayloadKind::zero;
   u64 seed = 0;                    // of the payload
   // Compare reads and sizes with a model; slows the client. Follows files whose name has the client's number in it, and
-  // expects that they did not exist before the run.
+  // expects that they did not exist before the run. A zero payload hides writes that were lost: ask for random.
   bool verify = false;
 };
 

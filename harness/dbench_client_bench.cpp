@@ -6,12 +6,15 @@
 
 #include "harness/dbench_client.h"
 #include "harness/null_target.h"
+#include "harness/trampoline.h"
 
 namespace cowbench::harness {
 namespace {
 
 struct ClockHost {
   u64 operations = 0;
+  Trampoline trampoline;
+  Trampoline::Turn turn() { return trampoline.turn(); }
   u64 now_ns() { return static_cast<u64>(std::chrono::steady_clock::now().time_since_epoch().count()); }
   bool stop_requested() const { return false; }
   void record(OpKind, u64, u64, u64) { operations++; }
@@ -19,17 +22,6 @@ struct ClockHost {
   void pass_done(u64) {}
   Ready<void> sleep(u64) { return {}; }
 };
-
-struct Immediate {
-  struct promise_type {
-    Immediate get_return_object() { return {}; }
-    std::suspend_never initial_suspend() { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
-Immediate start(cowfs::runtime::Task<ClientOutcome>& task, ClientOutcome& outcome) { outcome = co_await task; }
 
 void pass(benchmark::State& state, const char* file) {
   if (!std::filesystem::exists(file)) return state.SkipWithError("no such loadfile");
@@ -43,9 +35,7 @@ void pass(benchmark::State& state, const char* file) {
     ClientOptions options;
     options.passes_max = 1;
     DbenchClient client(program, options, target, host);
-    cowfs::runtime::Task<ClientOutcome> task = client.run();
-    ClientOutcome outcome;
-    start(task, outcome);
+    const ClientOutcome outcome = host.trampoline.run(client.run());
     if (outcome.failed) return state.SkipWithError(outcome.message.c_str());
     operations += host.operations;
   }

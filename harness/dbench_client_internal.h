@@ -37,6 +37,7 @@ auto DbenchClient<Target, Host>::run() -> Task<ClientOutcome> {
     const u64 pass_start_ns = start_ns;
     rate_.reset();
     for (std::size_t index = 0; index < program_.ops.size(); index++) {
+      if constexpr (requires { host_.turn(); }) co_await host_.turn();
       stopped = host_.stop_requested();
       if (stopped) break;
       if (paced) start_ns = co_await pace(index, pass_start_ns, start_ns);

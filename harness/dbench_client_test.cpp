@@ -9,6 +9,7 @@
 
 #include "harness/null_target.h"
 #include "harness/test_targets.h"
+#include "harness/trampoline.h"
 
 namespace cowbench::harness {
 namespace {
@@ -28,8 +29,10 @@ struct FakeHost {
   u64 operations = 0;
   u64 bytes = 0;
   u64 previous_end_ns = 0;
+  Trampoline trampoline;
   bool gaps = false;  // some operation did not start where the one before ended
 
+  Trampoline::Turn turn() { return trampoline.turn(); }
   u64 now_ns() { return clock_ns += 1000; }
   bool stop_requested() const { return operations >= stop_after_operations; }
   void record(OpKind kind, u64 start_ns, u64 end_ns, u64 op_bytes) {
@@ -48,38 +51,6 @@ struct FakeHost {
     return {};
   }
 };
-
-// Starts a task whose every wait is answered at once, and gives back its result.
-struct Immediate {
-  struct promise_type {
-    Immediate get_return_object() { return {}; }
-    std::suspend_never initial_suspend() { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
-Immediate start(cowfs::runtime::Task<ClientOutcome>& task, std::optional<ClientOutcome>& result) { result = co_await task; }
-Immediate start(cowfs::runtime::Task<void>& task, bool& done) {
-  co_await task;
-  done = true;
-}
-
-template <typename Client>
-ClientOutcome run(Client& client) {
-  cowfs::runtime::Task<ClientOutcome> task = client.run();
-  std::optional<ClientOutcome> result;
-  start(task, result);
-  EXPECT_TRUE(result.has_value());
-  return *result;
-}
-template <typename Client>
-void clean_up(Client& client) {
-  cowfs::runtime::Task<void> task = client.cleanup();
-  bool done = false;
-  start(task, done);
-  EXPECT_TRUE(done);
-}
 
 Program parsed(std::string_view text) {
   workloads::LoadfileResult result = workloads::parse_loadfile(text, "test.load");
@@ -107,7 +78,7 @@ MemoryRun run_in_memory(std::string_view text, ClientOptions options = {}) {
   const Program program = parsed(text);
   MemoryRun run_of;
   DbenchClient client(program, options, run_of.target, run_of.host);
-  run_of.outcome = run(client);
+  run_of.outcome = run_of.host.trampoline.run(client.run());
   return run_of;
 }
 
@@ -337,11 +308,11 @@ TEST(DbenchClient, StopsBeforeTheNextOperationAndCleansUp) {
   ClientOptions options;
   options.client = 12;
   DbenchClient client(program, options, target, host);
-  const ClientOutcome outcome = run(client);
+  const ClientOutcome outcome = host.trampoline.run(client.run());
   EXPECT_EQ(outcome.operations, 5u);
   EXPECT_EQ(outcome.passes, 0u);
   EXPECT_EQ(target.open_handles(), 2u);
-  clean_up(client);
+  host.trampoline.run(client.cleanup());
   EXPECT_EQ(target.open_handles(), 0u);
   EXPECT_EQ(target.below(""), (std::vector<std::string>{"/", "/clients", "/clients/client12", "/clients/client12/sub"}));
 }
@@ -400,7 +371,7 @@ TEST(DbenchClient, VerifyFindsWhatIsWrong) {
     options.payload = PayloadKind::random;
     options.verify = true;
     DbenchClient client(program, options, target, host);
-    const ClientOutcome outcome = run(client);
+    const ClientOutcome outcome = host.trampoline.run(client.run());
     EXPECT_EQ(outcome.mismatches, c.mismatches);
     EXPECT_EQ(outcome.failed, !c.message.empty());
     EXPECT_THAT(outcome.message, HasSubstr(c.message));
@@ -438,10 +409,10 @@ WholeRun verified(const Program& program, const std::string& directory, u32 clie
   options.payload = PayloadKind::random;
   options.verify = true;
   DbenchClient client(program, options, target, host);
-  WholeRun whole{run(client), {}};
+  WholeRun whole{host.trampoline.run(client.run()), {}};
   EXPECT_EQ(host.pass_ends_ns.size(), whole.outcome.passes);
   whole.counts = target.counts;
-  clean_up(client);
+  host.trampoline.run(client.cleanup());
   return whole;
 }
 
@@ -475,7 +446,7 @@ TEST(DbenchClient, RunsOnTheNullTarget) {
   ClientOptions options;
   options.passes_max = 2;
   DbenchClient client(program, options, target, host);
-  const ClientOutcome outcome = run(client);
+  const ClientOutcome outcome = host.trampoline.run(client.run());
   EXPECT_FALSE(outcome.failed) << outcome.message;
   EXPECT_EQ(outcome.complaints, 0u);
   EXPECT_EQ(outcome.bytes, 2 * program.accounted_bytes);
@@ -487,6 +458,14 @@ TEST(DbenchClient, KeepsOnlyTheFirstComplaints) {
   const MemoryRun result = run_in_memory(text);
   EXPECT_EQ(result.outcome.complaints, 100u);
   EXPECT_EQ(result.outcome.complaint_texts.size(), complaint_texts_max);
+}
+
+// Without returns to the bottom of the stack, sanitizer builds overflow here.
+TEST(DbenchClient, StackStaysFlatOverManyOperations) {
+  ClientOptions options;
+  options.passes_max = 100'000;
+  const MemoryRun result = run_in_memory("FIND_FIRST \"\\x*\" 1 1 0 0x0\nQUERY_FS_INFORMATION 1 0x0\n", options);
+  EXPECT_EQ(result.outcome.operations, 200'000u);
 }
 
 TEST(DirectoryRecords, RefusesDamage) {
