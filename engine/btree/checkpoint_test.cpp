@@ -334,6 +334,20 @@ TEST_F(CheckpointTest, ThawedTreeIsWrittenLater) {
   expect_on_medium(checkpoint_ok(), model);
 }
 
+TEST_F(CheckpointTest, TreeMayGoInTheMiddleOfACheckpoint) {
+  Random random(5);
+  {
+    Tree doomed(cache, identity.tree);
+    const auto put = [&](u64 offset) { doomed.upsert({1, offset, 0}, bytes(value_of(500, random))); };
+    for (u64 offset = 0; offset < 3'000; ++offset) put(offset);
+    const Frozen frozen = doomed.freeze();
+    for (u64 offset = 0; offset < 2'000; ++offset) doomed.erase({1, offset, 0});
+    for (u64 offset = 2'500; offset < 4'000; ++offset) put(offset);
+  }
+  EXPECT_EQ(cache.resident_nodes(), 0u);
+  EXPECT_EQ(cache.dirty_nodes(), 0u);
+}
+
 TEST_F(CheckpointTest, SmallCacheWorksThroughALargeTree) {
   const u64 seed = 44;
   SCOPED_TRACE("seed " + std::to_string(seed));

@@ -17,7 +17,6 @@ constexpr u32 merged_bytes_max = Node::capacity_bytes * 6 / 10;
 }  // namespace
 
 Tree::~Tree() {
-  assert(!frozen_);
   // Depth first, without recursion: a node goes when its children have gone.
   Node* node = root_;
   while (node != nullptr) {
@@ -30,9 +29,19 @@ Tree::~Tree() {
       node = child;
       continue;
     }
-    if (node->dirty_generation != 0) cache_.count_dirty(-1);
-    cache_.put(std::exchange(node, node->parent));
+    Node* const parent = node->parent;
+    discard(*node);
+    node = parent;
   }
+  for (Node* removed : removed_) discard(*removed);
+  if (frozen_) cache_.checkpoint_ends();
+}
+
+// In whatever state it is: the engine may be thrown away in the middle of a checkpoint.
+void Tree::discard(Node& node) {
+  cache_.count_dirty(-i64{node.dirty_generation != 0} - i64{node.pending});
+  if (node.shadow != nullptr) cache_.put(std::exchange(node.shadow, nullptr));
+  cache_.put(&node);
 }
 
 void Tree::open(const Root& root) {
@@ -48,13 +57,15 @@ Node* Tree::descend(const Key& key, u8 level, Missing& missing) {
     if (!empty()) missing = {key, level_, true};
     return nullptr;
   }
-  while (node->level() > level) {
+  for (u8 at = level_; at > level; --at) {
     if (!node->referenced) node->referenced = true;
     Node* const child = node->children[node->child_slot(key)];
     if (child == nullptr) {
-      missing = {key, static_cast<u8>(node->level() - 1), true};
+      missing = {key, static_cast<u8>(at - 1), true};
       return nullptr;
     }
+    __builtin_prefetch(child->image());
+    __builtin_prefetch(child);
     node = child;
   }
   if (!node->referenced) node->referenced = true;
@@ -305,8 +316,9 @@ u32 Tree::slot_in_parent(const Node& node) const {
 void Tree::retire(Node& node) {
   if (hint_ == &node) hint_ = nullptr;
   if (frozen_) {
-    if (is_pending(node)) node.pending = true;
+    node.pending = is_pending(node);
     if (node.dirty_generation == generation_) drop_dirty(node);
+    node.dirty_generation = 0;
     node.removed = true;
     node.parent = nullptr;
     removed_.push_back(&node);

@@ -82,6 +82,7 @@ class Tree {
   Tree(NodeCache& cache, format::TreeId id) : cache_(cache), identity_(cache.identity(id)) {}
   Tree(const Tree&) = delete;
   Tree& operator=(const Tree&) = delete;
+  // A checkpoint that is under way is given up; its task must have been destroyed before, or never resume.
   ~Tree();
 
   // Replaces an empty, clean tree by the one on the medium. Reads nothing.
@@ -158,6 +159,7 @@ class Tree {
   void widen_last(Node* node, const Key& last);
   u32 slot_in_parent(const Node& node) const;
   void retire(Node& node);
+  void discard(Node& node);
   void forget(Node& node);  // evicted: clean and without resident children
 
   // Loading.

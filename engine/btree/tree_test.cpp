@@ -24,7 +24,7 @@ class TreeTest : public testing::Test {
     tree.upsert(key, bytes(value));
     model[key] = value;
   }
-  void erase(const Key& key) { EXPECT_EQ(tree.erase(key), model.erase(key) == 1); }
+  void erase(Key key) { EXPECT_EQ(tree.erase(key), model.erase(key) == 1); }
 
   void expect_same() {
     tree.check_invariants();
