@@ -63,7 +63,7 @@ class OnAwaiter : Message {
     call();
     return true;
   }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+  bool await_suspend(std::coroutine_handle<> waiter) {
     home_ = this_reactor().core();
     if constexpr (is_task) {
       if (to_ == home_) {
@@ -75,7 +75,7 @@ class OnAwaiter : Message {
     waiter_ = waiter;
     deliver = [](Message& message) { run(static_cast<OnAwaiter&>(message)); };
     this_reactor().post(to_, *this);
-    return std::noop_coroutine();
+    return true;
   }
   Value await_resume() {
     if constexpr (is_task) {
