@@ -134,6 +134,12 @@ Action undo_tree(const std::string& path) {
   return system_failure("remove " + path, errno);
 }
 
+bool is_private(const std::string& directory) {
+  struct stat status = {};
+  return lstat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
+         (status.st_mode & 022) == 0;
+}
+
 struct Record {
   pid_t process = 0;
   unsigned long long start = 0;
@@ -243,19 +249,20 @@ std::string default_state_directory() {
   return fmt::format("/tmp/cowbench-{}", geteuid());
 }
 
-Outcome<std::unique_ptr<Ledger>> Ledger::open(const std::string& state_directory) {
-  for (size_t slash = 1; slash != state_directory.npos;) {
-    slash = state_directory.find('/', slash + 1);
-    const std::string part = state_directory.substr(0, slash);
-    const mode_t mode = slash == state_directory.npos ? 0700 : 0755;
+Action make_private_directory(const std::string& directory) {
+  for (size_t slash = 0; slash != directory.npos;) {
+    slash = directory.find('/', slash + 1);
+    const std::string part = directory.substr(0, slash);
+    const mode_t mode = slash == directory.npos ? 0700 : 0755;
     if (mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return system_failure("make " + part, errno);
   }
-  struct stat status = {};
-  if (lstat(state_directory.c_str(), &status) != 0) return system_failure("stat " + state_directory, errno);
-  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
-    return Failure{FailureKind::refused, state_directory + " belongs to, or can be written by, another user",
-                   "remove it, or chown it and chmod 700"};
-  }
+  if (is_private(directory)) return Done{};
+  return Failure{FailureKind::refused, directory + " belongs to, or can be written by, another user",
+                 "name another directory, or chown and chmod 700 it"};
+}
+
+Outcome<std::unique_ptr<Ledger>> Ledger::open(const std::string& state_directory) {
+  if (const Action made = make_private_directory(state_directory); !made) return made.failure();
   std::unique_ptr<Ledger> ledger(new Ledger);
   ledger->owner_ = getpid();
   // The address tells apart several ledgers of one process, as tests have them.
@@ -361,7 +368,7 @@ CleanupReport clean_up_leftovers(const std::string& state_directory) {
   CleanupReport report;
   struct stat status = {};
   if (lstat(state_directory.c_str(), &status) != 0) return report;
-  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 022) != 0) {
+  if (!is_private(state_directory)) {
     report.problems.push_back(state_directory + " can be written by another user: nothing in it is believed");
     return report;
   }

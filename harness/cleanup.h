@@ -43,10 +43,13 @@ Action undo(const Made& made);
 // cut are still known after it.
 std::string default_state_directory();
 
+// Makes `directory` (0700) and what is above it (0755) where they are missing. Failure refused: it is there, and is not
+// this user's alone: what root makes in it could be swapped for something else.
+Action make_private_directory(const std::string& directory);
+
 class Ledger {
  public:
-  // Failures: the state directory cannot be made, or is not this user's alone (whoever can write to it decides what root
-  // unmounts and unlinks).
+  // Failures: make_private_directory's.
   static Outcome<std::unique_ptr<Ledger>> open(const std::string& state_directory = default_state_directory());
   ~Ledger();
   Ledger(const Ledger&) = delete;

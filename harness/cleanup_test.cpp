@@ -58,7 +58,7 @@ bool make_all(Ledger& ledger, const std::string& directory) {
            auto attached = run_checked({"losetup", {"--find", "--show", image}});
            if (!attached) return attached.failure();
            device = attached->output.substr(0, attached->output.find('\n'));
-           return Done{};
+           return make_writable(device);
          }).ok() &&
          ledger.make({MadeKind::directory, point}, [&] { return make_directory(point); }).ok() &&
          ledger.make({MadeKind::mount, point}, [&]() -> Action {

@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -101,6 +103,16 @@ Outcome<DeviceIdentity> identify_device(const std::string& path) {
   identity.backing_file = read_first_line(disk + "/loop/backing_file");
   identity.direct_io = read_first_line(disk + "/loop/dio") == "1";
   return identity;
+}
+
+Action make_writable(const std::string& loop_device) {
+  const int descriptor = open(loop_device.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return system_failure("open " + loop_device, errno);
+  int read_only = 0;
+  const int status = ioctl(descriptor, BLKROSET, &read_only);
+  const int error_number = errno;
+  close(descriptor);
+  return status == 0 ? Action(Done{}) : Action(system_failure("make writable " + loop_device, error_number));
 }
 
 std::string to_text(const DeviceIdentity& identity) {

@@ -36,6 +36,10 @@ struct DeviceIdentity {
 Outcome<DeviceIdentity> identify_device(const std::string& path);
 std::string to_text(const DeviceIdentity& identity);
 
+// Clears a read-only mark that an earlier user of this loop device left: the kernel keeps it from one attachment to the
+// next. Only for loop devices that the caller has just attached to an image of its own.
+Action make_writable(const std::string& loop_device);
+
 // "/sys/dev/block/7:0", whatever the device's name.
 std::string sysfs_directory(dev_t number);
 // The first line of a small file without its newline; empty when it cannot be read.

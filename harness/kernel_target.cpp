@@ -69,15 +69,6 @@ u64 now_ns() {
   return static_cast<u64>(now.tv_sec) * 1'000'000'000 + static_cast<u64>(now.tv_nsec);
 }
 
-Action make_directories(const std::string& directory) {
-  for (size_t slash = 1; slash != directory.npos;) {
-    slash = directory.find('/', slash + 1);
-    const std::string part = directory.substr(0, slash);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) return system_failure("make " + part, errno);
-  }
-  return Done{};
-}
-
 // The line of the mount table for the filesystem that holds `directory`: type, source and options.
 std::string mount_line(const std::string& directory) {
   struct stat status = {};
@@ -177,9 +168,9 @@ Action KernelTarget::make_filesystem() {
 
 Action KernelTarget::mount_filesystem() {
   const std::string point = mount_point(name_, mount_directory_);
-  if (Action made = make_directories(mount_directory_); !made) return made;
+  if (Action made = make_private_directory(mount_directory_); !made) return made;
   const Made steps[] = {{MadeKind::directory, point}, {MadeKind::mount, point}};
-  Action made = ledger_->make(steps[0], [&] { return make_directories(point); });
+  Action made = ledger_->make(steps[0], [&] { return make_private_directory(point); });
   if (!made) return made;
   made_.push_back(steps[0]);
   made = ledger_->make(steps[1], [&]() -> Action {
@@ -190,7 +181,7 @@ Action KernelTarget::mount_filesystem() {
   made_.push_back(steps[1]);
   directory_ = point + "/run";
   // mkfs leaves lost+found and the like beside it; the workload gets a directory that is empty.
-  return make_directories(directory_);
+  return make_private_directory(directory_);
 }
 
 Action KernelTarget::prepare() {

@@ -74,15 +74,6 @@ Action check_room(const MediaRequest& request) {
                  "use a smaller --size"};
 }
 
-Action make_parents(const std::string& directory) {
-  for (size_t slash = 1; slash != directory.npos;) {
-    slash = directory.find('/', slash + 1);
-    const std::string part = directory.substr(0, slash);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) return system_failure("make " + part, errno);
-  }
-  return Done{};
-}
-
 struct Unmap {
   void operator()(void* memory) const { munmap(memory, piece_bytes); }
 };
@@ -174,10 +165,10 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
     return made;
   };
   const auto make_everything = [&]() -> Action {
-    if (Action made = make_parents(places.directory); !made) return made;
+    if (Action made = make_private_directory(places.directory); !made) return made;
     if (Action room = check_room(request); !room) return room;
     if (request.kind == MediaKind::ram) {
-      Action made = make(MadeKind::directory, places.tmpfs, [&] { return make_parents(places.tmpfs); });
+      Action made = make(MadeKind::directory, places.tmpfs, [&] { return make_private_directory(places.tmpfs); });
       if (!made) return made;
       made = make(MadeKind::mount, places.tmpfs,
                   [&] { return run_as_action(mount_tmpfs_command(places, request.size_bytes)); });
@@ -198,7 +189,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
       if (!attached) attached = run_checked(losetup_command(places.image, false));
       if (!attached) return attached.failure();
       device = attached->output.substr(0, attached->output.find('\n'));
-      return Done{};
+      return make_writable(device);
     });
   };
   const auto fail = [&](const Failure& failure) {

@@ -1,6 +1,9 @@
 #include "harness/media.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,6 +66,19 @@ TEST_F(MediaTest, ImagesAreWrittenThroughAttachedAndRemoved) {
   }
 }
 
+// A loop device that another program had marked read-only stayed so for whoever attached it next.
+TEST_F(MediaTest, ReadOnlyMarkOfAnEarlierUserIsCleared) {
+  COWBENCH_NEEDS_LOOP();
+  const TestLoop loop(64 * cowfs::mib);
+  const int descriptor = open(loop.device().c_str(), O_RDONLY | O_CLOEXEC);
+  int read_only = 1;
+  ASSERT_EQ(ioctl(descriptor, BLKROSET, &read_only), 0);
+  close(descriptor);
+  ASSERT_TRUE(identify_device(loop.device())->read_only);
+  EXPECT_TRUE(make_writable(loop.device()).ok());
+  EXPECT_FALSE(identify_device(loop.device())->read_only);
+}
+
 TEST_F(MediaTest, TheLedgerRemovesWhatWasForgotten) {
   COWBENCH_NEEDS_LOOP();
   {
@@ -84,6 +100,13 @@ TEST_F(MediaTest, TooLargeOrTooSmallIsRefused) {
     EXPECT_EQ(Media::attach(*ledger_, small).failure().kind, FailureKind::request);
   }
   EXPECT_THAT(list_directory(directory_ + "/media"), IsEmpty());
+}
+
+TEST_F(MediaTest, DirectoryThatOthersMayWriteIsRefused) {
+  COWBENCH_NEEDS_LOOP();
+  std::filesystem::create_directory(directory_ + "/media");
+  std::filesystem::permissions(directory_ + "/media", std::filesystem::perms::all);
+  EXPECT_EQ(Media::attach(*ledger_, request(MediaKind::disk)).failure().kind, FailureKind::refused);
 }
 
 TEST_F(MediaTest, PlanNamesEachCommandAndDoesNothing) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "harness/command.h"
+#include "harness/device_identity.h"
 
 namespace cowbench::harness {
 
@@ -29,6 +30,8 @@ TestLoop::TestLoop(unsigned long long size_bytes) {
   auto attached = run_checked({"losetup", {"--find", "--show", image}});
   assert(attached.ok());
   device_ = attached->output.substr(0, attached->output.find('\n'));
+  const Action writable = make_writable(device_);
+  assert(writable.ok());
 }
 
 TestLoop::~TestLoop() {
