@@ -1,0 +1,48 @@
+// Finds empty buckets for the write points of one slice, in order of price: those the slice has; those slice 0 can lease;
+// those that are free as soon as a commit is durable; those that copygc can empty, here or in other slices.
+#pragma once
+#include "engine/slice/slice.h"
+
+namespace cowfs::data {
+
+using runtime::Task;
+using slice::Slice;
+using slice::Watermark;
+
+// Implemented above this room, which knows the other slices: asks them for buckets that they do not need, having them
+// clean if they must. True when any was given back.
+class SpacePressure {
+ public:
+  virtual ~SpacePressure() = default;
+  virtual Task<Result<bool>> ask_others(u16 slice) = 0;
+};
+
+// One slice's cleaner, declared here because cleaning itself needs buckets.
+class Cleaner {
+ public:
+  virtual ~Cleaner() = default;
+  // Evacuates one bucket. False when there is none worth it.
+  virtual Task<Result<bool>> clean_one() = 0;
+  // Asks for cleaning in the background.
+  virtual void wake() = 0;
+};
+
+class BucketSupply {
+ public:
+  BucketSupply(Slice& slice, SpacePressure& pressure) : slice_(slice), pressure_(pressure) {}
+  void set_cleaner(Cleaner& cleaner) { cleaner_ = &cleaner; }
+
+  // Returns when the slice has an empty bucket (somebody else may take it: try again).
+  // Error space_no_buckets: nothing can be emptied.
+  Task<Status> wait_for_bucket(Watermark watermark);
+  // True when empty buckets are getting scarce for this slice.
+  bool scarce() const { return scarce_; }
+
+ private:
+  Slice& slice_;
+  SpacePressure& pressure_;
+  Cleaner* cleaner_ = nullptr;
+  bool scarce_ = false;
+};
+
+}  // namespace cowfs::data

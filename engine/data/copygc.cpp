@@ -1,0 +1,196 @@
+#include "engine/data/copygc.h"
+
+#include <algorithm>
+
+#include "engine/codec/crc32c.h"
+#include "engine/data/extent_edit.h"
+#include "engine/device/aligned_buffer.h"
+
+namespace cowfs::data {
+
+using format::Address;
+using format::Extent;
+using format::ExtentKind;
+using format::ExtentValue;
+using format::Key;
+using format::TreeId;
+using format::UpdateKind;
+
+Task<Result<bool>> CopyGc::clean_one() {
+  co_await lock_.acquire();
+  const runtime::MutexHold hold(lock_);
+  space::BucketTable& buckets = home_.slice.buckets();
+  const auto victim = buckets.choose_victim(home_.slice.stream().current());
+  if (!victim) co_return false;
+
+  std::vector<Move> moves;
+  Status result = co_await find_moves(*victim, moves);
+  if (result) result = co_await copy(moves);
+  // A bucket with a damaged block stays marked: trying it again and again would bring nothing.
+  const bool damaged = !result && error_class(result.error().code) == ErrorClass::corrupt;
+  if (!damaged) buckets.evacuation_ended(*victim);
+  if (!result && !damaged) co_return result.error();
+  ++counters_.buckets;
+  co_return true;
+}
+
+Task<Status> CopyGc::find_moves(format::BucketId bucket, std::vector<Move>& moves) {
+  Key from{bucket.value, 0, 0};
+  while (true) {
+    btree::Cursor at = home_.slice.tree(TreeId::backpointers).seek(from);
+    for (; at.valid() && at.key().inode == bucket.value; at.next()) {
+      format::BackpointerValue back;
+      std::memcpy(&back, at.value().data(), sizeof back);
+      Move& move = moves.emplace_back();
+      move.key = {back.inode, back.offset(), format::snapshot_live};
+      move.from = format::first_block(bucket, home_.slice.bucket_blocks()).plus(at.key().offset);
+      move.blocks = back.blocks();
+      from = {bucket.value, at.key().offset + 1, 0};
+    }
+    if (at.state() != btree::Cursor::State::missing) co_return Status{};
+    const Status loaded = co_await home_.slice.load({TreeId::backpointers, at.missing()});
+    if (!loaded) co_return loaded;
+  }
+}
+
+// True when the extents tree still names exactly this piece of the bucket; fills in what a copy needs to know.
+Task<Result<bool>> CopyGc::still_there(Move& move) {
+  while (true) {
+    const btree::Lookup found = home_.slice.tree(TreeId::extents).find(move.key);
+    if (found.state == btree::Lookup::State::missing) {
+      const Status loaded = co_await home_.slice.load({TreeId::extents, found.missing});
+      if (!loaded) co_return loaded.error();
+      continue;
+    }
+    if (found.state == btree::Lookup::State::absent) co_return false;
+    const Extent extent = format::decode_extent(found.value);
+    if (extent.kind != ExtentKind::data || extent.address != move.from || extent.blocks != move.blocks) co_return false;
+    move.generation = extent.generation;
+    move.checked = extent.checksum_kind == format::ChecksumKind::crc32c;
+    if (move.checked) move.checksums.assign(extent.checksums, extent.checksums + extent.blocks);
+    co_return true;
+  }
+}
+
+Task<Status> CopyGc::copy(std::vector<Move>& moves) {
+  std::vector<Move> copied;
+  Status result;
+  for (Move& move : moves) {
+    const Result<bool> there = co_await still_there(move);
+    if (!there) {
+      result = there.error();
+      break;
+    }
+    if (!*there) {
+      ++counters_.lost_races;
+      continue;
+    }
+    const Status one = co_await copy_one(std::move(move), copied);
+    if (!one) {
+      result = one;
+      break;
+    }
+  }
+  const Status applied = co_await apply(copied);
+  co_return result ? applied : result;
+}
+
+// Reads, verifies and places one extent, in as many pieces as the write point gives.
+Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
+  device::AlignedBuffer data(move.blocks * block_bytes);
+  const space::BucketPin pin = home_.slice.buckets().pin(move.from);
+  const Status read = co_await home_.slice.devices()[move.from.device()].read(move.from.offset_bytes(), data.span());
+  if (!read) co_return read;
+  for (u32 done = 0; done < move.blocks;) {
+    Result<Placement> placed = co_await home_.moved.place(move.blocks - done);
+    if (!placed) co_return placed.error();
+    Move& piece = copied.emplace_back();
+    piece.key = {move.key.inode, move.key.offset + done, move.key.snapshot};
+    piece.from = move.from.plus(done);
+    piece.generation = move.generation;
+    piece.blocks = placed->blocks;
+    piece.to = std::move(*placed);
+    piece.checksums.resize(piece.blocks);
+    codec::copy_blocks_crc32c(piece.to.staging, data.data() + done * block_bytes, piece.blocks, piece.checksums.data());
+    for (u32 i = 0; move.checked && i < piece.blocks; ++i) {
+      if (piece.checksums[i] == move.checksums[done + i]) continue;
+      copied.pop_back();
+      co_return Error{Code::extent_damaged_in_place, move.key.inode,
+                      Place{.device = move.from.device(),
+                            .slice = home_.slice.id(),
+                            .offset_bytes = move.from.plus(done + i).offset_bytes()}};
+    }
+    done += piece.blocks;
+  }
+  co_return Status{};
+}
+
+Task<Status> CopyGc::apply(std::vector<Move>& copied) {
+  journal::Stream& stream = home_.slice.stream();
+  Status result;
+  for (Move& move : copied) {
+    const Status written = co_await WritePoint::written(move.to.batch);
+    if (!written) result = written;
+  }
+  for (Move& move : copied) {
+    if (!result) break;
+    ExtentPlan plan;
+    slice::Missing missing;
+    while (true) {
+      plan.clear();
+      missing = {};
+      // Only what still lies where it was copied from may be replaced.
+      const btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before(move.key);
+      bool resident = at.state() != btree::Cursor::State::missing;
+      if (!resident) missing = {TreeId::extents, at.missing()};
+      bool same = false;
+      if (resident && at.valid() && at.key().inode == move.key.inode) {
+        const Extent extent = format::decode_extent(at.value());
+        const u64 skipped = move.key.offset - at.key().offset;
+        same = extent.kind == ExtentKind::data && extent.address.plus(skipped) == move.from &&
+               extent.generation == move.generation && skipped + move.blocks <= extent.blocks;
+      }
+      if (resident && !same) {
+        ++counters_.lost_races;
+        break;
+      }
+      const ExtentValue value = ExtentValue::data(move.to.address, move.to.generation, move.checksums);
+      const ExtentRange range{move.key.inode, move.key.offset, move.key.offset + move.blocks};
+      resident = resident && plan_extents(home_.slice, range, &value, ~0ull, plan, missing) &&
+                 ready(home_.slice, plan, missing);
+      if (!resident) {
+        result = co_await home_.slice.load(missing);
+        if (!result) break;
+        continue;
+      }
+      if (stream.try_reserve(plan.journal_bytes, journal::Urgency::reclaim)) {
+        data::apply(home_.slice, plan);
+        counters_.moved_blocks += move.blocks;
+        break;
+      }
+      result = co_await stream.reserve(plan.journal_bytes, journal::Urgency::reclaim);
+      if (!result) break;
+      stream.unreserve(plan.journal_bytes);
+    }
+    move.to.pin.release();
+  }
+  co_return result;
+}
+
+Task<void> CopyGc::run() {
+  while (!stopping_) {
+    if (!home_.supply.scarce()) {
+      co_await wanted_.wait();
+      continue;
+    }
+    const Result<bool> cleaned = co_await clean_one();
+    if (!cleaned || !*cleaned) co_await wanted_.wait();
+  }
+}
+
+void CopyGc::stop() {
+  stopping_ = true;
+  wanted_.wake_all();
+}
+
+}  // namespace cowfs::data

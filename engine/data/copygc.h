@@ -1,0 +1,53 @@
+// Copying garbage collection of one slice: live extents of a sparse bucket are moved to the write point for moved data, and
+// the bucket is free once that is durable. Live extents are found by backpointers; a move that lost a race against a write
+// or a truncation is simply not applied.
+#pragma once
+#include "engine/data/slice_data.h"
+
+namespace cowfs::data {
+
+struct CopyGcCounters {
+  u64 buckets = 0;
+  u64 moved_blocks = 0;
+  u64 lost_races = 0;
+};
+
+class CopyGc final : public Cleaner {
+ public:
+  explicit CopyGc(SliceData& home) : home_(home) { home.supply.set_cleaner(*this); }
+
+  // Errors: of the device or journal; extent_checksum_mismatch: the damaged extent stays where it is.
+  Task<Result<bool>> clean_one() override;
+  void wake() override { wanted_.wake_all(); }
+
+  // Cleans in the background while buckets are scarce; ends after stop().
+  Task<void> run();
+  void stop();
+
+  const CopyGcCounters& counters() const { return counters_; }
+
+ private:
+  struct Move {
+    format::Key key;              // of the extent
+    format::Address from;
+    u32 blocks = 0;
+    u32 generation = 0;           // of `from`
+    std::vector<le32> checksums;
+    bool checked = false;
+    Placement to;
+  };
+
+  Task<Status> find_moves(format::BucketId bucket, std::vector<Move>& moves);
+  Task<Status> copy(std::vector<Move>& moves);
+  Task<Status> copy_one(Move move, std::vector<Move>& copied);
+  Task<Status> apply(std::vector<Move>& copied);
+  Task<Result<bool>> still_there(Move& move);
+
+  SliceData& home_;
+  runtime::Mutex lock_;
+  runtime::WaitList wanted_;
+  bool stopping_ = false;
+  CopyGcCounters counters_;
+};
+
+}  // namespace cowfs::data

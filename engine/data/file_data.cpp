@@ -1,0 +1,256 @@
+// The cached part: what needs no waiting is plain code, and the Tasks repeat it after having waited for what was missing.
+#include "engine/data/file_data.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace cowfs::data {
+
+using format::TreeId;
+
+namespace {
+
+// What falls into one window of [offset, offset + length).
+struct Part {
+  u64 window;
+  u32 begin;  // bytes in the window
+  u32 end;
+  u32 first_block() const { return begin / static_cast<u32>(block_bytes); }
+  u32 end_block() const { return (end + static_cast<u32>(block_bytes) - 1) / static_cast<u32>(block_bytes); }
+  u32 length() const { return end - begin; }
+  BlockMask mask() const { return mask_of(first_block(), end_block() - first_block()); }
+};
+
+Part first_part(u64 offset, u64 length) {
+  const u64 window = offset / window_bytes;
+  const u32 begin = static_cast<u32>(offset % window_bytes);
+  return {window, begin, static_cast<u32>(std::min<u64>(window_bytes, begin + length))};
+}
+
+constexpr u64 overwrite_debt_max_blocks = 1024;  // of one core, on a filesystem that is full
+
+}  // namespace
+
+FileData::FileData(SliceData& home, format::InodeNumber inode, bool empty)
+    : home_(home), inode_(inode), extent_end_block_(empty ? 0 : ~0ull) {}
+
+FileData::~FileData() {
+  assert(users_ == 0 && dirty_blocks_ == 0);
+  discard_cache();
+}
+
+void FileData::forget(Folio& folio) {
+  folios_.erase(folio.window);
+  if (last_ == &folio) last_ = nullptr;
+}
+
+Folio* FileData::find(u64 window) {
+  if (last_ != nullptr && last_->window == window) return last_;
+  const auto found = folios_.find(window);
+  if (found == folios_.end()) return nullptr;
+  return last_ = found->second;
+}
+
+// With memory for the window's first `blocks` blocks; null when there is none, or when a load is in the way of growing.
+Folio* FileData::find_or_create(u64 window, u32 blocks) {
+  Folio* folio = find(window);
+  if (folio == nullptr) {
+    folio = home_.core.cache.create(*this, window, blocks);
+    if (folio != nullptr) folios_.emplace(window, folio);
+    return last_ = folio;
+  }
+  if (folio->blocks() >= blocks) return folio;
+  if (folio->loading != 0 || !home_.core.cache.grow(*folio, blocks)) return nullptr;
+  return folio;
+}
+
+void FileData::mark_dirty(Folio& folio, BlockMask blocks) {
+  const int fresh = std::popcount(static_cast<BlockMask>(blocks & ~folio.dirty));
+  if (fresh == 0) return;
+  CoreData& core = home_.core;
+  if (dirty_blocks_ == 0) {
+    dirty_since_ns_ = runtime::this_reactor().now_ns();
+    dirty_previous_ = core.dirty_last;
+    dirty_next_ = nullptr;
+    (core.dirty_last != nullptr ? core.dirty_last->dirty_next_ : core.dirty_first) = this;
+    core.dirty_last = this;
+  }
+  folio.dirty |= blocks;
+  dirty_blocks_ += static_cast<u64>(fresh);
+  core.cache.count_dirty(fresh);
+  if (core.cache.wants_write_back()) core.flush_wanted.wake_all();
+}
+
+// The blocks are dirty no more; what becomes of their tokens is the caller's business.
+void FileData::clean(Folio& folio, BlockMask blocks) {
+  const int count = std::popcount(static_cast<BlockMask>(blocks & folio.dirty));
+  if (count == 0) return;
+  CoreData& core = home_.core;
+  folio.dirty &= static_cast<BlockMask>(~blocks);
+  dirty_blocks_ -= static_cast<u64>(count);
+  core.cache.count_dirty(-count);
+  if (dirty_blocks_ > 0) return;
+  (dirty_previous_ != nullptr ? dirty_previous_->dirty_next_ : core.dirty_first) = dirty_next_;
+  (dirty_next_ != nullptr ? dirty_next_->dirty_previous_ : core.dirty_last) = dirty_previous_;
+}
+
+void FileData::drop(Folio& folio) {
+  home_.core.tokens.give(static_cast<u64>(std::popcount(folio.dirty)));
+  clean(folio, folio.dirty);
+  forget(folio);
+  home_.core.cache.destroy(folio);
+}
+
+void FileData::discard_cache() {
+  while (!folios_.empty()) drop(*folios_.begin()->second);
+}
+
+FileData::Known FileData::look_up(u64 block) {
+  if (block >= extent_end_block_) return Known::hole;
+  btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, block, format::snapshot_live});
+  if (at.state() == btree::Cursor::State::missing) return Known::unknown;
+  if (!at.valid() || at.key().inode != inode_) return Known::hole;
+  const format::Extent extent = format::decode_extent(at.value());
+  const bool covers = at.key().offset + extent.blocks > block;
+  return covers && extent.kind != format::ExtentKind::unwritten ? Known::data : Known::hole;
+}
+
+u64 FileData::try_read(u64 offset, MutableByteSpan into) {
+  if (lock_.exclusive()) return 0;
+  u64 done = 0;
+  while (done < into.size()) {
+    const Part part = first_part(offset + done, into.size() - done);
+    Folio* folio = find(part.window);
+    if (folio == nullptr || (part.mask() & ~folio->valid) != 0) break;
+    folio->referenced = true;
+    std::memcpy(into.data() + done, folio->memory + part.begin, part.length());
+    done += part.length();
+  }
+  sequential_at_ = offset + done;
+  return done;
+}
+
+Task<Status> FileData::read(u64 offset, MutableByteSpan into) {
+  ++users_;
+  Status result;
+  bool sequential = offset == sequential_at_ || offset == 0;
+  while (true) {
+    const u64 done = try_read(offset, into);
+    offset += done;
+    into = into.subspan(done);
+    if (into.empty()) break;
+    const Part part = first_part(offset, into.size());
+    result = co_await load(part.window, sequential ? mask_of(0, window_blocks) : part.mask());
+    if (!result) break;
+    sequential = true;
+  }
+  --users_;
+  co_return result;
+}
+
+// Makes a block that is about to be written in part valid, if that needs no waiting.
+bool FileData::prepare_block(Folio& folio, u32 block) {
+  if ((folio.valid & mask_of(block, 1)) != 0) return true;
+  if (look_up(folio.window * window_blocks + block) != Known::hole) return false;
+  std::memset(folio.memory + block * block_bytes, 0, block_bytes);
+  folio.valid |= mask_of(block, 1);
+  return true;
+}
+
+u64 FileData::try_write(u64 offset, ByteSpan from) {
+  CoreData& core = home_.core;
+  if (lock_.exclusive() || core.cache.must_write_back()) return 0;
+  u64 done = 0;
+  while (done < from.size()) {
+    const Part part = first_part(offset + done, from.size() - done);
+    Folio* folio = find_or_create(part.window, part.end_block());
+    if (folio == nullptr || (folio->loading & part.mask()) != 0) break;
+    if (part.begin % block_bytes != 0 && !prepare_block(*folio, part.first_block())) break;
+    if (part.end % block_bytes != 0 && !prepare_block(*folio, part.end_block() - 1)) break;
+    const BlockMask fresh = static_cast<BlockMask>(part.mask() & ~folio->dirty);
+    if (fresh != 0 && !core.tokens.try_take(static_cast<u64>(std::popcount(fresh)))) break;
+    std::memcpy(folio->memory + part.begin, from.data() + done, part.length());
+    folio->valid |= part.mask();
+    folio->referenced = true;
+    mark_dirty(*folio, part.mask());
+    done += part.length();
+  }
+  return done;
+}
+
+Task<Status> FileData::write(u64 offset, ByteSpan from) {
+  ++users_;
+  Status result;
+  while (true) {
+    const u64 done = try_write(offset, from);
+    offset += done;
+    from = from.subspan(done);
+    if (from.empty()) break;
+    const Part part = first_part(offset, from.size());
+    result = co_await make_writable(offset, part.length());
+    if (!result) break;
+  }
+  --users_;
+  co_return result;
+}
+
+// Waits for one thing that keeps try_write from going on.
+Task<Status> FileData::make_writable(u64 offset, u64 length) {
+  CoreData& core = home_.core;
+  if (core.cache.must_write_back()) {
+    core.flush_wanted.wake_all();
+    co_await core.written_back.wait();
+    co_return Status{};
+  }
+  if (lock_.exclusive()) {
+    co_await lock_.acquire_shared();
+    lock_.release_shared();
+    co_return Status{};
+  }
+  const Part part = first_part(offset, length);
+  Folio* folio = find(part.window);
+  if (folio != nullptr && folio->loading != 0) {
+    co_await loaded_.wait();
+    co_return Status{};
+  }
+  folio = find_or_create(part.window, part.end_block());
+  if (folio == nullptr) co_return co_await wait_for_memory();
+  BlockMask partial = 0;
+  if (part.begin % block_bytes != 0) partial |= mask_of(part.first_block(), 1);
+  if (part.end % block_bytes != 0) partial |= mask_of(part.end_block() - 1, 1);
+  if ((partial & ~folio->valid) != 0) co_return co_await load(part.window, partial);
+  const u64 fresh = static_cast<u64>(std::popcount(static_cast<BlockMask>(part.mask() & ~folio->dirty)));
+  co_return co_await take_tokens(part.window * window_blocks + part.first_block(), fresh);
+}
+
+// Leaves at least `blocks` tokens with this core. When the filesystem is full, blocks that replace others are still
+// accepted: they need room only until their write-back has freed the old ones, and the reserve of copygc covers that.
+Task<Status> FileData::take_tokens(u64 first_block, u64 blocks) {
+  SpaceTokens& tokens = home_.core.tokens;
+  const Status taken = co_await tokens.take(blocks);
+  if (taken) {
+    tokens.give(blocks);
+    co_return taken;
+  }
+  if (error_class(taken.error().code) != ErrorClass::space) co_return taken;
+  for (u64 block = first_block; block < first_block + blocks; ++block) {
+    if (look_up(block) != Known::data) co_return taken;
+  }
+  if (!tokens.try_borrow(blocks, overwrite_debt_max_blocks)) {
+    home_.core.flush_wanted.wake_all();
+    co_await home_.core.written_back.wait();
+  }
+  co_return Status{};
+}
+
+Task<Status> FileData::wait_for_memory() {
+  CoreData& core = home_.core;
+  if (core.dirty_first == nullptr && core.cache.busy_folios() == 0) {
+    co_return Error{Code::cache_exhausted, core.cache.budget().value};
+  }
+  core.flush_wanted.wake_all();
+  co_await core.written_back.wait();
+  co_return Status{};
+}
+
+}  // namespace cowfs::data

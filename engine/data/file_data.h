@@ -1,0 +1,129 @@
+// The part of one file's data that lives in one slice: its cached folios, and the way to its extents. A small file has
+// one; a file of many regions has one in each slice that holds a region, and each sees only offsets of its own regions.
+//
+// On the slice's core. It knows nothing of the file's size: whoever calls clips reads to it. What was never written reads
+// as zeros. Buffered writes are accepted only with a space token for each block, so write-back finds room.
+#pragma once
+#include <absl/container/flat_hash_map.h>
+
+#include <vector>
+
+#include "engine/data/extent_edit.h"
+#include "engine/data/shared_lock.h"
+#include "engine/data/slice_data.h"
+
+namespace cowfs::data {
+
+// The file's inode follows its data in the same transactions, so that a crash never leaves extents behind the end of the
+// file. Implemented by the room that knows inodes; only the part of the file in its home slice has one.
+class AttributeWriter {
+ public:
+  virtual ~AttributeWriter() = default;
+  // The inode's update for a transaction after which all data before `data_end_bytes` is in place (write-back), and
+  // which is the last one of its operation when `complete`. The value must live until the next call.
+  virtual slice::Update update(u64 data_end_bytes, bool complete) = 0;
+};
+
+class FileData {
+ public:
+  // `empty`: the file is new, so no extent needs to be looked for.
+  FileData(SliceData& home, format::InodeNumber inode, bool empty);
+  ~FileData();
+  FileData(const FileData&) = delete;
+  FileData& operator=(const FileData&) = delete;
+
+  // Copies from the cache as far as it can without waiting; returns the bytes done.
+  u64 try_read(u64 offset, MutableByteSpan into);
+  // Errors: of the device; extent_checksum_mismatch; no memory is cache_exhausted. Nothing wrong is ever returned.
+  Task<Status> read(u64 offset, MutableByteSpan into);
+
+  u64 try_write(u64 offset, ByteSpan from);
+  // Errors: space_full, those of read (a partial block is read first). What was written before an error stays.
+  Task<Status> write(u64 offset, ByteSpan from);
+
+  // Writes everything dirty and inserts the extents, one file state in one epoch where it fits into one transaction.
+  // `file_bytes`: a file that ends at or before inline_bytes_max is kept in the key. Answers the epoch to commit.
+  // Errors: of the device, of the journal, space_no_buckets. What failed stays dirty.
+  Task<Result<Epoch>> write_back(u64 file_bytes, AttributeWriter* attributes);
+
+  // Forgets everything from byte `offset` on: cached blocks and extents; the rest of a partial block becomes zeros.
+  // In as many transactions as it takes.
+  Task<Status> truncate(u64 offset, AttributeWriter* attributes);
+  // Forgets whole blocks [first, end), cached or not.
+  Task<Status> punch(u64 first_block, u64 end_block, AttributeWriter* attributes);
+  // Drops cached folios without writing them; for a file that nobody can reach any more.
+  void discard_cache();
+
+  // Past the cache, coherent with it: whole blocks, block-aligned memory.
+  Task<Status> read_direct(u64 offset, MutableByteSpan into);
+  Task<Status> write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes);
+
+  // First byte at or after `offset` that holds data (or a hole); ~0 when there is none.
+  Task<Result<u64>> seek(u64 offset, bool want_data);
+
+  // Blocks allocated less blocks freed since the last call.
+  i64 take_blocks_change() { return std::exchange(blocks_change_, 0); }
+
+  // True when no extent of the file can be in the tree.
+  bool has_no_extents() const { return extent_end_block_ == 0; }
+  bool is_dirty() const { return dirty_blocks_ > 0; }
+  FileData* next_dirty() const { return dirty_next_; }
+  u64 dirty_since_ns() const { return dirty_since_ns_; }
+  bool idle() const { return dirty_blocks_ == 0 && lock_.idle() && users_ == 0; }
+  format::InodeNumber inode() const { return inode_; }
+  SliceData& home() { return home_; }
+
+ private:
+  friend class PageCache;
+  struct Piece;  // of a write-back
+
+  void forget(Folio& folio);
+  Folio* find(u64 window);
+  Folio* find_or_create(u64 window, u32 blocks);
+  void drop(Folio& folio);
+  void clean(Folio& folio, BlockMask blocks);
+  void mark_dirty(Folio& folio, BlockMask blocks);
+
+  // Of a block that is not cached.
+  enum class Known : u8 { hole, data, unknown };
+  Known look_up(u64 block);
+  bool prepare_block(Folio& folio, u32 block);
+
+  Task<Status> load(u64 window, BlockMask wanted);
+  Task<Status> fill(Folio& folio, BlockMask blocks);
+  Task<Status> read_extents(u64 first_block, MutableByteSpan into);
+  Task<Status> read_extent(format::Extent extent, u32 from, MutableByteSpan into);
+  Task<Status> wait_for_memory();
+  Task<Status> make_writable(u64 offset, u64 length);
+  Task<Status> take_tokens(u64 first_block, u64 blocks);
+
+  std::vector<ExtentRange> dirty_runs();
+  Task<Status> place_runs(const std::vector<ExtentRange>& runs, std::vector<Piece>& pieces);
+  void stage(Piece& piece);
+  Task<Status> wait_for_pieces(std::vector<Piece>& pieces);
+  Task<Status> insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes);
+  Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
+  void end_pieces(const std::vector<Piece>& pieces, bool inserted);
+  void update_cached(u64 first_block, ByteSpan from);
+  void drop_cached(u64 first_block, u64 end_block);
+  Task<Status> zero_tail(u64 block, u32 from);
+  Task<Status> remove_extents(u64 first_block, u64 end_block, AttributeWriter* attributes);
+
+  SliceData& home_;
+  const format::InodeNumber inode_;
+  u64 extent_end_block_;  // no extent reaches beyond it
+  absl::flat_hash_map<u64, Folio*> folios_;
+  Folio* last_ = nullptr;
+  i64 blocks_change_ = 0;
+  FileData* dirty_previous_ = nullptr;  // in CoreData's list while dirty
+  FileData* dirty_next_ = nullptr;
+  u64 dirty_blocks_ = 0;
+  u64 dirty_since_ns_ = 0;
+  u64 sequential_at_ = 0;  // where the last read ended
+  u32 users_ = 0;          // tasks inside
+  SharedLock lock_;        // shared: loads and write-back; exclusive: truncate and punch
+  runtime::Mutex write_back_lock_;
+  runtime::WaitList loaded_;
+};
+
+}  // namespace cowfs::data

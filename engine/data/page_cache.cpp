@@ -1,0 +1,108 @@
+#include "engine/data/page_cache.h"
+
+#include "engine/data/file_data.h"
+
+namespace cowfs::data {
+namespace {
+
+i64 percent_of_blocks(Bytes budget, u64 percent) { return static_cast<i64>(budget.value / block_bytes * percent / 100); }
+
+}  // namespace
+
+PageCache::PageCache(Bytes budget, bool populate, CacheLimits limits)
+    : arena_(budget, populate),
+      dirty_background_(percent_of_blocks(arena_.budget(), limits.dirty_background_percent)),
+      dirty_max_(percent_of_blocks(arena_.budget(), limits.dirty_percent)) {}
+
+PageCache::~PageCache() {
+  assert(folio_count_ == 0);
+  while (free_folios_ != nullptr) delete std::exchange(free_folios_, free_folios_->next);
+}
+
+Folio* PageCache::create(FileData& file, u64 window, u32 blocks) {
+  const u32 order = order_for(blocks);
+  std::byte* memory = allocate(order);
+  if (memory == nullptr) return nullptr;
+  Folio* folio = free_folios_;
+  if (folio != nullptr) {
+    free_folios_ = folio->next;
+    *folio = {};
+  } else {
+    folio = new Folio;
+  }
+  folio->file = &file;
+  folio->window = window;
+  folio->memory = memory;
+  folio->order = static_cast<u8>(order);
+  link(*folio);
+  return folio;
+}
+
+bool PageCache::grow(Folio& folio, u32 blocks) {
+  assert(folio.loading == 0);
+  const u32 order = order_for(blocks);
+  if (order <= folio.order) return true;
+  folio.loading = mask_of(0, 1);  // keeps it from being evicted for its own sake
+  std::byte* memory = allocate(order);
+  folio.loading = 0;
+  if (memory == nullptr) return false;
+  std::memcpy(memory, folio.memory, folio.blocks() * block_bytes);
+  arena_.free(folio.memory, folio.order);
+  folio.memory = memory;
+  folio.order = static_cast<u8>(order);
+  return true;
+}
+
+void PageCache::destroy(Folio& folio) {
+  assert(folio.dirty == 0 && folio.loading == 0);
+  arena_.free(folio.memory, folio.order);
+  unlink(folio);
+  folio.next = free_folios_;
+  free_folios_ = &folio;
+}
+
+std::byte* PageCache::allocate(u32 order) {
+  while (true) {
+    if (std::byte* memory = arena_.allocate(order)) return memory;
+    if (!evict_one()) return nullptr;
+  }
+}
+
+// The clock goes round twice at most: once to clear references, once to take.
+bool PageCache::evict_one() {
+  for (u64 steps = 2 * folio_count_; steps > 0; --steps) {
+    Folio& folio = *hand_;
+    hand_ = folio.next;
+    if ((folio.dirty | folio.loading | folio.writing) != 0) continue;
+    if (folio.referenced) {
+      folio.referenced = false;
+      continue;
+    }
+    ++evictions_;
+    folio.file->forget(folio);
+    destroy(folio);
+    return true;
+  }
+  return false;
+}
+
+void PageCache::link(Folio& folio) {
+  ++folio_count_;
+  if (hand_ == nullptr) {
+    hand_ = folio.previous = folio.next = &folio;
+    return;
+  }
+  folio.next = hand_;
+  folio.previous = hand_->previous;
+  folio.previous->next = &folio;
+  hand_->previous = &folio;
+}
+
+void PageCache::unlink(Folio& folio) {
+  --folio_count_;
+  if (hand_ == &folio) hand_ = folio.next == &folio ? nullptr : folio.next;
+  folio.previous->next = folio.next;
+  folio.next->previous = folio.previous;
+}
+
+}  // namespace cowfs::data

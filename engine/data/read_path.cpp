@@ -1,0 +1,184 @@
+// From extents to memory: every block that comes from the medium is checked against its own checksum, and only the blocks
+// that are wanted are read, however long the extent is.
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "engine/codec/crc32c.h"
+#include "engine/data/file_data.h"
+
+namespace cowfs::data {
+
+using format::Extent;
+using format::ExtentKind;
+using format::TreeId;
+
+// Brings `wanted` blocks of a window into the cache.
+Task<Status> FileData::load(u64 window, BlockMask wanted) {
+  co_await lock_.acquire_shared();
+  const SharedHold hold(lock_);
+  const u32 needed = static_cast<u32>(std::bit_width(wanted));
+  Folio* folio = find(window);
+  if (folio != nullptr && folio->loading != 0) {
+    co_await loaded_.wait();
+    co_return Status{};  // the caller looks again
+  }
+  folio = find_or_create(window, needed);
+  if (folio == nullptr) co_return co_await wait_for_memory();
+  const BlockMask missing = static_cast<BlockMask>(wanted & ~folio->valid);
+  if (missing == 0) co_return Status{};
+
+  folio->loading = missing;
+  home_.core.cache.count_busy(1);
+  const Status filled = co_await fill(*folio, missing);
+  folio->loading = 0;
+  home_.core.cache.count_busy(-1);
+  if (filled) folio->valid |= missing;
+  loaded_.wake_all();
+  home_.core.written_back.wake_all();
+  co_return filled;
+}
+
+Task<Status> FileData::fill(Folio& folio, BlockMask blocks) {
+  u32 block = 0;
+  while (block < window_blocks) {
+    if ((blocks & mask_of(block, 1)) == 0) {
+      ++block;
+      continue;
+    }
+    u32 end = block + 1;
+    while (end < window_blocks && (blocks & mask_of(end, 1)) != 0) ++end;
+    const MutableByteSpan into{folio.memory + block * block_bytes, (end - block) * block_bytes};
+    const Status read = co_await read_extents(folio.window * window_blocks + block, into);
+    if (!read) co_return read;
+    block = end;
+  }
+  co_return Status{};
+}
+
+// `into` is whole blocks of block-aligned memory.
+Task<Status> FileData::read_extents(u64 first_block, MutableByteSpan into) {
+  while (!into.empty()) {
+    const u64 blocks = into.size() / block_bytes;
+    btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, first_block, format::snapshot_live});
+    const bool before = at.valid() && at.key().inode == inode_;
+    if (before && at.key().offset + format::decode_extent(at.value()).blocks > first_block) {
+      const Extent extent = format::decode_extent(at.value());
+      const u32 from = static_cast<u32>(first_block - at.key().offset);
+      const u64 count = std::min<u64>(blocks, extent.blocks - from);
+      const Status read = co_await read_extent(extent, from, into.first(count * block_bytes));
+      if (!read) co_return read;
+      first_block += count;
+      into = into.subspan(count * block_bytes);
+      continue;
+    }
+    if (at.state() != btree::Cursor::State::missing) at = home_.slice.tree(TreeId::extents).seek({inode_, first_block, 0});
+    if (at.state() == btree::Cursor::State::missing) {
+      const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()});
+      if (!loaded) co_return loaded;
+      continue;
+    }
+    u64 hole = blocks;
+    if (at.valid() && at.key().inode == inode_) hole = std::min(hole, at.key().offset - first_block);
+    std::memset(into.data(), 0, hole * block_bytes);
+    first_block += hole;
+    into = into.subspan(hole * block_bytes);
+  }
+  co_return Status{};
+}
+
+Task<Status> FileData::read_extent(Extent extent, u32 from, MutableByteSpan into) {
+  if (extent.kind != ExtentKind::data) {
+    std::memset(into.data(), 0, into.size());
+    if (extent.kind == ExtentKind::inline_data) {
+      std::memcpy(into.data(), extent.inline_bytes.data(), extent.inline_bytes.size());
+    }
+    co_return Status{};
+  }
+  const format::Address address = extent.address.plus(from);
+  const u32 blocks = static_cast<u32>(into.size() / block_bytes);
+  const Place place{.device = address.device(), .slice = home_.slice.id(), .offset_bytes = address.offset_bytes()};
+  const space::Bucket* bucket = home_.slice.buckets().find(format::bucket_of(address, home_.slice.bucket_blocks()));
+  if (bucket == nullptr || bucket->generation != extent.generation || !home_.slice.devices().has(address.device())) {
+    co_return Error{Code::extent_pointer_invalid, inode_, place};
+  }
+  // The tree's memory is gone after the await; the bucket must not be.
+  std::array<le32, format::extent_blocks_max> expected;
+  const bool checked = extent.checksum_kind == format::ChecksumKind::crc32c;
+  if (checked) std::copy_n(extent.checksums + from, blocks, expected.begin());
+  const space::BucketPin pin = home_.slice.buckets().pin(address);
+  const Status read = co_await home_.slice.devices()[address.device()].read(address.offset_bytes(), into);
+  if (!read) co_return read;
+  if (!checked) co_return Status{};
+
+  std::array<le32, format::extent_blocks_max> actual;
+  codec::blocks_crc32c(into.data(), blocks, actual.data());
+  for (u32 i = 0; i < blocks; ++i) {
+    if (actual[i] == expected[i]) continue;
+    co_return Error{Code::extent_checksum_mismatch, inode_,
+                    Place{.device = address.device(),
+                          .slice = home_.slice.id(),
+                          .offset_bytes = address.offset_bytes() + i * block_bytes}};
+  }
+  co_return Status{};
+}
+
+// Cached blocks are newer than the medium, or equal to it.
+Task<Status> FileData::read_direct(u64 offset, MutableByteSpan into) {
+  assert(offset % block_bytes == 0 && into.size() % block_bytes == 0);
+  ++users_;
+  Status result;
+  co_await lock_.acquire_shared();
+  while (!into.empty() && result) {
+    const u64 block = offset / block_bytes;
+    const auto cached = [&](u64 at) {
+      Folio* folio = folios_.empty() ? nullptr : find(at / window_blocks);
+      return folio != nullptr && (folio->valid & mask_of(static_cast<u32>(at % window_blocks), 1)) != 0 ? folio : nullptr;
+    };
+    u64 length = block_bytes;
+    if (const Folio* folio = cached(block)) {
+      std::memcpy(into.data(), folio->memory + (block % window_blocks) * block_bytes, block_bytes);
+    } else {
+      while (length < into.size() && cached(block + length / block_bytes) == nullptr) length += block_bytes;
+      result = co_await read_extents(block, into.first(length));
+    }
+    offset += length;
+    into = into.subspan(length);
+  }
+  lock_.release_shared();
+  --users_;
+  co_return result;
+}
+
+// Precondition: nothing is dirty; the extents say it all.
+Task<Result<u64>> FileData::seek(u64 offset, bool want_data) {
+  u64 block = offset / block_bytes;
+  while (true) {
+    btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, block, format::snapshot_live});
+    bool in_data = false;
+    u64 extent_end = 0;
+    if (at.valid() && at.key().inode == inode_) {
+      const Extent extent = format::decode_extent(at.value());
+      extent_end = at.key().offset + extent.blocks;
+      in_data = extent_end > block && extent.kind != ExtentKind::unwritten;
+    }
+    if (in_data && want_data) co_return std::max(offset, block * block_bytes);
+    if (in_data) {
+      block = extent_end;
+      continue;
+    }
+    if (at.state() != btree::Cursor::State::missing) {
+      if (!want_data) co_return std::max(offset, block * block_bytes);
+      at = home_.slice.tree(TreeId::extents).seek({inode_, block + 1, 0});
+    }
+    if (at.state() == btree::Cursor::State::missing) {
+      const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()});
+      if (!loaded) co_return loaded.error();
+      continue;
+    }
+    if (!at.valid() || at.key().inode != inode_) co_return ~0ull;
+    block = at.key().offset;
+  }
+}
+
+}  // namespace cowfs::data

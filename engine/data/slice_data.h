@@ -1,0 +1,40 @@
+// Everything the data path of one slice shares: its write points, its bucket supply, its cleaner, and the core's cache,
+// tokens and buffers.
+#pragma once
+#include "engine/data/page_cache.h"
+#include "engine/data/space_tokens.h"
+#include "engine/data/write_point.h"
+
+namespace cowfs::data {
+
+// One core's.
+struct CoreData {
+  CoreData(Bytes budget, bool populate, CacheLimits limits, TokenSource& token_source, std::size_t buffer_count)
+      : cache(budget, populate, limits), tokens(token_source), buffers(buffer_count) {}
+  PageCache cache;
+  SpaceTokens tokens;
+  WriteBuffers buffers;
+  runtime::Gate gate;              // device writes, read-ahead, write-back
+  runtime::WaitList written_back;    // woken when blocks became clean or a load ended
+  runtime::WaitList flush_wanted;    // where the flusher waits
+  FileData* dirty_first = nullptr;   // files with dirty blocks, oldest first
+  FileData* dirty_last = nullptr;
+};
+
+class SliceData {
+ public:
+  SliceData(CoreData& of_core, Slice& of_slice, SpacePressure& pressure)
+      : core(of_core),
+        slice(of_slice),
+        supply(slice, pressure),
+        user(slice, space::Stream::user, Watermark::user, core.buffers, supply, core.gate),
+        moved(slice, space::Stream::moved, Watermark::copygc, core.buffers, supply, core.gate) {}
+
+  CoreData& core;
+  Slice& slice;
+  BucketSupply supply;
+  WritePoint user;
+  WritePoint moved;
+};
+
+}  // namespace cowfs::data

@@ -1,0 +1,55 @@
+// The right to make one more block live. The filesystem has as many tokens as blocks that users may fill; whoever makes a
+// block dirty takes one, and it stays taken while the block lives. So a write that was accepted finds room when it is
+// written back, and copygc can always move: it takes none.
+#pragma once
+#include "engine/base/result.h"
+#include "engine/runtime/task.h"
+
+namespace cowfs::data {
+
+// Where a core gets tokens when it has none: core 0's pool, which asks the other cores.
+class TokenSource {
+ public:
+  virtual ~TokenSource() = default;
+  // At least 1 and at most `wanted`; 0 when the filesystem is full.
+  virtual runtime::Task<Result<u64>> acquire(u64 wanted) = 0;
+};
+
+// One core's.
+class SpaceTokens {
+ public:
+  explicit SpaceTokens(TokenSource& source) : source_(source) {}
+
+  bool try_take(u64 count) {
+    if (free_ < static_cast<i64>(count)) return false;
+    free_ -= static_cast<i64>(count);
+    return true;
+  }
+  void give(u64 count) {
+    const u64 repaid = count < borrowed_ ? count : borrowed_;
+    borrowed_ -= repaid;
+    free_ += static_cast<i64>(count - repaid);
+  }
+  // For what cannot be refused (metadata): may leave a debt that later gifts pay.
+  void force(u64 count) { free_ -= static_cast<i64>(count); }
+  // For blocks that replace others on a full filesystem: up to `limit` tokens that do not exist, repaid by later gifts.
+  bool try_borrow(u64 count, u64 limit) {
+    if (borrowed_ + count > limit) return false;
+    borrowed_ += count;
+    free_ += static_cast<i64>(count);
+    return true;
+  }
+  // Error space_full.
+  runtime::Task<Status> take(u64 count);
+  // What is free here, up to `count`, for somebody else.
+  u64 surrender(u64 count);
+  i64 free() const { return free_; }
+
+ private:
+  static constexpr u64 batch_ = 4096;
+  TokenSource& source_;
+  i64 free_ = 0;
+  u64 borrowed_ = 0;
+};
+
+}  // namespace cowfs::data

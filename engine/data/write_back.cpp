@@ -1,0 +1,410 @@
+// From dirty blocks to extents. The order is what makes it safe: room, a copy with checksums in one pass, the device write,
+// and only when it is complete the keys that name it. Until the keys are in, the copied blocks stay in the cache, marked
+// `writing`; when anything fails they are dirty again and nothing was lost.
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "engine/codec/crc32c.h"
+#include "engine/data/file_data.h"
+
+namespace cowfs::data {
+
+using format::ExtentValue;
+
+// One placement's worth of a write-back.
+struct FileData::Piece {
+  u64 first_block = 0;
+  Placement placement;
+  std::array<le32, format::extent_blocks_max> checksums;
+  u64 end_block() const { return first_block + placement.blocks; }
+  ExtentValue value() const {
+    return ExtentValue::data(placement.address, placement.generation, {checksums.data(), placement.blocks});
+  }
+};
+
+namespace {
+
+constexpr std::size_t extents_per_transaction_max = 32;
+constexpr u64 transaction_bytes_max = journal::reservation_bytes_max / 2;
+constexpr u64 piece_slack_bytes = 2048;  // a second planning may cut what the first one inserted
+
+}  // namespace
+
+Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attributes) {
+  ++users_;
+  co_await write_back_lock_.acquire();
+  const runtime::MutexHold serial(write_back_lock_);
+  co_await lock_.acquire_shared();
+  const SharedHold shared(lock_);
+  --users_;
+
+  if (dirty_blocks_ == 0) co_return home_.slice.stream().current();
+  Status result;
+  if (file_bytes <= format::inline_bytes_max && extent_end_block_ <= 1 && folios_.size() == 1) {
+    result = co_await write_inline(file_bytes, attributes);
+  } else {
+    std::vector<Piece> pieces;
+    const std::vector<ExtentRange> runs = dirty_runs();
+    result = co_await place_runs(runs, pieces);
+    const Status written = co_await wait_for_pieces(pieces);
+    if (result) result = written;
+    if (result) result = co_await insert_pieces(pieces, attributes);
+    end_pieces(pieces, result.ok());
+  }
+  home_.core.written_back.wake_all();
+  if (!result) co_return result.error();
+  co_return home_.slice.stream().current();
+}
+
+std::vector<ExtentRange> FileData::dirty_runs() {
+  std::vector<const Folio*> dirty;
+  for (const auto& [window, folio] : folios_) {
+    if (folio->dirty != 0) dirty.push_back(folio);
+  }
+  std::sort(dirty.begin(), dirty.end(), [](const Folio* a, const Folio* b) { return a->window < b->window; });
+  std::vector<ExtentRange> runs;
+  for (const Folio* folio : dirty) {
+    for (u32 block = 0; block < window_blocks; ++block) {
+      if ((folio->dirty & mask_of(block, 1)) == 0) continue;
+      const u64 at = folio->window * window_blocks + block;
+      if (runs.empty() || runs.back().end_block != at) runs.push_back({inode_, at, at});
+      ++runs.back().end_block;
+    }
+  }
+  return runs;
+}
+
+Task<Status> FileData::place_runs(const std::vector<ExtentRange>& runs, std::vector<Piece>& pieces) {
+  for (const ExtentRange& run : runs) {
+    u64 block = run.first_block;
+    while (block < run.end_block) {
+      const u32 wanted = static_cast<u32>(std::min<u64>(run.end_block - block, format::extent_blocks_max));
+      std::optional<Placement> placement = home_.user.try_place(wanted);
+      if (!placement) {
+        Result<Placement> waited = co_await home_.user.place(wanted);
+        if (!waited) co_return waited.error();
+        placement = std::move(*waited);
+      }
+      Piece& piece = pieces.emplace_back();
+      piece.first_block = block;
+      piece.placement = std::move(*placement);
+      stage(piece);
+      block = piece.end_block();
+    }
+  }
+  co_return Status{};
+}
+
+void FileData::stage(Piece& piece) {
+  for (u32 done = 0; done < piece.placement.blocks;) {
+    const u64 block = piece.first_block + done;
+    const u32 in_window = static_cast<u32>(block % window_blocks);
+    const u32 count = std::min(piece.placement.blocks - done, window_blocks - in_window);
+    Folio& folio = *find(block / window_blocks);
+    codec::copy_blocks_crc32c(piece.placement.staging + done * block_bytes, folio.memory + in_window * block_bytes, count,
+                              piece.checksums.data() + done);
+    clean(folio, mask_of(in_window, count));
+    if (folio.writing == 0) home_.core.cache.count_busy(1);
+    folio.writing |= mask_of(in_window, count);
+    done += count;
+  }
+}
+
+Task<Status> FileData::wait_for_pieces(std::vector<Piece>& pieces) {
+  Status result;
+  for (Piece& piece : pieces) {
+    const std::shared_ptr<Batch> batch = std::move(piece.placement.batch);
+    if (!batch->done) {
+      const Status written = co_await WritePoint::written(batch);
+      if (!written) result = written;
+    } else if (!batch->result) {
+      result = batch->result;
+    }
+  }
+  co_return result;
+}
+
+// As many pieces at once as one transaction may hold; one epoch names them all.
+Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes) {
+  journal::Stream& stream = home_.slice.stream();
+  ExtentPlan plan;
+  while (!pieces.empty()) {
+    plan.clear();
+    slice::Missing missing;
+    std::size_t count = 0;
+    u64 bytes = 0;
+    bool resident = true;
+    for (const Piece& piece : pieces) {
+      const ExtentValue value = piece.value();
+      resident = plan_extents(home_.slice, {inode_, piece.first_block, piece.end_block()}, &value, ~0ull, plan, missing);
+      const u64 wanted = plan.journal_bytes + (count + 1) * piece_slack_bytes;
+      if (!resident || (count > 0 && wanted > transaction_bytes_max)) break;
+      bytes = wanted;
+      ++count;
+    }
+    if (resident) resident = ready(home_.slice, plan, missing);
+    const u64 data_end = pieces[std::max<std::size_t>(count, 1) - 1].end_block() * block_bytes;
+    const bool last = count == pieces.size();
+    u64 attribute_bytes = 0;
+    if (resident && attributes != nullptr) {
+      const slice::Update update = attributes->update(data_end, last);
+      resident = home_.slice.ready(update, missing);
+      attribute_bytes = slice::journal_bytes(update);
+      bytes += attribute_bytes;
+    }
+    if (!resident) {
+      const Status loaded = co_await home_.slice.load(missing);
+      if (!loaded) co_return loaded;
+      continue;
+    }
+    if (!stream.try_reserve(bytes)) {
+      const Status reserved = co_await stream.reserve(bytes);
+      if (!reserved) co_return reserved;
+      stream.unreserve(bytes);
+      continue;
+    }
+    u64 used = attribute_bytes;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Piece& piece = pieces[i];
+      const ExtentValue value = piece.value();
+      plan.clear();
+      const bool planned =
+          plan_extents(home_.slice, {inode_, piece.first_block, piece.end_block()}, &value, ~0ull, plan, missing);
+      assert(planned);
+      apply(home_.slice, plan);
+      used += plan.journal_bytes;
+      home_.core.tokens.give(plan.removed_blocks);
+      blocks_change_ += static_cast<i64>(piece.placement.blocks) - static_cast<i64>(plan.removed_blocks);
+      if (extent_end_block_ != ~0ull) extent_end_block_ = std::max(extent_end_block_, piece.end_block());
+    }
+    if (attributes != nullptr) home_.slice.apply(attributes->update(data_end, last));
+    assert(used <= bytes);
+    stream.unreserve(bytes - used);
+    pieces = pieces.subspan(count);
+  }
+  co_return Status{};
+}
+
+// A tiny file lives in its key: no data block, no device write of its own.
+Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes) {
+  journal::Stream& stream = home_.slice.stream();
+  Folio& folio = *folios_.begin()->second;
+  if (folio.window != 0 || (folio.dirty & ~mask_of(0, 1)) != 0 || file_bytes == 0) {
+    // Only blocks behind the end are dirty: a truncation is on its way, which drops them.
+    co_return Status{};
+  }
+  ExtentPlan plan;
+  while (true) {
+    plan.clear();
+    slice::Missing missing;
+    const ExtentValue value = ExtentValue::inline_data({folio.memory, file_bytes});
+    bool resident = plan_extents(home_.slice, {inode_, 0, 1}, &value, ~0ull, plan, missing) &&
+                    ready(home_.slice, plan, missing);
+    u64 bytes = plan.journal_bytes;
+    if (resident && attributes != nullptr) {
+      const slice::Update update = attributes->update(file_bytes, true);
+      resident = home_.slice.ready(update, missing);
+      bytes += slice::journal_bytes(update);
+    }
+    if (!resident) {
+      const Status loaded = co_await home_.slice.load(missing);
+      if (!loaded) co_return loaded;
+      continue;
+    }
+    if (stream.try_reserve(bytes)) break;
+    const Status reserved = co_await stream.reserve(bytes);
+    if (!reserved) co_return reserved;
+    stream.unreserve(bytes);
+  }
+  apply(home_.slice, plan);
+  if (attributes != nullptr) home_.slice.apply(attributes->update(file_bytes, true));
+  home_.core.tokens.give(plan.removed_blocks + 1);
+  blocks_change_ -= static_cast<i64>(plan.removed_blocks);
+  if (extent_end_block_ != ~0ull) extent_end_block_ = std::max<u64>(extent_end_block_, 1);
+  clean(folio, mask_of(0, 1));
+  co_return Status{};
+}
+
+void FileData::end_pieces(const std::vector<Piece>& pieces, bool inserted) {
+  for (const Piece& piece : pieces) {
+    for (u64 block = piece.first_block; block < piece.end_block(); ++block) {
+      Folio& folio = *find(block / window_blocks);
+      const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+      if ((folio.writing & bit) == 0) continue;
+      folio.writing &= static_cast<BlockMask>(~bit);
+      if (folio.writing == 0) home_.core.cache.count_busy(-1);
+      if (inserted) continue;
+      if ((folio.dirty & bit) != 0) home_.core.tokens.give(1);  // written again meanwhile, with a token of its own
+      mark_dirty(folio, bit);
+    }
+  }
+}
+
+Task<Status> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes) {
+  assert(offset % block_bytes == 0 && from.size() % block_bytes == 0);
+  ++users_;
+  const bool serial = dirty_blocks_ > 0;
+  if (serial) co_await write_back_lock_.acquire();
+  co_await lock_.acquire_shared();
+  Status result;
+  u64 block = offset / block_bytes;
+  std::vector<Piece> pieces;
+  while (!from.empty() && result) {
+    const u64 blocks = std::min<u64>(from.size() / block_bytes, format::extent_blocks_max);
+    if (!home_.core.tokens.try_take(blocks)) {
+      result = co_await take_tokens(block, blocks);
+      continue;
+    }
+    Result<Placement> placed = co_await home_.user.place(static_cast<u32>(blocks));
+    if (!placed) {
+      home_.core.tokens.give(blocks);
+      result = placed.error();
+      break;
+    }
+    Piece& piece = pieces.emplace_back();
+    piece.first_block = block;
+    piece.placement = std::move(*placed);
+    home_.core.tokens.give(blocks - piece.placement.blocks);
+    codec::copy_blocks_crc32c(piece.placement.staging, from.data(), piece.placement.blocks, piece.checksums.data());
+    update_cached(piece.first_block, from.first(piece.placement.blocks * block_bytes));
+    block = piece.end_block();
+    from = from.subspan(piece.placement.blocks * block_bytes);
+  }
+  const Status written = co_await wait_for_pieces(pieces);
+  if (result) result = written;
+  if (result) result = co_await insert_pieces(pieces, attributes);
+  if (!result) {
+    for (const Piece& piece : pieces) home_.core.tokens.give(piece.placement.blocks);
+  }
+  lock_.release_shared();
+  if (serial) write_back_lock_.release();
+  --users_;
+  co_return result;
+}
+
+// A direct write goes by the cache; copies that are there follow it and are as clean as the write will make them.
+void FileData::update_cached(u64 first_block, ByteSpan from) {
+  for (u64 done = 0; done < from.size() && !folios_.empty(); done += block_bytes) {
+    const u64 block = first_block + done / block_bytes;
+    Folio* folio = find(block / window_blocks);
+    if (folio == nullptr) continue;
+    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+    if ((folio->valid & bit) == 0) continue;
+    std::memcpy(folio->memory + (block % window_blocks) * block_bytes, from.data() + done, block_bytes);
+    if ((folio->dirty & bit) == 0) continue;
+    home_.core.tokens.give(1);
+    clean(*folio, bit);
+  }
+}
+
+Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeWriter* attributes) {
+  journal::Stream& stream = home_.slice.stream();
+  ExtentPlan plan;
+  while (true) {
+    plan.clear();
+    slice::Missing missing;
+    const ExtentRange range{inode_, first_block, end_block};
+    bool resident = first_block >= extent_end_block_ ||
+                    (plan_extents(home_.slice, range, nullptr, extents_per_transaction_max, plan, missing) &&
+                     ready(home_.slice, plan, missing));
+    u64 bytes = plan.journal_bytes;
+    if (resident && attributes != nullptr) {
+      const slice::Update update = attributes->update(first_block * block_bytes, plan.complete);
+      resident = home_.slice.ready(update, missing);
+      bytes += slice::journal_bytes(update);
+    }
+    if (!resident) {
+      const Status loaded = co_await home_.slice.load(missing);
+      if (!loaded) co_return loaded;
+      continue;
+    }
+    if (bytes == 0) break;
+    if (!stream.try_reserve(bytes)) {
+      const Status reserved = co_await stream.reserve(bytes);
+      if (!reserved) co_return reserved;
+      stream.unreserve(bytes);
+      continue;
+    }
+    blocks_change_ -= static_cast<i64>(plan.removed_blocks);
+    apply(home_.slice, plan);
+    if (attributes != nullptr) home_.slice.apply(attributes->update(first_block * block_bytes, plan.complete));
+    home_.core.tokens.give(plan.removed_blocks);
+    if (plan.complete) break;
+  }
+  if (end_block >= extent_end_block_ && extent_end_block_ != ~0ull) {
+    extent_end_block_ = std::min(extent_end_block_, first_block);
+  }
+  co_return Status{};
+}
+
+Task<Status> FileData::punch(u64 first_block, u64 end_block, AttributeWriter* attributes) {
+  ++users_;
+  co_await lock_.acquire_exclusive();
+  const ExclusiveHold hold(lock_);
+  --users_;
+  drop_cached(first_block, end_block);
+  co_return co_await remove_extents(first_block, end_block, attributes);
+}
+
+void FileData::drop_cached(u64 first_block, u64 end_block) {
+  std::vector<Folio*> touched;
+  for (const auto& [window, folio] : folios_) {
+    if ((window + 1) * window_blocks > first_block && window * window_blocks < end_block) touched.push_back(folio);
+  }
+  for (Folio* folio : touched) {
+    const u64 base = folio->window * window_blocks;
+    const u32 from = static_cast<u32>(std::max(base, first_block) - base);
+    const u32 to = static_cast<u32>(std::min(base + window_blocks, end_block) - base);
+    const BlockMask gone = mask_of(from, to - from);
+    home_.core.tokens.give(static_cast<u64>(std::popcount(static_cast<BlockMask>(folio->dirty & gone))));
+    clean(*folio, gone);
+    folio->valid &= static_cast<BlockMask>(~gone);
+    if (folio->valid == 0) drop(*folio);
+  }
+}
+
+Task<Status> FileData::truncate(u64 offset, AttributeWriter* attributes) {
+  ++users_;
+  co_await lock_.acquire_exclusive();
+  const ExclusiveHold hold(lock_);
+  --users_;
+  const u64 boundary = offset / block_bytes;
+  const u64 first_block = (offset + block_bytes - 1) / block_bytes;
+  drop_cached(first_block, ~0ull / block_bytes);
+  if (boundary != first_block) {
+    const Status zeroed = co_await zero_tail(boundary, static_cast<u32>(offset % block_bytes));
+    if (!zeroed) co_return zeroed;
+  }
+  co_return co_await remove_extents(first_block, ~0ull / block_bytes, attributes);
+}
+
+// The bytes of a block behind a new end of file must read as zeros when the file grows again.
+Task<Status> FileData::zero_tail(u64 block, u32 from) {
+  const u32 in_window = static_cast<u32>(block % window_blocks);
+  const BlockMask bit = mask_of(in_window, 1);
+  Folio* folio = nullptr;
+  while (true) {
+    folio = find(block / window_blocks);
+    if (folio != nullptr && (folio->valid & bit) != 0) break;
+    const Known known = look_up(block);
+    if (known == Known::hole) co_return Status{};
+    folio = find_or_create(block / window_blocks, in_window + 1);
+    if (folio == nullptr) {
+      const Status memory = co_await wait_for_memory();
+      if (!memory) co_return memory;
+      continue;
+    }
+    folio->loading = bit;
+    const Status filled = co_await fill(*folio, bit);
+    folio->loading = 0;
+    if (!filled) co_return filled;
+    folio->valid |= bit;
+  }
+  if ((folio->dirty & bit) == 0) home_.core.tokens.force(1);
+  std::memset(folio->memory + in_window * block_bytes + from, 0, block_bytes - from);
+  mark_dirty(*folio, bit);
+  co_return Status{};
+}
+
+}  // namespace cowfs::data

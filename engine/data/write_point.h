@@ -1,0 +1,80 @@
+// Where the data of one slice and one lifetime goes: an open bucket, filled from front to back. Small writes that arrive in
+// one turn of the reactor leave as one device write; two writes are in flight at most unless a buffer is full, so the
+// device's latency is the batching window and no timer is needed.
+//
+// A writer: place() blocks, copy data into `staging`, await written(), insert the extent key, then let the pin go.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "engine/data/bucket_supply.h"
+#include "engine/data/write_buffers.h"
+#include "engine/slice/slice.h"
+
+namespace cowfs::data {
+
+// One device write, shared by those whose data is in it.
+struct Batch {
+  std::byte* buffer = nullptr;
+  format::Address address;
+  u64 bytes = 0;
+  space::BucketPin pin;
+  bool done = false;
+  Status result;
+  runtime::WaitList waiters;
+};
+
+struct Placement {
+  format::Address address;
+  u32 blocks = 0;
+  u32 generation = 0;
+  std::byte* staging = nullptr;
+  std::shared_ptr<Batch> batch;
+  space::BucketPin pin;  // until the key is inserted
+};
+
+class WritePoint {
+ public:
+  WritePoint(Slice& slice, space::Stream stream, Watermark watermark, WriteBuffers& buffers, BucketSupply& supply,
+             runtime::Gate& gate);
+  ~WritePoint();
+
+  // Room for up to `blocks` contiguous blocks, at least one. Errors: space_no_buckets, and what a commit may say.
+  Task<Result<Placement>> place(u32 blocks);
+  // The same without waiting; nothing when a bucket or a buffer has to be waited for.
+  std::optional<Placement> try_place(u32 blocks);
+  // Resumes when the placement's data is with the device. Errors: the device's.
+  static Task<Status> written(std::shared_ptr<Batch> batch);
+
+  u64 bytes_written() const { return bytes_written_; }
+
+ private:
+  struct Hook : runtime::TurnHook {
+    WritePoint* owner = nullptr;
+  };
+  static constexpr u32 in_flight_wanted_ = 2;
+
+  bool open_bucket();
+  bool open_batch();
+  void seal();
+  void start_sealed();
+  Task<void> write(std::shared_ptr<Batch> batch);
+  void turn_ended();
+
+  Slice& slice_;
+  const space::Stream stream_;
+  const Watermark watermark_;
+  WriteBuffers& buffers_;
+  BucketSupply& supply_;
+  runtime::Gate& gate_;
+  Hook hook_;
+
+  std::optional<format::BucketId> bucket_;
+  u64 filled_blocks_ = 0;
+  u32 generation_ = 0;
+  std::shared_ptr<Batch> open_;  // being filled
+  u32 in_flight_ = 0;
+  u64 bytes_written_ = 0;
+};
+
+}  // namespace cowfs::data
