@@ -1,5 +1,5 @@
-// Exclusion differs by kind: O_EXCL on a block device keeps out mounts, other holders and other O_EXCL openers; on a file
-// there is only the lock, which other programs of this project honour.
+// Exclusion differs by kind: O_EXCL on a block device keeps out mounts, other holders and other O_EXCL openers; on a
+// file there is only the lock, which other programs of this project honour.
 #include "engine/device/file_device.h"
 
 #include <fcntl.h>
@@ -40,7 +40,11 @@ class Descriptor {
 class FileDevice final : public Device {
  public:
   FileDevice(std::string path, Descriptor descriptor, u64 capacity, bool discards, OpenMode mode)
-      : path_(std::move(path)), descriptor_(std::move(descriptor)), capacity_(capacity), discards_(discards), mode_(mode) {}
+      : path_(std::move(path)),
+        descriptor_(std::move(descriptor)),
+        capacity_(capacity),
+        discards_(discards),
+        mode_(mode) {}
 
   Bytes capacity() const override { return {capacity_}; }
   std::string describe() const override { return path_; }
@@ -93,7 +97,8 @@ Result<Geometry> block_geometry(int file, const struct stat& status, OpenMode mo
       ::ioctl(file, BLKGETSIZE64, &geometry.capacity) != 0) {
     return Error{Code::device_open_failed, static_cast<u64>(errno)};
   }
-  if (static_cast<u64>(sector) > block_bytes) return Error{Code::device_sector_size_unsupported, static_cast<u64>(sector)};
+  if (static_cast<u64>(sector) > block_bytes)
+    return Error{Code::device_sector_size_unsupported, static_cast<u64>(sector)};
   if (read_only != 0 && mode == OpenMode::read_write) return Error{Code::device_read_only};
   geometry.discards = block_device_discards(status.st_rdev);
   return geometry;

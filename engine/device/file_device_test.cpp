@@ -110,8 +110,9 @@ TEST(FileDevice, WhatCannotBeOpened) {
     Code expected;
     u64 value;
   };
-  for (const Case& c : {Case{"/dev/null", Code::device_not_block_or_file, 0}, Case{"/tmp", Code::device_not_block_or_file, 0},
-                        Case{"/tmp/there/is/no/such/file", Code::device_open_failed, ENOENT}}) {
+  for (const Case& c :
+       {Case{"/dev/null", Code::device_not_block_or_file, 0}, Case{"/tmp", Code::device_not_block_or_file, 0},
+        Case{"/tmp/there/is/no/such/file", Code::device_open_failed, ENOENT}}) {
     SCOPED_TRACE(c.path);
     auto device = open_device(c.path, OpenMode::read_only);
     ASSERT_FALSE(device.ok());

@@ -1,5 +1,5 @@
-// The bytes of a simulated device. Copies share memory until one of them is written, so an image after a power cut costs
-// a few microseconds, not a copy of the device; what was never written reads as zeros and takes no memory.
+// The bytes of a simulated device. Copies share memory until one of them is written, so an image after a power cut
+// costs a few microseconds, not a copy of the device; what was never written reads as zeros and takes no memory.
 #pragma once
 #include <memory>
 #include <vector>

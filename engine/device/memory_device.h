@@ -1,5 +1,5 @@
-// A device in plain memory, on huge pages where the kernel has them. Requests complete at once on the calling core; works
-// on every reactor and on many cores, as long as no two of them touch one block at a time. Nothing survives it.
+// A device in plain memory, on huge pages where the kernel has them. Requests complete at once on the calling core;
+// works on every reactor and on many cores, as long as no two of them touch one block at a time. Nothing survives it.
 #pragma once
 #include <memory>
 

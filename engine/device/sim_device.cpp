@@ -176,7 +176,8 @@ void SimDevice::landed(runtime::Timer& timer) {
 }
 
 void SimDevice::finish(Flight& flight) {
-  const auto place = std::find_if(flights_.begin(), flights_.end(), [&](const auto& own) { return own.get() == &flight; });
+  const auto place =
+      std::find_if(flights_.begin(), flights_.end(), [&](const auto& own) { return own.get() == &flight; });
   assert(place != flights_.end());
   const std::unique_ptr<Flight> landing = std::move(*place);
   *place = std::move(flights_.back());

@@ -1,6 +1,6 @@
-// A device for the simulator: it answers late and out of order, keeps apart what is durable and what is only in its cache,
-// fails on request, and shows what a power cut at this moment may leave behind. Deterministic: every choice comes from its
-// seed. Runs on SimCores; destroy it before them.
+// A device for the simulator: it answers late and out of order, keeps apart what is durable and what is only in its
+// cache, fails on request, and shows what a power cut at this moment may leave behind. Deterministic: every choice
+// comes from its seed. Runs on SimCores; destroy it before them.
 //
 // What it promises is what real devices promise and nothing more: a write unit is stored whole or not at all; a flush
 // makes every write durable that completed before the flush was started; a durable write is durable when it completes.
@@ -27,13 +27,14 @@ struct SimDeviceSettings {
   bool hangs_after_power_cut = false;
 };
 
-// When to fail. Each number counts requests of its kind from the moment the faults are set: 1 is the next one, 0 is never.
+// When to fail. Each number counts requests of its kind from the moment the faults are set: 1 is the next one, 0 is
+// never.
 struct SimFaults {
-  u64 read_error_at = 0;   // EIO
-  u64 write_error_at = 0;  // EIO; any part may have been stored
-  u64 flush_error_at = 0;  // EIO; what was not durable may never become so
-  u64 lost_write_at = 0;   // acknowledged, not stored
-  u64 lost_flush_at = 0;   // acknowledged, nothing made durable
+  u64 read_error_at = 0;         // EIO
+  u64 write_error_at = 0;        // EIO; any part may have been stored
+  u64 flush_error_at = 0;        // EIO; what was not durable may never become so
+  u64 lost_write_at = 0;         // acknowledged, not stored
+  u64 lost_flush_at = 0;         // acknowledged, nothing made durable
   u64 misdirected_write_at = 0;  // acknowledged, stored at another block
   u64 misdirected_read_at = 0;   // another block's bytes
   u64 flipped_write_at = 0;      // one bit changes on the way
@@ -76,7 +77,8 @@ class SimDevice final : public Device {
 
   // What is on the device if nothing is lost: after a clean end, or when only the process dies.
   const Image& image() const { return current_; }
-  // What a power cut may leave. Durable bytes are always there; each pending write is wholly there, partly there or missing.
+  // What a power cut may leave. Durable bytes are always there; each pending write is wholly there, partly there or
+  // missing.
   Image crash_image(Random& random) const;
   Image crash_image_all_lost() const;
   // `kept` says for each unit of each pending write, by its place in pending_writes(), whether it was stored: every

@@ -56,7 +56,8 @@ bool holds(const Image& image, u64 block, u8 value) {
 
 // Cores and a device with a few steps as plain calls.
 struct Bench {
-  explicit Bench(u64 seed, SimDeviceSettings settings = {}) : cores({.cores = 1, .seed = seed}), device(device_bytes, seeded(settings, seed)) {}
+  explicit Bench(u64 seed, SimDeviceSettings settings = {})
+      : cores({.cores = 1, .seed = seed}), device(device_bytes, seeded(settings, seed)) {}
   static SimDeviceSettings seeded(SimDeviceSettings settings, u64 seed) {
     settings.seed = seed;
     return settings;
@@ -91,7 +92,8 @@ TEST(Image, AgainstPlainBytesAndCopiesAreIndependent) {
     std::vector<std::byte> data(length, static_cast<std::byte>(random.next()));
     const Image before = image;
     image.write(offset, data);
-    EXPECT_EQ(before == image, std::equal(data.begin(), data.end(), model.begin() + static_cast<std::ptrdiff_t>(offset)));
+    EXPECT_EQ(before == image,
+              std::equal(data.begin(), data.end(), model.begin() + static_cast<std::ptrdiff_t>(offset)));
     std::copy(data.begin(), data.end(), model.begin() + static_cast<std::ptrdiff_t>(offset));
     std::vector<std::byte> got(model.size());
     image.read(0, got);

@@ -14,10 +14,12 @@ namespace cowfs::runtime {
 
 namespace internal {
 
-// The kernel's own wait on a word, and not std::atomic::wait: the waker must not touch the word after the store, since the
-// waiter's stack may be gone. Waking an address that nobody waits on, or that means something else by now, does no harm.
+// The kernel's own wait on a word, and not std::atomic::wait: the waker must not touch the word after the store, since
+// the waiter's stack may be gone. Waking an address that nobody waits on, or that means something else by now, does no
+// harm.
 void Parking::wait() {
-  while (open_.load(std::memory_order_acquire) == 0) ::syscall(SYS_futex, &open_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+  while (open_.load(std::memory_order_acquire) == 0)
+    ::syscall(SYS_futex, &open_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
 }
 
 void Parking::open() {

@@ -66,8 +66,8 @@ class Cores {
 
   u16 count() const { return static_cast<u16>(reactors_.size()); }
 
-  // Runs the task that `function` makes on `core` and waits for its result. From foreign threads only, any number at once.
-  // `function` is called on the core and lives until the task is done.
+  // Runs the task that `function` makes on `core` and waits for its result. From foreign threads only, any number at
+  // once. `function` is called on the core and lives until the task is done.
   template <typename T>
   T run(CoreIndex core, std::function<Task<T>()> function) {
     internal::ForeignCall<T> call;
@@ -80,8 +80,7 @@ class Cores {
     if constexpr (!std::is_void_v<T>) return std::move(*call.value);
   }
   template <typename Function>
-  auto run(CoreIndex core, Function function) ->
-      typename internal::TaskResult<std::invoke_result_t<Function&>>::Type {
+  auto run(CoreIndex core, Function function) -> typename internal::TaskResult<std::invoke_result_t<Function&>>::Type {
     using T = typename internal::TaskResult<std::invoke_result_t<Function&>>::Type;
     static_assert(internal::TaskResult<std::invoke_result_t<Function&>>::is_task, "the function makes a Task");
     return run<T>(core, std::function<Task<T>()>(std::move(function)));
@@ -105,9 +104,9 @@ class Cores {
   Fabric fabric_;
   std::vector<std::unique_ptr<UringReactor>> reactors_;
   std::vector<std::thread> threads_;
-  internal::Parking begin_;           // opened when every ring is
+  internal::Parking begin_;             // opened when every ring is
   std::atomic<bool> abandoned_{false};  // a ring could not be opened: threads end at once
-  std::atomic<u64> spawned_{0};       // tasks ever given to spawn_on
+  std::atomic<u64> spawned_{0};         // tasks ever given to spawn_on
 };
 
 }  // namespace cowfs::runtime

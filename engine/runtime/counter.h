@@ -8,9 +8,7 @@ namespace cowfs::runtime {
 
 class Counter {
  public:
-  void add(u64 amount = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-  }
+  void add(u64 amount = 1) { value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed); }
   u64 value() const { return value_.load(std::memory_order_relaxed); }
 
  private:

@@ -1,8 +1,8 @@
-// Free lists by size class, 64 bytes apart. A list is last-in first-out, so the frame handed out is the one still in cache.
-// Measured against malloc: a call and return of a coroutine costs 7 ns instead of 10.
+// Free lists by size class, 64 bytes apart. A list is last-in first-out, so the frame handed out is the one still in
+// cache. On a prototype a call and return of a coroutine cost 7 ns so, and 10 ns with malloc.
 //
-// Memory that wanders from one thread to another (allocated here, freed there) cannot pile up: each thread keeps at most
-// kept_bytes_max and gives the rest back to malloc.
+// Memory that wanders from one thread to another (allocated here, freed there) cannot pile up: each thread keeps at
+// most kept_bytes_max and gives the rest back to malloc.
 #include "engine/runtime/frame_pool.h"
 
 #include <cstdlib>

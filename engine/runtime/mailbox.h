@@ -1,5 +1,6 @@
-// Messages from one core to one other: a bounded single-producer single-consumer ring of pointers. The sender keeps what
-// does not fit in a list of its own and moves it into the ring as room appears, so nothing is lost and order is kept.
+// Messages from one core to one other: a bounded single-producer single-consumer ring of pointers. The sender keeps
+// what does not fit in a list of its own and moves it into the ring as room appears, so nothing is lost and order is
+// kept.
 //
 // Each side owns a cache line that only it writes, and remembers what it last read of the other's: a line moves between
 // the cores once a batch, not once a message.
@@ -16,7 +17,7 @@ namespace cowfs::runtime {
 class Mailbox {
  public:
   static constexpr u64 ring_messages_max = 1024;
-  static constexpr u64 batch_messages_max = 64;        // taken at a time: bounds how long one sender holds the receiver
+  static constexpr u64 batch_messages_max = 64;  // taken at a time: bounds how long one sender holds the receiver
   static constexpr u64 overflow_messages_max = 1 << 20;  // more than any set of bounded requests sends: a runaway loop
 
   // Sender.

@@ -1,7 +1,7 @@
-// co_await on(core, function): runs `function` on another core and brings its result back. `function` may return a value
-// or a Task. When the core is this one it is a plain call, at once. The awaiting frame owns the function and what it
-// captured, until the answer. Never a capturing coroutine lambda: the function returns `object.some_task(arguments)` or a
-// value.
+// co_await on(core, function): runs `function` on another core and brings its result back. `function` may return a
+// value or a Task. When the core is this one it is a plain call, at once. The awaiting frame owns the function and what
+// it captured, until the answer. Never a capturing coroutine lambda: the function returns `object.some_task(arguments)`
+// or a value.
 #pragma once
 #include <optional>
 #include <type_traits>
@@ -36,7 +36,9 @@ struct Detached {
     std::suspend_never initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    [[noreturn]] void unhandled_exception() const noexcept { assertion_failed("no exception leaves a task", __FILE__, __LINE__); }
+    [[noreturn]] void unhandled_exception() const noexcept {
+      assertion_failed("no exception leaves a task", __FILE__, __LINE__);
+    }
   };
 };
 

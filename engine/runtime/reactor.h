@@ -32,7 +32,7 @@ struct TurnHook {
 struct Timer {
   void (*fire)(Timer&) = nullptr;
   u64 deadline_ns = 0;
-  u64 sequence = 0;   // the reactor's: orders equal deadlines
+  u64 sequence = 0;    // the reactor's: orders equal deadlines
   u64 heap_place = 0;  // the reactor's
   bool armed = false;
 };
@@ -46,7 +46,7 @@ struct IoOperation {
   std::byte* data = nullptr;
   u64 offset = 0;
   u64 length = 0;
-  i64 result = 0;  // bytes moved, or -errno
+  i64 result = 0;                             // bytes moved, or -errno
   void (*completed)(IoOperation&) = nullptr;  // called on the submitting core
   std::coroutine_handle<> waiter;
   IoOperation* next = nullptr;  // the reactor's
@@ -70,7 +70,8 @@ class Reactor {
 
   // Resumes `coroutine` in a later turn slice of this core.
   virtual void schedule(std::coroutine_handle<> coroutine) = 0;
-  // Delivers `message` on core `to`, in order per pair of cores. May be called on this core only (foreign threads use Cores).
+  // Delivers `message` on core `to`, in order per pair of cores. May be called on this core only (foreign threads use
+  // Cores).
   virtual void post(CoreIndex to, Message& message) = 0;
   virtual void at_turn_end(TurnHook& hook) = 0;
   virtual void start_timer(Timer& timer) = 0;

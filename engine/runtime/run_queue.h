@@ -1,5 +1,5 @@
-// Coroutines ready to run, first in first out. Grows to the largest number that was ever ready at once, which the bounds
-// on requests above bound.
+// Coroutines ready to run, first in first out. Grows to the largest number that was ever ready at once, which the
+// bounds on requests above bound.
 #pragma once
 #include <coroutine>
 #include <utility>

@@ -147,7 +147,8 @@ void ring_read_4k(benchmark::State& state) {
   const int file = ::mkstemp(path);
   ::unlink(path);
   const std::vector<std::byte> data(file_blocks * block_bytes, std::byte{1});
-  if (::write(file, data.data(), data.size()) != static_cast<ssize_t>(data.size())) state.SkipWithError("no space in /tmp");
+  if (::write(file, data.data(), data.size()) != static_cast<ssize_t>(data.size()))
+    state.SkipWithError("no space in /tmp");
   const u64 depth = static_cast<u64>(state.range(0));
   if (auto cores = start(state, 1)) {
     measure(state, *cores, some, [=](u64 count) { return read_side_by_side(file, depth, count); });

@@ -1,6 +1,6 @@
-// A uniform choice among ready events makes every run look alike: batches always small, no core ever behind. So the seed
-// also draws weights, once a run: one history has a slow core, another late messages, a third turns that end late and
-// therefore large batches.
+// A uniform choice among ready events makes every run look alike: batches always small, no core ever behind. So the
+// seed also draws weights, once a run: one history has a slow core, another late messages, a third turns that end late
+// and therefore large batches.
 #include "engine/runtime/sim_reactor.h"
 
 #include <cinttypes>
@@ -233,7 +233,9 @@ void SimCores::spawn_on(CoreIndex core, std::function<Task<void>()> function) {
 }
 
 void SimCores::stuck() const {
-  std::fprintf(stderr, "simulation stuck: seed %" PRIu64 ", step %" PRIu64 ", virtual time %" PRIu64 " ns, trace %016" PRIx64 "\n",
+  std::fprintf(stderr,
+               "simulation stuck: seed %" PRIu64 ", step %" PRIu64 ", virtual time %" PRIu64 " ns, trace %016" PRIx64
+               "\n",
                seed(), steps(), now_ns(), trace_hash());
   assertion_failed("a simulated task can end", __FILE__, __LINE__);
 }

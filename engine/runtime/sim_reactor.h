@@ -1,6 +1,6 @@
-// Many cores in one thread on a virtual clock. One seeded generator chooses which core does what next: resume a coroutine,
-// take a message, fire a due timer, or end its turn. Time stands almost still while anything is ready and jumps to the
-// next timer when nothing is. The same seed and program give the same history, bit for bit.
+// Many cores in one thread on a virtual clock. One seeded generator chooses which core does what next: resume a
+// coroutine, take a message, fire a due timer, or end its turn. Time stands almost still while anything is ready and
+// jumps to the next timer when nothing is. The same seed and program give the same history, bit for bit.
 //
 //   SimCores cores({.cores = 3, .seed = seed});
 //   const u64 answer = cores.run(1, [&] { return counter.add(5); });
@@ -118,8 +118,8 @@ class SimCores {
   // Mixes a fact of the program into the trace, so that a difference in it shows.
   void trace(u64 fact);
 
-  // Runs `task` on `core` to its end, and whatever else the cores do meanwhile. When it can never end, because nothing is
-  // ready and no timer is armed, aborts and prints the seed.
+  // Runs `task` on `core` to its end, and whatever else the cores do meanwhile. When it can never end, because nothing
+  // is ready and no timer is armed, aborts and prints the seed.
   template <typename T>
   T run(CoreIndex core, Task<T> task) {
     auto value = run_to_end(core, std::move(task));

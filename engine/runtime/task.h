@@ -16,8 +16,8 @@ class Task;
 namespace internal {
 
 // A task that ends before its first suspension returns to its awaiter like a function; one that ends later resumes it.
-// Handing over by symmetric transfer would look neater, but compilers turn it into a jump only when optimising and never
-// under sanitizers: there, a loop over tasks that do not suspend grows the stack by 600 bytes a round.
+// Handing over by symmetric transfer would look neater, but compilers turn it into a jump only when optimising and
+// never under sanitizers: there, a loop over tasks that do not suspend grows the stack by 600 bytes a round.
 struct PromiseBase {
   std::coroutine_handle<> continuation = std::noop_coroutine();
   bool in_first_run = false;
@@ -36,7 +36,9 @@ struct PromiseBase {
 
   std::suspend_always initial_suspend() const noexcept { return {}; }
   FinalAwaiter final_suspend() const noexcept { return {}; }
-  [[noreturn]] void unhandled_exception() const noexcept { assertion_failed("no exception leaves a task", __FILE__, __LINE__); }
+  [[noreturn]] void unhandled_exception() const noexcept {
+    assertion_failed("no exception leaves a task", __FILE__, __LINE__);
+  }
 };
 
 template <typename T>
@@ -107,9 +109,7 @@ template <typename T>
 Task<T> Promise<T>::get_return_object() {
   return Task<T>{Task<T>::Handle::from_promise(*this)};
 }
-inline Task<void> Promise<void>::get_return_object() {
-  return Task<void>{Task<void>::Handle::from_promise(*this)};
-}
+inline Task<void> Promise<void>::get_return_object() { return Task<void>{Task<void>::Handle::from_promise(*this)}; }
 }  // namespace internal
 
 }  // namespace cowfs::runtime

@@ -127,8 +127,8 @@ class UringReactor final : public Reactor {
   TurnHook* last_hook_ = nullptr;
   Gate gate_;
 
-  std::vector<CoreIndex> written_;     // peers that got messages this turn
-  std::vector<char> is_written_;       // by core
+  std::vector<CoreIndex> written_;      // peers that got messages this turn
+  std::vector<char> is_written_;        // by core
   std::vector<CoreIndex> overflowing_;  // peers whose ring is full
   bool stopping_ = false;
   StopMessage stop_message_;
@@ -136,9 +136,9 @@ class UringReactor final : public Reactor {
   io_uring ring_{};
   bool ring_open_ = false;
   bool event_watched_ = false;
-  int event_ = -1;         // foreign threads, and cores whose kernel has no ring messages, write here
-  u64 event_value_ = 0;    // the kernel reads into it
-  u64 in_flight_ = 0;      // requests at the devices
+  int event_ = -1;                        // foreign threads, and cores whose kernel has no ring messages, write here
+  u64 event_value_ = 0;                   // the kernel reads into it
+  u64 in_flight_ = 0;                     // requests at the devices
   IoOperation* first_waiting_ = nullptr;  // submitted, not handed to the kernel yet
   IoOperation* last_waiting_ = nullptr;
 
