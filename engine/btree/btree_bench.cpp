@@ -1,6 +1,6 @@
-// The names and shapes are bcachefs's (fs/debug/tests.rs): keys (0, offset, live), values of 8 bytes, one thread. Each
-// also runs on absl::btree_map with the same keys. COWBENCH_KEYS sets the number of keys; COWBENCH_TINY=1 makes it small.
-// One iteration is one pass over all keys; items are keys. bytes_a_key is what the images (or nodes) take.
+// The names and shapes are bcachefs's (fs/debug/tests.rs): keys (0, offset, live), values of 8 bytes, one thread.
+// Each also runs on absl::btree_map with the same keys. COWBENCH_KEYS sets the number of keys; COWBENCH_TINY=1 makes
+// it small. One iteration is one pass over all keys; items are keys. bytes_a_key is what the images (or nodes) take.
 #include <absl/container/btree_map.h>
 #include <benchmark/benchmark.h>
 

@@ -13,7 +13,8 @@ Error placed(Error error, const NodePointer& pointer, const format::NodeIdentity
 }
 
 Status check_pointer(const NodePointer& pointer, const format::NodeIdentity& identity) {
-  if (pointer.present() && pointer.image_bytes >= sizeof(NodeHeader) && pointer.image_bytes <= format::node_bytes) return {};
+  const u32 image_bytes = pointer.image_bytes;
+  if (pointer.present() && image_bytes >= sizeof(NodeHeader) && image_bytes <= format::node_bytes) return {};
   return placed(Error{Code::btree_pointer_invalid, pointer.address}, pointer, identity);
 }
 

@@ -2,12 +2,12 @@
 // post-order without walking: a parent of a dirty node is dirty, and children have their places before parents are
 // written.
 //
-// Where a node is on the medium is said by Node::location while it is resident and by its parent's image otherwise; both
-// are updated when it has been written. A frozen parent's image finds its children's places through its (shadow's) list of
-// children; those nodes stay alive until the checkpoint ends, even if the tree has dropped them.
+// Where a node is on the medium is said by Node::location while it is resident and by its parent's image otherwise;
+// both are updated when it has been written. A frozen parent's image finds its children's places through its
+// (shadow's) list of children; those nodes stay alive until the checkpoint ends, even if the tree has dropped them.
 //
-// Places of images are collected and handed to release() only when the whole checkpoint has been written: after an error
-// the old ones are still in use by the last checkpoint.
+// Places of images are collected and handed to release() only when the whole checkpoint has been written: after an
+// error the old ones are still in use by the last checkpoint.
 #include <algorithm>
 #include <utility>
 

@@ -1,5 +1,5 @@
-// Leaves are not chained: a chain would have to be patched by every split, merge and clone, and stepping from leaf to leaf
-// through the parent costs little at hundreds of keys a leaf.
+// Leaves are not chained: a chain would have to be patched by every split, merge and clone, and stepping from leaf to
+// leaf through the parent costs little at hundreds of keys a leaf.
 #include "engine/btree/cursor.h"
 
 namespace cowfs::btree {
@@ -64,7 +64,8 @@ bool Tree::neighbour(Node& leaf, bool right, Node*& next, Missing& missing) {
     next = parent->children[slot];
     if (next != nullptr) {
       const u32 after = right ? slot + 1 : slot - 1;  // wraps at 0: out of range as well
-      if (after < parent->count() && parent->children[after] != nullptr) __builtin_prefetch(parent->children[after]->image());
+      const Node* const ahead = after < parent->count() ? parent->children[after] : nullptr;
+      if (ahead != nullptr) __builtin_prefetch(ahead->image());
       return true;
     }
   }

@@ -1,4 +1,5 @@
-// A place in a tree. Valid until the next change of the tree or the next await.
+// A place in a tree. Valid until the next change of the tree or the next await; an upsert that replaces a value by
+// one of the same length is no such change.
 //
 //   for (Cursor at = tree.seek(from); at.valid(); at.next()) use(at.key(), at.value());
 //

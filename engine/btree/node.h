@@ -1,5 +1,5 @@
-// A node in memory: bookkeeping beside a 16 KiB image that has the layout of format/node.h. Operations on one image only;
-// what nodes are to each other is the tree's business.
+// A node in memory: bookkeeping beside a 16 KiB image that has the layout of format/node.h. Operations on one image
+// only; what nodes are to each other is the tree's business.
 //
 // A node's image is found by arithmetic (see NodeCache): the bookkeeping and the image can be fetched at the same time.
 #pragma once

@@ -1,6 +1,6 @@
-// Finding and changing. A node knows its parent, and its place there by its first key: slot i of an interior node covers
-// keys from its key to the next slot's, and resident children carry exactly that range. On the medium a child's range may
-// be narrower than its slot (a neighbour was removed since); it is widened when it is read.
+// Finding and changing. A node knows its parent, and its place there by its first key: slot i of an interior node
+// covers keys from its key to the next slot's, and resident children carry exactly that range. On the medium a
+// child's range may be narrower than its slot (a neighbour was removed since); it is widened when it is read.
 //
 // Copy-on-write is done on images, not on nodes: when a node that a checkpoint has frozen is about to change, its image
 // moves to a shadow. Nodes keep their addresses, so nothing above has to be cloned to point at a clone.

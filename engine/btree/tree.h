@@ -1,8 +1,9 @@
 // A copy-on-write B+tree of one slice: ordered keys, values of up to format::node_value_bytes_max bytes.
 //
-// Everything but load(), write() and walk() is plain synchronous code on memory. A question that needs a node which is not
-// resident answers `missing`; the caller awaits load(missing) and asks again from the start. So prepare can be written as
-// a loop, and apply never awaits: upsert and erase require that ready(key) has answered true since the last await.
+// Everything but load(), write() and walk() is plain synchronous code on memory. A question that needs a node which
+// is not resident answers `missing`; the caller awaits load(missing) and asks again from the start. So prepare can be
+// written as a loop, and apply never awaits: upsert and erase require that ready(key) has answered true since the
+// last await.
 //
 // A checkpoint is freeze(), then write(): the tree as of freeze() goes to the medium while the tree works on.
 //
@@ -53,8 +54,8 @@ class NodeStore {
   // Writes an image (whole blocks) to its place; may buffer a copy until the store's owner drains it. An error that
   // comes only then is the owner's to treat: the tree takes the node for written.
   virtual runtime::Task<Status> write(format::Address address, ByteSpan image) = 0;
-  // The image is not part of the checkpoint that is being written any more; it stays readable until that one is durable.
-  // Called by write() only, once per image.
+  // The image is not part of the checkpoint that is being written any more; it stays readable until that one is
+  // durable. Called by write() only, once per image.
   virtual void release(const NodePointer& pointer) = 0;
 };
 
@@ -105,10 +106,10 @@ class Tree {
   // The last key <= `key`.
   Cursor seek_before(const Key& key);
 
-  // Brings a missing node in. Several loads may run at once, also of the same node. Done without effect when the tree has
-  // changed so that the node is not wanted any more.
-  // Errors: the store's, format::validate_node's and validate_value's, btree_node_range_mismatch,
-  // btree_pointer_invalid; with slice, tree and place. Nothing is resident that was not before.
+  // Brings a missing node in. Several loads may run at once, also of the same node. Done without effect when the tree
+  // has changed so that the node is not wanted any more. Errors: the store's, format::validate_node's and
+  // validate_value's, btree_node_range_mismatch, btree_pointer_invalid; with slice, tree and place. Nothing is
+  // resident that was not before.
   runtime::Task<Status> load(NodeStore& store, Missing missing);
 
   // The tree as it is now will be written by write(). Costs as much as it has levels.
