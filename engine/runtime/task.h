@@ -79,16 +79,16 @@ class [[nodiscard]] Task {
   }
   ~Task() { destroy(); }
 
+  // The child runs inside the awaiter's resume: one that finishes without suspending returns like a function call, so a
+  // loop of them does not grow the stack. One that suspends resumes its awaiter when it is done.
   struct Awaiter {
     Handle handle;
     bool await_ready() const noexcept { return false; }
-    bool await_suspend(std::coroutine_handle<> awaiting) const {
-      internal::PromiseBase& promise = handle.promise();
-      promise.continuation = awaiting;
-      promise.in_first_run = true;
+    bool await_suspend(std::coroutine_handle<> awaiting) const noexcept {
       handle.resume();
-      promise.in_first_run = false;
-      return !handle.done();
+      if (handle.done()) return false;
+      handle.promise().continuation = awaiting;
+      return true;
     }
     T await_resume() const { return handle.promise().take(); }
   };

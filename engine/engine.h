@@ -1,0 +1,150 @@
+// cowfs as a library: the only header of the engine that programs, workloads and the harness include.
+//
+// A mounted Filesystem owns one pinned thread a core. Its operations are Tasks that may be awaited on any of these cores;
+// they find the core that owns the inode themselves. Other threads use run(), which posts to a core and waits.
+//
+// Paths are absolute within the filesystem and taken by view: they live until the Task is done. Buffers belong to the
+// engine until the operation answers. Errors carry an errno (to_errno) and a text that says what and where (to_text).
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/runtime/task.h"
+
+namespace cowfs {
+
+using runtime::Task;
+
+struct FormatOptions {
+  std::vector<std::string> devices;  // block devices or existing image files; this version takes exactly one
+  bool force = false;                // also when the device carries a signature
+  std::string label;
+  u64 bucket_bytes = 0;   // 0: from capacity
+  u16 slices = 0;         // 0: from capacity; a power of two
+  u64 journal_bytes = 0;  // 0: from capacity
+};
+
+// Errors: device_*, device_has_signature, geometry errors.
+Status format(const FormatOptions& options);
+
+struct MountOptions {
+  std::vector<std::string> devices;
+  std::vector<unsigned> cpus;          // one core each, pinned; empty: every cpu that this process may run on
+  bool pin = true;
+  u64 cache_bytes = 1 * gib;           // page cache of all cores together
+  bool populate_cache = true;          // touch its memory at mount
+  u64 node_cache_bytes = 128 * mib;    // btree nodes of all cores together
+  bool discard = false;                // discard buckets when they are free
+  bool read_only = false;
+  u64 commit_interval_ns = 1'000'000'000;
+  u64 spin_us = 0;                     // look for work this long before sleeping
+};
+
+struct Attributes {
+  u64 inode = 0;
+  u32 mode = 0;  // as in stat
+  u32 links = 0;
+  u32 user = 0;
+  u32 group = 0;
+  u64 size = 0;
+  u64 blocks_512 = 0;
+  u64 device = 0;
+  u64 access_ns = 0;  // since 1970
+  u64 modify_ns = 0;
+  u64 change_ns = 0;
+  u64 birth_ns = 0;
+};
+
+struct SpaceUse {  // statfs
+  u64 block_bytes = 0;
+  u64 blocks = 0;       // that users may fill
+  u64 blocks_free = 0;
+  u64 inodes = 0;       // in use
+  u64 name_bytes_max = 0;
+};
+
+// An open file or directory. A value; close() ends it. All operations on it are served by one core.
+struct FileHandle {
+  void* file = nullptr;
+  u16 core = 0;
+};
+
+struct DirectoryRead {
+  u64 bytes = 0;        // of records put into the buffer; 0: the end
+  u64 next_cookie = 0;  // where to go on
+};
+
+// What happened since the mount; exact.
+struct Counters {
+  u64 device_write_bytes = 0;
+  u64 device_read_bytes = 0;
+  u64 device_flushes = 0;
+  u64 commits = 0;
+  u64 checkpoints = 0;
+  u64 cache_bytes = 0;
+  u64 node_bytes = 0;
+  u64 copygc_blocks = 0;
+};
+
+class Filesystem {
+ public:
+  // Recovers if it has to. Errors: device_*, superblock_*, journal_*, slice_*: what is damaged and where.
+  static Result<std::unique_ptr<Filesystem>> mount(const MountOptions& options);
+  virtual ~Filesystem() = default;
+  // Writes everything and stops the cores. After an error the device holds the last committed state.
+  virtual Status unmount() = 0;
+
+  virtual unsigned cores() const = 0;
+  // Runs a Task on a core and waits for it; from threads that are not cores.
+  virtual void run(unsigned core, std::function<Task<void>()> function) = 0;
+  // Starts a Task on a core and returns; it must be done before unmount().
+  virtual void start(unsigned core, std::function<Task<void>()> function) = 0;
+
+  // flags: O_RDONLY O_WRONLY O_RDWR O_CREAT O_EXCL O_TRUNC O_DIRECTORY O_NOFOLLOW O_APPEND O_SYNC O_DSYNC O_DIRECT.
+  virtual Task<Result<FileHandle>> open(std::string_view path, int flags, u32 mode) = 0;
+  virtual Task<Status> close(FileHandle handle) = 0;
+  virtual Task<Result<u64>> read(FileHandle handle, u64 offset, MutableByteSpan into) = 0;
+  virtual Task<Result<u64>> write(FileHandle handle, u64 offset, ByteSpan from) = 0;
+  // Durable on the medium when it answers: data, size, and every name the file has.
+  virtual Task<Status> fsync(FileHandle handle) = 0;
+  virtual Task<Status> sync() = 0;
+  virtual Task<Status> truncate(FileHandle handle, u64 bytes) = 0;
+  // fallocate(2): mode 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | KEEP_SIZE.
+  virtual Task<Status> allocate(FileHandle handle, int mode, u64 offset, u64 bytes) = 0;
+  // SEEK_DATA and SEEK_HOLE. Error no_such_offset (ENXIO).
+  virtual Task<Result<u64>> seek(FileHandle handle, u64 offset, int whence) = 0;
+  virtual Task<Result<Attributes>> stat(FileHandle handle) = 0;
+  // Advisory whole-range locks between handles. Errors: lock_held (EAGAIN).
+  virtual Task<Status> lock(FileHandle handle, u64 offset, u64 bytes) = 0;
+  virtual Task<Status> unlock(FileHandle handle, u64 offset, u64 bytes) = 0;
+
+  virtual Task<Result<Attributes>> stat(std::string_view path, bool follow) = 0;
+  virtual Task<Status> mkdir(std::string_view path, u32 mode) = 0;
+  virtual Task<Status> rmdir(std::string_view path) = 0;
+  virtual Task<Status> unlink(std::string_view path) = 0;
+  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE.
+  virtual Task<Status> rename(std::string_view from, std::string_view to, unsigned flags) = 0;
+  virtual Task<Status> link(std::string_view existing, std::string_view path) = 0;
+  virtual Task<Status> symlink(std::string_view target, std::string_view path) = 0;
+  virtual Task<Status> make_node(std::string_view path, u32 mode, u64 device) = 0;
+  virtual Task<Result<std::string>> read_link(std::string_view path) = 0;
+  virtual Task<Status> set_times(std::string_view path, u64 access_ns, u64 modify_ns) = 0;
+  virtual Task<Status> set_mode(std::string_view path, u32 mode) = 0;
+  virtual Task<Status> set_owner(std::string_view path, u32 user, u32 group) = 0;
+  virtual Task<Result<u64>> get_xattr(std::string_view path, std::string_view name, MutableByteSpan into) = 0;
+  virtual Task<Status> set_xattr(std::string_view path, std::string_view name, ByteSpan value) = 0;
+  virtual Task<Result<SpaceUse>> space_use() = 0;
+
+  // Fills `into` with linux_dirent64 records, "." and ".." included, from `cookie` on (0: the beginning). Entries made or
+  // removed meanwhile may or may not be seen; every other one is seen once.
+  virtual Task<Result<DirectoryRead>> read_directory(FileHandle handle, u64 cookie, MutableByteSpan into) = 0;
+
+  virtual Counters counters() = 0;
+  virtual std::string integrity_label() const = 0;  // "crc32c, fsync=flush"
+};
+
+}  // namespace cowfs
