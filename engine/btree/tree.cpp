@@ -76,7 +76,20 @@ Node* Tree::leaf_of(const Key& key, Missing& missing) {
   if (hint_ != nullptr && hint_->covers(key)) return hint_;
   Node* const leaf = descend(key, 0, missing);
   if (leaf != nullptr) hint_ = leaf;
+  hint_slot_ = no_slot;
   return leaf;
+}
+
+// As leaf.lower_bound(key), quick when the last question of this leaf was for a neighbour of `key`.
+u32 Tree::slot_of(const Node& leaf, const Key& key) {
+  const Slot* const slots = leaf.slots();
+  const u32 count = leaf.count();
+  const u32 near = hint_slot_;
+  if (near < count && (near == 0 || is_less(slots[near - 1], key))) {
+    if (!is_less(slots[near], key)) return near;
+    if (near + 1 == count || !is_less(slots[near + 1], key)) return hint_slot_ = near + 1;
+  }
+  return hint_slot_ = leaf.lower_bound(key);
 }
 
 Lookup Tree::find(const Key& key) {
@@ -86,7 +99,7 @@ Lookup Tree::find(const Key& key) {
     if (result.missing) result.state = Lookup::State::missing;
     return result;
   }
-  const u32 slot = leaf->lower_bound(key);
+  const u32 slot = slot_of(*leaf, key);
   if (slot == leaf->count() || leaf->key(slot) != key) return result;
   result.state = Lookup::State::found;
   result.value = leaf->value(slot);
@@ -110,7 +123,7 @@ void Tree::upsert(const Key& key, ByteSpan value) {
   Node* const leaf = leaf_for_change(key);
   if (leaf == nullptr) return plant(key, value);
   touch(*leaf);
-  const u32 slot = leaf->lower_bound(key);
+  const u32 slot = slot_of(*leaf, key);
   if (slot < leaf->count() && leaf->key(slot) == key) {
     if (leaf->fits_instead(slot, value.size())) return leaf->replace(slot, value);
   } else if (leaf->fits(value.size())) {
@@ -198,7 +211,7 @@ void Tree::grow_root() {
 bool Tree::erase(const Key& key) {
   Node* const leaf = leaf_for_change(key);
   if (leaf == nullptr) return false;
-  const u32 slot = leaf->lower_bound(key);
+  const u32 slot = slot_of(*leaf, key);
   if (slot == leaf->count() || leaf->key(slot) != key) return false;
   touch(*leaf);
   leaf->remove(slot);

@@ -140,6 +140,7 @@ class Tree {
   Node* leaf_of(const Key& key, Missing& missing);
   Node* descend(const Key& key, u8 level, Missing& missing);
   Node* leaf_for_change(const Key& key);
+  u32 slot_of(const Node& leaf, const Key& key);
   bool neighbour(Node& leaf, bool right, Node*& next, Missing& missing);
 
   // Changing the structure.
@@ -192,7 +193,9 @@ class Tree {
   Node* root_ = nullptr;
   NodePointer root_pointer_{};  // when root_ is null; absent: the tree is empty
   u8 level_ = 0;                // of the root
+  static constexpr u32 no_slot = ~0u;
   Node* hint_ = nullptr;        // the leaf used last
+  u32 hint_slot_ = no_slot;     // where in it; only a guess
   u64 generation_ = 1;          // of changes: one more with every freeze
   bool frozen_ = false;
   std::array<std::vector<Node*>, format::node_level_max + 1> dirty_;  // of this generation
