@@ -46,7 +46,8 @@ Journal::Journal(std::vector<device::Device*> devices, const History& history, s
       durable_{history.next.value - 1},
       oldest_needed_(history.oldest_needed),
       inherited_(history.tails),
-      starved_(hooks.size(), false),
+      kept_buckets_(std::max<u64>(layout_.buckets / 8, 1)),
+      refused_(hooks.size(), Stream::Hunger::none),
       timer_(std::make_unique<CloseTimer>()) {
   timer_->journal = this;
   timer_->fire = [](runtime::Timer& timer) { static_cast<CloseTimer&>(timer).journal->timer_fired(); };
@@ -70,15 +71,14 @@ Journal::~Journal() { assert(!timer_->armed); }
 Status Journal::start() {
   assert(streams_.size() == runtime::this_reactor().cores() && runtime::this_reactor().core() == 0);
   const bool tails_fit = inherited_.size() + streams_.size() <= format::commit_streams_max;
-  if (free_.size() < streams_.size() * buckets_per_core_min || !tails_fit)
-    return Error{Code::journal_too_small, free_.size()};
-  for (u64 round = 0; round < buckets_per_core_min; ++round) {
-    for (const auto& stream : streams_) {
-      stream->add_bucket(free_.front());
-      free_.pop_front();
-    }
+  if (layout_.buckets < streams_.size() * buckets_per_core + kept_buckets_ || !tails_fit)
+    return Error{Code::journal_too_small, layout_.buckets};
+  for (u64 round = 0; round < buckets_per_core; ++round) {
+    for (const auto& stream : streams_)
+      if (const auto bucket = take_bucket(false)) stream->add_bucket(*bucket);
   }
   gate_.spawn(run());
+  if (pressed()) gate_.spawn(spread_pressure());
   return {};
 }
 
@@ -121,8 +121,7 @@ void Journal::arm_timer(u64 interval_ns) {
 }
 
 void Journal::timer_fired() {
-  const bool starved = std::find(starved_.begin(), starved_.end(), true) != starved_.end();
-  if (dirty_ || starved) want_close(current_);
+  if (dirty_ || refused(Stream::Hunger::blocked)) want_close(current_);
 }
 
 Task<void> Journal::run() {
@@ -203,22 +202,32 @@ void Journal::published(const Commit& commit) {
   if (under_pressure && !spreading_) gate_.spawn(spread_pressure());
 }
 
-std::optional<u64> Journal::exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, bool wanted) {
+std::optional<u64> Journal::take_bucket(bool urgent) {
+  if (free_.size() <= (urgent ? 0 : kept_buckets_)) return std::nullopt;
+  const u64 bucket = free_.front();
+  free_.pop_front();
+  return bucket;
+}
+
+std::optional<u64> Journal::exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, Stream::Hunger hunger) {
   used_.insert(used_.end(), retired.begin(), retired.end());
   std::optional<u64> bucket;
-  if (wanted && !free_.empty()) {
-    bucket = free_.front();
-    free_.pop_front();
+  if (hunger != Stream::Hunger::none) {
+    bucket = take_bucket(hunger == Stream::Hunger::urgent);
+    refused_[core] = bucket ? Stream::Hunger::none : hunger;
   }
-  if (wanted) starved_[core] = !bucket;
-  if (starved_[core]) arm_timer(starved_interval_ns);
+  if (refused_[core] >= Stream::Hunger::blocked) arm_timer(starved_interval_ns);
   if (pressed() && !spreading_ && !stopping_) gate_.spawn(spread_pressure());
   return bucket;
 }
 
+bool Journal::refused(Stream::Hunger least) const {
+  return std::any_of(refused_.begin(), refused_.end(), [least](Stream::Hunger hunger) { return hunger >= least; });
+}
+
 bool Journal::pressed() const {
-  const u64 shared = layout_.buckets - std::min(layout_.buckets, streams_.size() * buckets_per_core_min);
-  return used_.size() * 2 > shared || std::find(starved_.begin(), starved_.end(), true) != starved_.end();
+  const u64 shared = layout_.buckets - streams_.size() * buckets_per_core - kept_buckets_;
+  return used_.size() * 2 > shared || refused(Stream::Hunger::ahead);
 }
 
 // Half of the filled buckets, the older ones; all of them when somebody has to wait.
@@ -227,8 +236,7 @@ Epoch Journal::checkpoint_target() const {
   newest.reserve(used_.size());
   for (const Stream::Retired& bucket : used_) newest.push_back(bucket.newest);
   if (newest.empty()) return {current_.value - 1};
-  const bool starved = std::find(starved_.begin(), starved_.end(), true) != starved_.end();
-  const std::size_t rank = starved ? newest.size() - 1 : newest.size() / 2;
+  const std::size_t rank = refused(Stream::Hunger::blocked) ? newest.size() - 1 : newest.size() / 2;
   const auto place = newest.begin() + static_cast<std::ptrdiff_t>(rank);
   std::nth_element(newest.begin(), place, newest.end());
   return *place;

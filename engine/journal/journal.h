@@ -41,8 +41,8 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  // On core 0, once, before any stream is used. Error journal_too_small (value: buckets that are free): fewer than
-  // buckets_per_core_min for each core; checkpoint with fewer cores first.
+  // On core 0, once, before any stream is used. A journal that a crash left full starts all the same, and asks for
+  // checkpoints. Error journal_too_small (value: its buckets): it cannot serve so many cores; mount with fewer.
   Status start();
   // On core 0: waits for the close in flight and for every core's writes. Does not close the current epoch: commit first.
   Task<void> stop();
@@ -56,7 +56,7 @@ class Journal {
   const JournalCounters& counters() const { return counters_; }
   const JournalLayout& layout() const { return layout_; }
 
-  static constexpr u64 buckets_per_core_min = 2;
+  static constexpr u64 buckets_per_core = 2;  // one is filled, one is ready
 
  private:
   friend class Stream;
@@ -69,7 +69,8 @@ class Journal {
   void want_close(Epoch epoch);
   void mark_dirty(Epoch epoch);
   void fail(const Error& error);
-  std::optional<u64> exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, bool wanted);
+  std::optional<u64> exchange(CoreIndex core, const std::vector<Stream::Retired>& retired,
+                              Stream::Hunger hunger);
 
   void arm_timer(u64 interval_ns);
   void timer_fired();
@@ -80,6 +81,8 @@ class Journal {
   void published(const Commit& commit);
   Commit commit_of(Epoch epoch, const Closing& closing) const;
   Task<Status> flush_devices();
+  std::optional<u64> take_bucket(bool urgent);
+  bool refused(Stream::Hunger least) const;
   bool pressed() const;
   Epoch checkpoint_target() const;
   Task<void> spread_pressure();
@@ -106,7 +109,8 @@ class Journal {
 
   std::deque<u64> free_;
   std::vector<Stream::Retired> used_;  // filled buckets
-  std::vector<bool> starved_;          // by core: it asked for a bucket and there was none
+  const u64 kept_buckets_;             // for urgent reservations, and for the mount after a crash
+  std::vector<Stream::Hunger> refused_;  // by core: what it asked a bucket for when there was none
   std::unique_ptr<CloseTimer> timer_;
 
   runtime::WaitList work_;

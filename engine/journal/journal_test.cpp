@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/base/random.h"
@@ -330,6 +331,236 @@ TEST(Journal, device_errors_acknowledge_nothing) {
     run_once({.cores = 2, .seed = seed + 100}, outcome.image, superblock, model);  // checks what was acknowledged
     if (HasFailure()) return;
   }
+}
+
+TEST(Journal, power_cuts_while_buckets_are_reused) {
+  const Superblock superblock = small_filesystem();
+  const Image fresh = formatted(superblock);
+  for (u64 seed = 1; seed <= 25; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Random random(seed);
+    Model model;
+    Image image = fresh;
+    for (u64 round = 0; round < 2; ++round) {
+      Session session{.cores = static_cast<u16>(1 + random.below(3)), .seed = seed * 10 + round, .clients = 8};
+      session.load = {.operations = 400, .records_max = 8, .value_bytes_max = 2000, .commit_one_in = 20, .pair_one_in = 20};
+      session.faults.power_cut_at = 100 + random.below(1200);
+      image = run_once(session, image, superblock, model).image;
+    }
+    run_once({.cores = 1, .seed = seed, .load = {.operations = 1}}, image, superblock, model);
+    if (HasFailure()) return;
+  }
+}
+
+// A plain function as a task, so that a simulated core can run it.
+template <typename Function>
+auto task_of(Function function) -> Task<std::invoke_result_t<Function&>> {
+  co_return function();
+}
+
+Task<void> wait(u64 nanoseconds) { co_await runtime::sleep_until(runtime::this_reactor().now_ns() + nanoseconds); }
+
+// A journal on one core with a TestCore, for tests that go step by step.
+struct Fixture {
+  SimCores cores{{.cores = 1, .seed = 3}};
+  Superblock superblock = small_filesystem();
+  SimDevice device;
+  Model model;
+  TestCore core;
+  std::optional<History> history;
+  std::unique_ptr<Journal> journal;
+
+  explicit Fixture(const Image& image = {}) : device(image.size() != 0 ? image : formatted(small_filesystem()), {.seed = 3}) {
+    core.model = &model;
+    Result<History> read = cores.run(0, read_history(device, superblock));
+    EXPECT_TRUE(read.ok());
+    history = std::move(*read);
+    core.checkpointed = Epoch{history->oldest_needed.value - 1};
+    journal = std::make_unique<Journal>(std::vector<device::Device*>{&device}, *history,
+                                        std::vector<CoreHooks>{{&core, &core}});
+    core.stream = &journal->stream(0);
+    EXPECT_TRUE(cores.run(0, task_of([this] { return journal->start(); })).ok());
+  }
+  ~Fixture() {
+    cores.run(0, journal->stop());
+    journal.reset();
+  }
+  bool try_append(u64 value_bytes, Urgency urgency) {
+    return cores.run(0, task_of([&] {
+      const bool reserved = core.stream->try_reserve(record_bytes(value_bytes), urgency);
+      if (reserved) core.append(value_bytes);
+      return reserved;
+    }));
+  }
+  void append(u64 value_bytes) { EXPECT_TRUE(try_append(value_bytes, Urgency::normal)); }
+  Task<void> append_reserved() {
+    core.append(2000);
+    co_return;
+  }
+  // Until there is no room; nothing is given back meanwhile.
+  void fill() {
+    core.keeps_everything = true;
+    while (try_append(2000, Urgency::normal)) cores.run(0, wait(1'000'000));
+  }
+  Status commit() { return cores.run(0, core.stream->commit(core.stream->current())); }
+};
+
+TEST(Journal, epochs_with_records_close_by_themselves_and_others_do_not) {
+  Fixture f;
+  const Epoch first = f.core.stream->current();
+  f.cores.run(0, wait(5'000'000'000));
+  EXPECT_EQ(f.journal->counters().commits, 0u);
+  f.append(100);
+  f.cores.run(0, wait(900'000'000));
+  EXPECT_LT(f.core.stream->durable(), first);
+  f.cores.run(0, wait(200'000'000));
+  EXPECT_EQ(f.core.stream->durable(), first);
+  f.cores.run(0, wait(5'000'000'000));
+  EXPECT_EQ(f.journal->counters().commits, 1u);
+}
+
+// Data may have been overwritten in place: a commit without records is a promise all the same.
+TEST(Journal, a_commit_without_records_flushes_the_device) {
+  Fixture f;
+  EXPECT_TRUE(f.commit().ok());
+  f.device.set_faults({.flush_error_at = 1});
+  const Status status = f.commit();
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Code::device_io_failed);
+  EXPECT_EQ(f.commit().error().code, Code::journal_failed);
+  EXPECT_FALSE(f.try_append(10, Urgency::reclaim));
+  EXPECT_EQ(f.cores.run(0, f.core.stream->reserve(10)).error().code, Code::journal_failed);
+}
+
+TEST(Journal, concurrent_commits_share_closes) {
+  Fixture f;
+  f.append(10);
+  u64 answered = 0;
+  for (int i = 0; i < 50; ++i) {
+    f.cores.spawn_on(0, [&f, &answered]() -> Task<void> {
+      return [](Fixture& fixture, u64& count) -> Task<void> {
+        const Status status = co_await fixture.core.stream->commit(fixture.core.stream->current());
+        EXPECT_TRUE(status.ok());
+        ++count;
+      }(f, answered);
+    });
+  }
+  f.cores.settle();
+  EXPECT_EQ(answered, 50u);
+  EXPECT_LE(f.journal->counters().commits, 2u);
+}
+
+TEST(Journal, a_full_journal_keeps_room_for_reclaim) {
+  Fixture f;
+  f.fill();
+  EXPECT_GT(f.core.requests, 0u);
+  EXPECT_GT(f.journal->buckets_free(), 0u);
+  EXPECT_FALSE(f.try_append(2000, Urgency::normal));
+  for (int i = 0; i < 350; ++i) {  // more than one bucket's worth
+    ASSERT_TRUE(f.cores.run(0, f.core.stream->reserve(record_bytes(2000), Urgency::reclaim)).ok());
+    f.cores.run(0, f.append_reserved());
+  }
+  EXPECT_TRUE(f.commit().ok());
+  // Once somebody checkpoints, everybody goes on.
+  f.core.keeps_everything = false;
+  EXPECT_TRUE(f.cores.run(0, f.core.stream->reserve(record_bytes(2000))).ok());
+}
+
+TEST(Journal, large_epochs_are_written_before_they_close) {
+  Fixture f;
+  for (u64 bytes = 0; bytes < mib; bytes += 2000) f.append(2000);
+  EXPECT_GE(f.core.stream->counters().entries, 3u);
+  EXPECT_EQ(f.journal->counters().commits, 0u);
+  EXPECT_TRUE(f.commit().ok());
+}
+
+Image three_epochs() {
+  Fixture f;
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    f.append(500);
+    EXPECT_TRUE(f.commit().ok());
+  }
+  return f.device.image();
+}
+
+Result<History> recover(const Image& image) {
+  SimCores cores({.cores = 1, .seed = 1});
+  SimDevice device(image, {.seed = 1});
+  return cores.run(0, read_history(device, small_filesystem()));
+}
+
+u64 offset_of(const HistoryEntry& entry) { return format::Address{entry.pointer.address}.offset_bytes(); }
+
+// Every single byte of the newest entry, and some of an older one.
+TEST(Recovery, damage_is_a_torn_commit_or_an_error_never_wrong_history) {
+  const Image image = three_epochs();
+  const Result<History> whole = recover(image);
+  ASSERT_TRUE(whole.ok());
+  ASSERT_EQ(whole->entries.size(), 3u);
+  EXPECT_TRUE(whole->notes.empty());
+  for (u64 byte = 0; byte < whole->entries[2].pointer.bytes; byte += 3) {
+    Image damaged = image;
+    damaged.flip_bit(offset_of(whole->entries[2]) + byte, byte % 8);
+    const Result<History> fallback = recover(damaged);
+    ASSERT_TRUE(fallback.ok()) << byte;
+    EXPECT_EQ(fallback->last, whole->entries[1].epoch());
+    EXPECT_EQ(fallback->entries.size(), 2u);
+    EXPECT_EQ(fallback->notes.size(), 1u);
+    EXPECT_GT(fallback->next, whole->last);
+  }
+  Image damaged = image;
+  damaged.flip_bit(offset_of(whole->entries[0]) + 90, 1);
+  const Result<History> broken = recover(damaged);
+  ASSERT_FALSE(broken.ok());
+  EXPECT_EQ(broken.error().code, Code::journal_chain_broken);
+  EXPECT_EQ(broken.error().place.offset_bytes, offset_of(whole->entries[0]));
+  // Two torn commits of one session cannot be.
+  damaged = image;
+  damaged.flip_bit(offset_of(whole->entries[2]) + 90, 1);
+  damaged.flip_bit(offset_of(whole->entries[1]) + 90, 1);
+  EXPECT_EQ(recover(damaged).error().code, Code::journal_chain_broken);
+}
+
+TEST(Recovery, without_a_commit_block_there_is_no_history) {
+  Image image = three_epochs();
+  const Superblock superblock = small_filesystem();
+  const std::vector<std::byte> zeros(format::commit_slots * format::commit_slot_blocks * block_bytes);
+  image.write(superblock.commit_ring_block * block_bytes, zeros);
+  EXPECT_EQ(recover(image).error().code, Code::journal_no_commit);
+}
+
+// A crash can leave every bucket in use but the kept ones: the next mount must start all the same, on any number of cores.
+TEST(Recovery, a_full_journal_starts_and_is_emptied) {
+  Image image;
+  Model model;
+  {
+    Fixture f;
+    f.fill();
+    EXPECT_TRUE(f.commit().ok());
+    image = f.device.image();
+    model = f.model;
+  }
+  const Result<History> history = recover(image);
+  ASSERT_TRUE(history.ok());
+  EXPECT_NE(to_text(*history).find("entries in 1 chains"), std::string::npos);
+  Session session{.cores = 5, .seed = 4};
+  session.load = {.operations = 100, .records_max = 8, .value_bytes_max = 2000, .commit_one_in = 50, .pair_one_in = 50};
+  const Outcome outcome = run_once(session, image, small_filesystem(), model);
+  EXPECT_TRUE(outcome.clients.ok());
+  EXPECT_GT(outcome.counters.buckets_reused, 10u);
+}
+
+TEST(Journal, too_many_cores_for_a_tiny_journal_are_refused) {
+  const Superblock superblock = small_filesystem();
+  SimCores cores({.cores = 8, .seed = 1});
+  SimDevice device(formatted(superblock), {.seed = 1});
+  const Result<History> history = cores.run(0, read_history(device, superblock));
+  ASSERT_TRUE(history.ok());
+  std::vector<TestCore> hooks(8);
+  std::vector<CoreHooks> pairs;
+  for (TestCore& core : hooks) pairs.push_back({&core, &core});
+  Journal journal({&device}, *history, pairs);
+  EXPECT_EQ(cores.run(0, task_of([&] { return journal.start(); })).error().code, Code::journal_too_small);
 }
 
 }  // namespace

@@ -103,7 +103,11 @@ Task<Status> Stream::reserve(u64 bytes, Urgency urgency) {
   while (!try_reserve(bytes, urgency)) {
     if (failure_) co_return failed();
     ++counters_.reserve_waits;
+    u64& blocked = blocked_[static_cast<u8>(urgency)];
+    ++blocked;
+    refill();
     co_await room_.wait();
+    --blocked;
   }
   co_return Status{};
 }
@@ -248,30 +252,35 @@ Task<void> Stream::write(std::unique_ptr<Entry> entry) {
   room_.wake_all();
 }
 
-bool Stream::wants_bucket() const { return free_bytes() < reserved_bytes_ + journal_.layout().bucket_bytes(); }
+Stream::Hunger Stream::hunger() const {
+  if (blocked_[static_cast<u8>(Urgency::reclaim)] > 0) return Hunger::urgent;
+  if (blocked_[static_cast<u8>(Urgency::normal)] > 0) return Hunger::blocked;
+  return free_bytes() < reserved_bytes_ + journal_.layout().bucket_bytes() ? Hunger::ahead : Hunger::none;
+}
 
 void Stream::refill() {
   if (exchanging_ || failure_) return;
-  if (retired_.empty() && (starved_ || !wants_bucket())) return;
+  if (retired_.empty() && hunger() <= refused_) return;
   exchanging_ = true;
   gate_.spawn(exchange_buckets());
 }
 
 Task<void> Stream::exchange_buckets() {
   while (!failure_) {
-    const bool wanted = wants_bucket();
-    if (retired_.empty() && (starved_ || !wanted)) break;
+    const Hunger hungry = hunger();
+    if (retired_.empty() && hungry <= refused_) break;
     std::vector<Retired> retired = std::exchange(retired_, {});
-    auto ask = [&journal = journal_, core = core_, retired = std::move(retired), wanted] {
-      return journal.exchange(core, retired, wanted);
+    auto ask = [&journal = journal_, core = core_, retired = std::move(retired), hungry] {
+      return journal.exchange(core, retired, hungry);
     };
     auto call = runtime::on(0, std::move(ask));
     const std::optional<u64> bucket = co_await call;
-    starved_ = wanted && !bucket;
+    refused_ = bucket ? Hunger::none : hungry;
     if (!bucket) continue;
     next_buckets_.push_back(*bucket);
     pump();
     room_.wake_all();
+    co_await runtime::yield();  // who was blocked looks again before this asks for more
   }
   exchanging_ = false;
 }
@@ -315,7 +324,7 @@ void Stream::became_durable(Epoch epoch, bool pressed) {
   durable_ = epoch;
   hooks_.observer->epoch_durable(epoch);
   wake_commit_waiters();
-  starved_ = false;
+  refused_ = Hunger::none;
   refill();
   // What became durable may have let go of journal space: under pressure the next commit says so at once.
   if (!pressed || hooks_.reclaim->oldest_needed(core_) <= told_oldest_ || asked_ >= current_) return;

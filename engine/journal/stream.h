@@ -149,6 +149,8 @@ class Stream {
     u64 bucket = 0;
     Epoch newest;
   };
+  // Why a bucket is asked for: to have one ahead, or because a reserve() waits for it.
+  enum class Hunger : u8 { none, ahead, blocked, urgent };
   struct Sealed {
     format::EntryPointer tail{};
     Epoch oldest_needed;
@@ -163,7 +165,7 @@ class Stream {
 
   Status failed() const;
   u64 free_bytes() const;
-  bool wants_bucket() const;
+  Hunger hunger() const;
   void wake_commit_waiters();
   std::unique_ptr<Entry> take_entry();
   void open_entry();
@@ -206,7 +208,8 @@ class Stream {
   std::deque<u64> next_buckets_;
   std::vector<Retired> retired_;
   bool exchanging_ = false;
-  bool starved_ = false;     // core 0 had no bucket for us
+  u64 blocked_[2] = {0, 0};      // who waits in reserve(), by Urgency
+  Hunger refused_ = Hunger::none;  // core 0 had no bucket for this; asked again after the next commit, or when hungrier
 
   format::EntryPointer tail_{};         // newest entry
   format::EntryPointer closed_tail_{};  // newest entry of an epoch before current_
