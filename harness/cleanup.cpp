@@ -1,6 +1,7 @@
 // Signals are taken by a thread in sigwait rather than by a handler: undoing needs locks, memory and files, which a
-// handler may not touch. A child that makes things on our behalf (mount, losetup) may be killed half-way; undo therefore
-// looks at what is there (mount table, loop devices by backing file) and never trusts that a step was finished.
+// handler may not touch. A child that makes things on our behalf (mount, losetup) may be killed half-way; undo
+// therefore looks at what is there (mount table, loop devices by backing file) and never trusts that a step was
+// finished.
 #include "harness/cleanup.h"
 
 #include <dirent.h>
@@ -316,7 +317,8 @@ Action Ledger::make(const Made& made, const std::function<Action()>& make) {
   Action result = make();
   if (!result) {
     const Action undone = undo_now(made);
-    if (!undone) return Failure{result.failure().kind, result.failure().what + "; and " + to_text(undone.failure()), ""};
+    if (!undone)
+      return Failure{result.failure().kind, result.failure().what + "; and " + to_text(undone.failure()), ""};
   }
   return result;
 }

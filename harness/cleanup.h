@@ -1,9 +1,10 @@
-// Everything that the harness makes on the machine (loop devices, mounts, images, directories) is written down before it
-// is made and undone on every exit: return, exception, exit(), SIGINT, SIGTERM, SIGHUP. After a kill -9 the record is
-// still there, and clean_up_leftovers() undoes what it names.
+// Everything that the harness makes on the machine (loop devices, mounts, images, directories) is written down before
+// it is made and undone on every exit: return, exception, exit(), SIGINT, SIGTERM, SIGHUP. After a kill -9 the record
+// is still there, and clean_up_leftovers() undoes what it names.
 //
 // The record is <state directory>/<pid>-<start>.json, replaced atomically: {"schema":"cowbench.state/1", "pid",
-// "start_ticks", "boot_id", "made":[{"kind","path"}]}. Start time and boot tell a process from a later one of that number.
+// "start_ticks", "boot_id", "made":[{"kind","path"}]}. Start time and boot tell a process from a later one of that
+// number.
 #pragma once
 #include <sys/types.h>
 

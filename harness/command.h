@@ -33,10 +33,10 @@ constexpr size_t command_output_bytes_max = 8 << 20;
 // The program's full path. Failure request: not on the list; missing: not installed (the remedy names the package).
 Outcome<std::string> find_program(std::string_view program);
 
-// Waits for the end. The child leads its own process group, starts with an unblocked signal mask and LC_ALL=C, and reads
-// from /dev/null. A non-zero exit status is a result, not a failure.
-// Failures: find_program's; failed: it could not be started, was killed by a signal or ran out of time (its whole group
-// is then killed); interrupted: kill_running_children() ended it.
+// Waits for the end. The child leads its own process group, starts with an unblocked signal mask and LC_ALL=C, and
+// reads from /dev/null. A non-zero exit status is a result, not a failure. Failures: find_program's; failed: it could
+// not be started, was killed by a signal or ran out of time (its whole group is then killed); interrupted:
+// kill_running_children() ended it.
 Outcome<CommandResult> run(const Command& command);
 
 // The same, and a non-zero exit status is a failure that quotes what it said.

@@ -87,7 +87,8 @@ std::vector<std::string> partitions_of(const DeviceIdentity& identity) {
   return numbers;
 }
 
-// `numbers`: of the device and its partitions, as in "7:0". The source is compared too: btrfs shows a number of its own.
+// `numbers`: of the device and its partitions, as in "7:0". The source is compared too: btrfs shows a number of its
+// own.
 void find_mounts(const std::string& table, const std::vector<std::string>& numbers,
                  std::vector<DeviceFinding>& findings) {
   std::istringstream lines(read_small_file(table));
@@ -210,7 +211,8 @@ Outcome<DeviceClaim> DeviceClaim::claim(const std::string& path, const std::vect
   if (!allowed) return allowed.failure();
   if (claim.exclusive_ < 0) {
     if (exclusive_error != EBUSY) return system_failure("open " + path, exclusive_error);
-    return Failure{FailureKind::refused, path + " is in use: another program holds it exclusively", "stop that program"};
+    return Failure{FailureKind::refused, path + " is in use: another program holds it exclusively",
+                   "stop that program"};
   }
   struct stat status = {};
   if (fstat(claim.exclusive_, &status) != 0 || status.st_rdev != identity->number)

@@ -37,9 +37,9 @@ Action check_erasable(const DeviceInspection& inspection, bool named_to_erase);
 bool is_named(const DeviceIdentity& identity, const std::vector<std::string>& erase);
 
 // Holds a device for a run. Two descriptors: one opened O_EXCL, which no mount, swap or other exclusive opener can get
-// past; and one plain, with flock(LOCK_EX), which makes udev keep its hands off and lets a second harness know. mkfs and
-// mount claim a device exclusively themselves, so the exclusive descriptor must be closed while they run and while the
-// filesystem is mounted; the flock stays for the whole run, and the device number is compared again each time.
+// past; and one plain, with flock(LOCK_EX), which makes udev keep its hands off and lets a second harness know. mkfs
+// and mount claim a device exclusively themselves, so the exclusive descriptor must be closed while they run and while
+// the filesystem is mounted; the flock stays for the whole run, and the device number is compared again each time.
 class DeviceClaim {
  public:
   // Opens exclusively first, then inspects, then checks. Failures: inspect_device's and check_erasable's; refused: in

@@ -13,7 +13,8 @@ constexpr u64 sector_bytes = 512;  // of these counters, whatever the device's s
 }
 
 Outcome<DeviceCounters> parse_device_counters(std::string_view text) {
-  // reads merged sectors ms, writes merged sectors ms, in-flight busy-ms weighted-ms, discards merged sectors ms, flushes ms
+  // reads merged sectors ms, writes merged sectors ms, in-flight busy-ms weighted-ms, discards merged sectors ms,
+  // flushes ms
   std::array<u64, 17> fields = {};
   size_t count = 0;
   const char* at = text.data();
@@ -26,7 +27,8 @@ Outcome<DeviceCounters> parse_device_counters(std::string_view text) {
     ++count;
   }
   constexpr size_t fields_min = 11;  // before Linux 4.18
-  if (count < fields_min) return Failure{FailureKind::request, fmt::format("not a device's counters: \"{}\"", text), ""};
+  if (count < fields_min)
+    return Failure{FailureKind::request, fmt::format("not a device's counters: \"{}\"", text), ""};
   DeviceCounters counters;
   counters.reads = fields[0];
   counters.read_bytes = fields[2] * sector_bytes;

@@ -25,7 +25,8 @@ TEST(DeviceTruth, ParsesOldAndNewKernels) {
   const auto old = parse_device_counters("10 1 20 2 30 3 40 4 0 50 60");
   ASSERT_TRUE(old.ok());
   EXPECT_EQ(old->flushes, 0u);
-  for (const char* text : {"", "10 1 20", "ten", "10 1 20 2 30 3 x 4 0 50 60"}) EXPECT_FALSE(parse_device_counters(text).ok());
+  for (const char* text : {"", "10 1 20", "ten", "10 1 20 2 30 3 x 4 0 50 60"})
+    EXPECT_FALSE(parse_device_counters(text).ok());
 }
 
 TEST(DeviceTruth, Amplification) {

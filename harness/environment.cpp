@@ -33,10 +33,12 @@ std::string joined(const std::set<std::string>& words) {
   return text;
 }
 
-// Only parameters that change speed: the rest of a command line names disks, addresses and keys, and reports are published.
+// Only parameters that change speed: the rest of a command line names disks, addresses and keys, and reports are
+// published.
 std::string telling_parameters(const std::string& command_line) {
   constexpr std::string_view telling[] = {
-      "mitigations", "isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity", "nosmt", "maxcpus", "preempt", "clocksource", "tsc",
+      "mitigations", "isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity", "nosmt", "maxcpus", "preempt", "clocksource",
+      "tsc",
       "idle", "processor.max_cstate", "intel_idle.max_cstate", "intel_pstate", "amd_pstate", "cpufreq.default_governor",
       "transparent_hugepage", "hugepagesz", "hugepages", "default_hugepagesz", "numa_balancing", "iommu", "intel_iommu",
       "amd_iommu", "nvme.poll_queues", "nvme_core.default_ps_max_latency_us", "nopti", "pti", "spectre_v2", "retbleed"};
@@ -112,7 +114,7 @@ class Capture {
     add_file("kernel.release", "/proc/sys/kernel/osrelease");
     add_file("kernel.version", "/proc/sys/kernel/version");
     add("kernel.parameters", telling_parameters(read_first_line(root_ + "/proc/cmdline")));
-    add("kernel.clocksource", read_first_line(root_ + "/sys/devices/system/clocksource/clocksource0/current_clocksource"));
+    add_file("kernel.clocksource", "/sys/devices/system/clocksource/clocksource0/current_clocksource");
     const std::string directory = root_ + "/sys/devices/system/cpu/vulnerabilities";
     std::string mitigations;
     for (const std::string& name : list_directory(directory)) {
@@ -139,14 +141,16 @@ class Capture {
     add("machine.virtual", virtual_machine ? "yes" : "no");
     add_file("cpu.online", "/sys/devices/system/cpu/online");
     std::set<std::string> governors;
-    for (const std::string& name : list_directory(root_ + "/sys/devices/system/cpu")) {
-      const std::string governor = read_first_line(root_ + "/sys/devices/system/cpu/" + name + "/cpufreq/scaling_governor");
+    const std::string cpus = root_ + "/sys/devices/system/cpu/";
+    for (const std::string& name : list_directory(cpus)) {
+      const std::string governor = read_first_line(cpus + name + "/cpufreq/scaling_governor");
       if (!governor.empty()) governors.insert(governor);
     }
     add("cpu.governor", governors.empty() ? "none" : joined(governors));
     const std::string no_turbo = read_first_line(root_ + "/sys/devices/system/cpu/intel_pstate/no_turbo");
     const std::string boost = read_first_line(root_ + "/sys/devices/system/cpu/cpufreq/boost");
-    add("cpu.turbo", !no_turbo.empty() ? (no_turbo == "0" ? "on" : "off") : !boost.empty() ? (boost == "1" ? "on" : "off") : "unknown");
+    const bool turbo = no_turbo.empty() ? boost == "1" : no_turbo == "0";
+    add("cpu.turbo", no_turbo.empty() && boost.empty() ? "unknown" : turbo ? "on" : "off");
     const std::string smt = read_first_line(root_ + "/sys/devices/system/cpu/smt/active");
     add("cpu.smt", smt.empty() ? "unknown" : smt == "1" ? "on" : "off");
     const std::string isolated = read_first_line(root_ + "/sys/devices/system/cpu/isolated");
@@ -163,7 +167,8 @@ class Capture {
     add("memory.swap_free", field_of(info, "SwapFree"));
     add("memory.huge_pages", field_of(info, "HugePages_Total"));
     add("memory.thp", active_word(read_first_line(root_ + "/sys/kernel/mm/transparent_hugepage/enabled")));
-    for (const char* name : {"dirty_ratio", "dirty_background_ratio", "dirty_expire_centisecs", "dirty_writeback_centisecs"})
+    for (const char* name : {"dirty_ratio", "dirty_background_ratio",
+                             "dirty_expire_centisecs", "dirty_writeback_centisecs"})
       add_file(fmt::format("memory.{}", name), fmt::format("/proc/sys/vm/{}", name));
   }
 
@@ -224,7 +229,8 @@ class Capture {
 
   void git() {
     const auto commit = run({"git", {"-C", COWBENCH_SOURCE_DIRECTORY, "rev-parse", "HEAD"}, 10});
-    const auto changes = run({"git", {"-C", COWBENCH_SOURCE_DIRECTORY, "status", "--porcelain", "--untracked-files=no"}, 30});
+    const auto changes =
+        run({"git", {"-C", COWBENCH_SOURCE_DIRECTORY, "status", "--porcelain", "--untracked-files=no"}, 30});
     const bool known = commit && commit->exit_status == 0;
     add("build.commit", known ? commit->output.substr(0, commit->output.find('\n')) : "");
     const bool compared = changes && changes->exit_status == 0;
@@ -265,7 +271,8 @@ constexpr EqualRule equal_rules[] = {
     {"build.paranoid", "on", Severity::unfit, "unset COWFS_PARANOID"},
     {"build.dirty", "yes", Severity::note, "commit first, or the figures belong to no version"},
     {"build.commit", "unknown", Severity::note, "the figures belong to no version"},
-    {"machine.virtual", "yes", Severity::note, "neighbours on the host are not visible here; trust ratios, not figures"},
+    {"machine.virtual", "yes", Severity::note,
+     "neighbours on the host are not visible here; trust ratios, not figures"},
     {"cpu.turbo", "on", Severity::note, "speed depends on temperature and on how many cores are busy"},
     {"limit.root", "no", Severity::note, "kernel filesystems cannot be made and mounted"},
 };
@@ -326,19 +333,24 @@ std::vector<Finding> lint(const std::vector<Fact>& all) {
   const Facts facts(all);
   std::vector<Finding> findings;
   for (const EqualRule& rule : equal_rules)
-    if (facts[rule.key] == rule.value) findings.push_back({rule.severity, fmt::format("{} is {}", rule.key, rule.value), rule.remedy});
+    if (facts[rule.key] == rule.value)
+      findings.push_back({rule.severity, fmt::format("{} is {}", rule.key, rule.value), rule.remedy});
   for (const AboveRule& rule : above_rules) {
     const auto number = number_in(facts[rule.key]);
-    if (number && *number > rule.limit)
-      findings.push_back({rule.severity, fmt::format("{} is {}, more than {}", rule.key, *number, rule.limit), rule.remedy});
+    if (!number || *number <= rule.limit) continue;
+    findings.push_back(
+        {rule.severity, fmt::format("{} is {}, more than {}", rule.key, *number, rule.limit), rule.remedy});
   }
   for (const Fact& fact : all) {
     if (fact.key.starts_with("device.") && fact.key.ends_with(".direct_io") && fact.value == "off")
       findings.push_back({Severity::note, fact.key + " is off: the backing file goes through the page cache", ""});
   }
   lint_more(facts, findings);
-  std::ranges::stable_sort(findings, [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
-  return findings;
+  std::vector<Finding> worst_first;
+  for (const Severity severity : {Severity::unfit, Severity::note})
+    std::ranges::copy_if(findings, std::back_inserter(worst_first),
+                         [&](const Finding& finding) { return finding.severity == severity; });
+  return worst_first;
 }
 
 Environment capture_environment(const EnvironmentRequest& request) {
@@ -374,7 +386,8 @@ std::string to_json(const Environment& environment) {
     findings.push_back({{"severity", finding.severity == Severity::unfit ? "unfit" : "note"},
                         {"what", finding.what}, {"remedy", finding.remedy}});
   }
-  const json document = {{"schema", "cowbench.env/1"}, {"fit", environment.fit()}, {"facts", facts}, {"findings", findings}};
+  const json document = {
+      {"schema", "cowbench.env/1"}, {"fit", environment.fit()}, {"facts", facts}, {"findings", findings}};
   // Kernel strings are bytes, not promised to be UTF-8.
   return document.dump(2, ' ', false, json::error_handler_t::replace);
 }

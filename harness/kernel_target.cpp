@@ -134,7 +134,8 @@ Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledge
   }
   assert(media != nullptr);
   if (geteuid() != 0)
-    return Failure{FailureKind::missing, "--target " + name.text + ": mkfs and mount need root", "use sudo, or path:DIR"};
+    return Failure{FailureKind::missing, "--target " + name.text + ": mkfs and mount need root",
+                   "use sudo, or path:DIR"};
   for (const char* program : {row_of(name.kind)->mkfs, "mount", "wipefs"})
     if (auto found = find_program(program); !found) return found.failure();
   return target;
@@ -202,7 +203,8 @@ Action KernelTarget::prepare() {
   if (done) done = mount_filesystem();
   if (!done) {
     const auto finished = finish();
-    if (!finished) return Failure{done.failure().kind, to_text(done.failure()) + "; and " + to_text(finished.failure()), ""};
+    if (!finished)
+      return Failure{done.failure().kind, to_text(done.failure()) + "; and " + to_text(finished.failure()), ""};
   }
   return done;
 }

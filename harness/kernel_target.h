@@ -33,9 +33,9 @@ struct FinishReport {
 
 class KernelTarget {
  public:
-  // `media` is null for path:, and outlives the target otherwise, as `ledger` does. `mount_directory`: where mount points
-  // are made, absolute. Precondition: the kind is not cowfs or null. Failures: missing: mkfs, mount or the directory is
-  // not there, or no root.
+  // `media` is null for path:, and outlives the target otherwise, as `ledger` does. `mount_directory`: where mount
+  // points are made, absolute. Precondition: the kind is not cowfs or null. Failures: missing: mkfs, mount or the
+  // directory is not there, or no root.
   static Outcome<KernelTarget> create(const TargetName& name, Ledger& ledger, Media* media,
                                       const std::string& mount_directory = "/var/tmp/cowbench");
 
@@ -43,8 +43,8 @@ class KernelTarget {
   static std::vector<std::string> plan(const TargetName& name, const std::string& device,
                                        const std::string& mount_directory = "/var/tmp/cowbench");
 
-  // "xfs (metadata crc, barriers)": what is promised is part of the name, so that no table compares a flushed write with
-  // an unflushed one by accident.
+  // "xfs (metadata crc, barriers)": what is promised is part of the name, so that no table compares a flushed write
+  // with an unflushed one by accident.
   std::string label() const;
 
   // mkfs and mount, or a fresh subdirectory. Failures: failed: a program said no (its words are quoted).

@@ -105,7 +105,8 @@ TEST_F(KernelTargetTest, PathGetsASubdirectoryOfItsOwn) {
   EXPECT_TRUE(target->finish().ok());
   EXPECT_THAT(list_directory(place), testing::ElementsAre("precious"));
   EXPECT_THAT(target->label(), HasSubstr("as mounted"));
-  EXPECT_EQ(KernelTarget::create(*parse_target("path:/no/such"), *ledger_, nullptr).failure().kind, FailureKind::missing);
+  const auto nowhere = KernelTarget::create(*parse_target("path:/no/such"), *ledger_, nullptr);
+  EXPECT_EQ(nowhere.failure().kind, FailureKind::missing);
 }
 
 TEST(KernelTargetPlan, NamesEachCommandAndNoForce) {

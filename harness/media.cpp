@@ -57,7 +57,8 @@ u64 available_memory_bytes() {
 
 Action check_room(const MediaRequest& request) {
   if (request.size_bytes < size_bytes_min || request.size_bytes % cowfs::mib != 0)
-    return Failure{FailureKind::request, fmt::format("--size {}: at least 64 MiB, in whole MiB", request.size_bytes), ""};
+    return Failure{FailureKind::request,
+                   fmt::format("--size {}: at least 64 MiB, in whole MiB", request.size_bytes), ""};
   u64 available = 0;
   if (request.kind == MediaKind::ram) {
     available = available_memory_bytes();
@@ -68,8 +69,9 @@ Action check_room(const MediaRequest& request) {
   }
   if (available >= request.size_bytes + spare_bytes) return Done{};
   return Failure{FailureKind::refused,
-                 fmt::format("an image of {} MiB does not fit: {} MiB of {} free in {}", request.size_bytes / cowfs::mib,
-                             available / cowfs::mib, request.kind == MediaKind::ram ? "memory" : "disk",
+                 fmt::format("an image of {} MiB does not fit: {} MiB of {} free in {}",
+                             request.size_bytes / cowfs::mib, available / cowfs::mib,
+                             request.kind == MediaKind::ram ? "memory" : "disk",
                              request.kind == MediaKind::ram ? "this machine" : request.directory),
                  "use a smaller --size"};
 }
@@ -194,7 +196,8 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
   };
   const auto fail = [&](const Failure& failure) {
     const Action detached = media.detach();
-    return detached ? failure : Failure{failure.kind, failure.what + "; and " + to_text(detached.failure()), failure.remedy};
+    if (detached) return failure;
+    return Failure{failure.kind, failure.what + "; and " + to_text(detached.failure()), failure.remedy};
   };
   if (const Action made = make_everything(); !made) return fail(made.failure());
   auto identity = identify_device(device);

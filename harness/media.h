@@ -32,9 +32,10 @@ Outcome<std::vector<std::string>> plan_media(const MediaRequest& request);
 
 class Media {
  public:
-  // Makes the image, writes it through, and attaches it; or claims the device. `progress` (may be empty) gets the written
-  // share of the image, 0 to 1. `ledger` outlives the medium. Failures: missing: not root, a program is not there; refused:
-  // too little disk or memory, a directory that is not ours alone, or the device guard's reasons; interrupted.
+  // Makes the image, writes it through, and attaches it; or claims the device. `progress` (may be empty) gets the
+  // written share of the image, 0 to 1. `ledger` outlives the medium. Failures: missing: not root, a program is not
+  // there; refused: too little disk or memory, a directory that is not ours alone, or the device guard's reasons;
+  // interrupted.
   static Outcome<Media> attach(Ledger& ledger, const MediaRequest& request,
                                const std::function<void(double)>& progress = {});
 

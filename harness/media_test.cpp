@@ -112,7 +112,8 @@ TEST_F(MediaTest, DirectoryThatOthersMayWriteIsRefused) {
 TEST_F(MediaTest, PlanNamesEachCommandAndDoesNothing) {
   const auto disk = plan_media(request(MediaKind::disk));
   ASSERT_TRUE(disk.ok());
-  EXPECT_THAT(*disk, ElementsAre(HasSubstr("write it through"), HasSubstr("losetup --find --show --direct-io=on /var")));
+  EXPECT_THAT(*disk, ElementsAre(HasSubstr("write it through"),
+                                 HasSubstr("losetup --find --show --direct-io=on /var")));
   const auto ram = plan_media(request(MediaKind::ram));
   ASSERT_TRUE(ram.ok());
   EXPECT_THAT(*ram, Contains(HasSubstr("mount -t tmpfs -o size=")));

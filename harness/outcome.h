@@ -1,5 +1,5 @@
-// A value, or a Failure that a person can act on: the harness talks to programs, devices and people, so its errors carry
-// a sentence where the engine's carry a code.
+// A value, or a Failure that a person can act on: the harness talks to programs, devices and people, so its errors
+// carry a sentence where the engine's carry a code.
 #pragma once
 #include <optional>
 #include <string>

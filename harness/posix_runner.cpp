@@ -1,7 +1,7 @@
-// Parent and clients share one anonymous mapping: a control word that says which phase it is, and for each client a slot
-// with counters and histograms that it alone writes. In the measured loop a client reads the control word (a line that
-// stays shared in all caches), makes its system calls, reads the clock once, and adds to its own slot: no system call, no
-// lock and no allocation beyond the workload's.
+// Parent and clients share one anonymous mapping: a control word that says which phase it is, and for each client a
+// slot with counters and histograms that it alone writes. In the measured loop a client reads the control word (a line
+// that stays shared in all caches), makes its system calls, reads the clock once, and adds to its own slot: no system
+// call, no lock and no allocation beyond the workload's.
 #include "harness/posix_runner.h"
 
 #include <fmt/format.h>
@@ -101,7 +101,8 @@ class Shared {
   static Outcome<std::unique_ptr<Shared>> map(u32 clients) {
     auto shared = std::unique_ptr<Shared>(new Shared);
     shared->bytes_ = sizeof(Slot) * (u64{clients} + 1);
-    void* memory = mmap(nullptr, shared->bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    constexpr int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* memory = mmap(nullptr, shared->bytes_, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (memory == MAP_FAILED) return system_failure("map memory for the clients' counters", errno);
     shared->memory_ = memory;
     return shared;
@@ -127,7 +128,9 @@ struct CpuTime {
 CpuTime own_cpu_time() {
   rusage usage = {};
   getrusage(RUSAGE_THREAD, &usage);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   return {seconds(usage.ru_utime), seconds(usage.ru_stime)};
 }
 
@@ -398,7 +401,8 @@ class Round {
     for (u32 client = 0; client < request_.clients; ++client) {
       const Slot& slot = shared_.slot(client);
       if (slot.state.load(std::memory_order_acquire) == state_failed)
-        return Failure{FailureKind::mismatch, slot.failure, "the target or the loadfile is wrong; nothing of this round counts"};
+        return Failure{FailureKind::mismatch, slot.failure,
+                       "the target or the loadfile is wrong; nothing of this round counts"};
     }
     if (const auto death = clients_.died()) return Failure{FailureKind::failed, *death, ""};
     return Done{};
@@ -414,7 +418,8 @@ class Round {
       }
       if (Action fine = look_for_trouble(); !fine) return fine;
       if (now_ns() > limit)
-        return Failure{FailureKind::failed, fmt::format("client {}: {} after {} s", client, otherwise, limit_ns / second_ns), ""};
+        return Failure{FailureKind::failed,
+                       fmt::format("client {}: {} after {} s", client, otherwise, limit_ns / second_ns), ""};
       sleep_ns(1'000'000);
     }
     return Done{};

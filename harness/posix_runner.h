@@ -1,8 +1,8 @@
-// Runs dbench clients on a directory of a kernel filesystem: one process (or thread) for each client, as dbench does, but
-// pinned, parsed in advance, and with a histogram for each operation.
+// Runs dbench clients on a directory of a kernel filesystem: one process (or thread) for each client, as dbench does,
+// but pinned, parsed in advance, and with a histogram for each operation.
 //
-// Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 in addition to t
-// and goes on until every client has moved at least one byte, as in dbench 4.0; what it did is in no figure.
+// Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 in addition
+// to t and goes on until every client has moved at least one byte, as in dbench 4.0; what it did is in no figure.
 #pragma once
 #include <functional>
 #include <optional>
@@ -44,8 +44,8 @@ struct RunRequest {
 };
 constexpr u32 clients_max = 4096;
 
-// Failures: request: no clients, too many, no time; mismatch: a client met a result that dbench would have ended at (the
-// text names client, line, operation, path, and what was expected); failed: a client could not be started or died;
+// Failures: request: no clients, too many, no time; mismatch: a client met a result that dbench would have ended at
+// (the text names client, line, operation, path, and what was expected); failed: a client could not be started or died;
 // interrupted. In every case all clients are gone when it returns.
 Outcome<RoundResult> run_on_directory(const RunRequest& request);
 

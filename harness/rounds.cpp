@@ -1,6 +1,6 @@
-// A Williams square: row r of the k-by-k square is the zigzag 0, 1, k-1, 2, k-2, ... with r added to each entry, modulo k.
-// Each target then stands once in each column, and for even k follows each other target once; for odd k the mirrored rows
-// make up for it. Targets are relabelled and rows shuffled by the seed, anew for each block.
+// A Williams square: row r of the k-by-k square is the zigzag 0, 1, k-1, 2, k-2, ... with r added to each entry, modulo
+// k. Each target then stands once in each column, and for even k follows each other target once; for odd k the mirrored
+// rows make up for it. Targets are relabelled and rows shuffled by the seed, anew for each block.
 #include "harness/rounds.h"
 
 #include <fmt/format.h>

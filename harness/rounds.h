@@ -1,6 +1,6 @@
-// The order in which targets are measured, and when there is enough. Every round measures each target once, next to each
-// other in time, so that drift of the machine falls on all of them; the order within rounds is balanced, so that being
-// first or coming after a heavy neighbour is nobody's privilege.
+// The order in which targets are measured, and when there is enough. Every round measures each target once, next to
+// each other in time, so that drift of the machine falls on all of them; the order within rounds is balanced, so that
+// being first or coming after a heavy neighbour is nobody's privilege.
 #pragma once
 #include <functional>
 #include <optional>
@@ -19,8 +19,8 @@ using cowfs::u64;
 // BAAB), k for an even number of targets, 2k for an odd one (then each also follows each other one equally often).
 u32 rounds_in_block(u32 targets);
 
-// The order of targets (0 to targets - 1) in round number `round`, from 0. Pure: the same for the same seed, whatever was
-// asked before. Precondition: targets > 0.
+// The order of targets (0 to targets - 1) in round number `round`, from 0. Pure: the same for the same seed, whatever
+// was asked before. Precondition: targets > 0.
 std::vector<u32> order_of_round(u32 targets, u32 round, u64 seed);
 
 struct StopRule {

@@ -15,7 +15,8 @@ std::optional<StockOperation> parse_operation(const std::string& line) {
   std::istringstream fields(line);
   StockOperation operation;
   std::string rest;
-  if (!(fields >> operation.name >> operation.count >> operation.latency_ms_mean >> operation.latency_ms_max)) return {};
+  fields >> operation.name >> operation.count >> operation.latency_ms_mean >> operation.latency_ms_max;
+  if (!fields) return {};
   if (fields >> rest) return {};
   return operation;
 }

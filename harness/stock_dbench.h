@@ -41,8 +41,8 @@ struct StockRequest {
 
 Command stock_command(const StockRequest& request);
 
-// Blocks for the whole run; the process group dies with this process. Failures: missing: dbench is not installed; failed:
-// it ended with an error (quoted) or printed no result.
+// Blocks for the whole run; the process group dies with this process. Failures: missing: dbench is not installed;
+// failed: it ended with an error (quoted) or printed no result.
 Outcome<StockResult> run_stock_dbench(const StockRequest& request);
 
 // `seconds`: the time limit it ran with. Failure failed: there is no Throughput line.

@@ -54,7 +54,8 @@ TEST(StockDbench, CommandIsRendered) {
 }
 
 TEST(StockDbench, RealOneRuns) {
-  if (!find_program("dbench").ok() || access(COWBENCH_CLIENT_LOAD, R_OK) != 0) GTEST_SKIP() << "dbench is not installed";
+  if (!find_program("dbench").ok() || access(COWBENCH_CLIENT_LOAD, R_OK) != 0)
+    GTEST_SKIP() << "dbench is not installed";
   char pattern[] = "/dev/shm/cowbench-test-XXXXXX";
   ASSERT_NE(mkdtemp(pattern), nullptr);
   StockRequest request;

@@ -151,7 +151,8 @@ Outcome<PinRequest> parse_pin(std::string_view text) {
     request.mode = mode;
     return request;
   }
-  return Failure{FailureKind::request, fmt::format("--pin {}: unknown", text), "use core, ccx, numa, none or list=0,2,4-7"};
+  return Failure{FailureKind::request, fmt::format("--pin {}: unknown", text),
+                 "use core, ccx, numa, none or list=0,2,4-7"};
 }
 
 Outcome<PinPlan> plan_pins(const Topology& topology, const PinRequest& request, u32 generators_max) {
@@ -167,7 +168,8 @@ Outcome<PinPlan> plan_pins(const Topology& topology, const PinRequest& request, 
     for (const u32 cpu : request.cpus) {
       const Core* core = core_of_cpu(topology, cpu);
       if (core == nullptr)
-        return Failure{FailureKind::request, fmt::format("--pin list: cpu {} is not available", cpu), "see cowbench topo"};
+        return Failure{FailureKind::request, fmt::format("--pin list: cpu {} is not available", cpu),
+                       "see cowbench topo"};
       if (!seen.insert(cpu).second)
         return Failure{FailureKind::request, fmt::format("--pin list: cpu {} is named twice", cpu), ""};
       add(*core, cpu);
