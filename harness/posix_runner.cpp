@@ -344,7 +344,7 @@ class Round {
     if (Action ready = wait_for(state_ready, start_limit_ns, "not ready"); !ready) return ready.failure();
     started_ns_ = now_ns();
     set_and_wake(shared_.control().phase, phase_warmup);
-    const u64 warmup_ns = to_ns(request_.warmup_seconds.value_or(request_.seconds / 5));
+    const u64 warmup_ns = to_ns(request_.warmup_seconds.value_or(std::floor(request_.seconds / 5)));
     if (Action warm = tick_until(RunProgress::Phase::warmup, warmup_ns); !warm) return warm.failure();
 
     const MachineTime machine_before = machine_time();

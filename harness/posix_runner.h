@@ -1,8 +1,10 @@
 // Runs dbench clients on a directory of a kernel filesystem: one process (or thread) for each client, as dbench does,
 // but pinned, parsed in advance, and with a histogram for each operation.
 //
-// Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 in addition
-// to t and goes on until every client has moved at least one byte, as in dbench 4.0; what it did is in no figure.
+// Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 whole seconds
+// in addition to t, and goes on until every client has moved at least one byte, as in dbench 4.0; what it did is in no
+// figure. Below 5 s there is next to none, and the start of the loadfile (in client.txt: 20 files of 1 MiB for each
+// client) then counts in full: two runs compare only with the same t.
 #pragma once
 #include <functional>
 #include <optional>
@@ -35,7 +37,7 @@ struct RunRequest {
   const workloads::Program* program = nullptr;
   u32 clients = 1;
   double seconds = 60;
-  std::optional<double> warmup_seconds;  // default: seconds / 5
+  std::optional<double> warmup_seconds;  // default: a fifth of `seconds`, rounded down
   ClientMode mode = ClientMode::processes;
   PinPlan pins;                          // empty: not pinned
   ClientOptions options;                 // `client` is set for each; `directory` is the target's

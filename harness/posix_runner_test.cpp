@@ -47,6 +47,7 @@ class PosixRunnerTest : public testing::Test {
     request.program = &program;
     request.clients = 3;
     request.seconds = 0.3;
+    request.warmup_seconds = 0.06;
     request.mode = mode;
     request.options.directory = directory_;
     return request;
