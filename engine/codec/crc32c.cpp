@@ -2,9 +2,9 @@
 // choice on hosts without AVX-512. With VPCLMULQDQ four 64-byte accumulators are folded over the data, 256 bytes an
 // iteration, which also leaves room to store what was loaded: copying and checksumming cost one pass over memory.
 //
-// Folding (Gopal et al., "Fast CRC Computation Using PCLMULQDQ"): an accumulator that moves on by D bits is multiplied by
-// x^D mod P, as two 64-bit halves; in the reflected form the constants are x^(D+32) and x^(D-32), shifted left by one.
-// The last 128 bits go through crc32q. The constants are computed below rather than listed.
+// Folding (Gopal et al., "Fast CRC Computation Using PCLMULQDQ"): an accumulator that moves on by D bits is multiplied
+// by x^D mod P, as two 64-bit halves; in the reflected form the constants are x^(D+32) and x^(D-32), shifted left by
+// one. The last 128 bits go through crc32q. The constants are computed below rather than listed.
 #include "engine/codec/crc32c.h"
 
 #include <isa-l/crc.h>
@@ -137,8 +137,9 @@ void copy_blocks_isal(std::byte* to, const std::byte* from, std::size_t blocks, 
 
 bool has_sse42() { return __builtin_cpu_supports("sse4.2"); }
 bool has_avx512_folding() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("vpclmulqdq") && has_sse42();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("vpclmulqdq") && has_sse42();
 }
 
 // Three blocks side by side: crc32q takes three cycles and one can start each cycle.

@@ -62,10 +62,10 @@ TEST(Crc32c, copying_kernels_copy_and_agree) {
     bool usable;
   };
   Random random(13);
-  for (const Case& c : {Case{"isal", kernel::copy_blocks_isal, true},
-                        Case{"sse42", kernel::copy_blocks_sse42, kernel::has_sse42()},
-                        Case{"avx512", kernel::copy_blocks_avx512, kernel::has_avx512_folding()},
-                        Case{"chosen", copy_blocks_crc32c, true}}) {
+  for (const Case& c :
+       {Case{"isal", kernel::copy_blocks_isal, true}, Case{"sse42", kernel::copy_blocks_sse42, kernel::has_sse42()},
+        Case{"avx512", kernel::copy_blocks_avx512, kernel::has_avx512_folding()},
+        Case{"chosen", copy_blocks_crc32c, true}}) {
     if (!c.usable) continue;
     SCOPED_TRACE(c.name);
     for (std::size_t blocks = 0; blocks <= 9; ++blocks) {

@@ -89,8 +89,11 @@ struct EntrySample {
     append(image, bytes_of(header));
     for (u16 i = 0; i < 3; ++i) {
       const u16 value_bytes = static_cast<u16>(i == 2 ? 0 : 10 * i);
-      const RecordHeader record{i, static_cast<u8>(TreeId::dirents),
-                                static_cast<u8>(i == 2 ? UpdateKind::erase : UpdateKind::upsert), value_bytes, u16{0},
+      const RecordHeader record{i,
+                                static_cast<u8>(TreeId::dirents),
+                                static_cast<u8>(i == 2 ? UpdateKind::erase : UpdateKind::upsert),
+                                value_bytes,
+                                u16{0},
                                 PackedKey::of({i + 1u, 2, 3})};
       append(image, bytes_of(record));
       image.resize(image.size() + value_bytes, std::byte{0x77});
@@ -163,8 +166,8 @@ std::vector<Sealed> every_structure() {
                    }});
   }
   const EntrySample entry;
-  all.push_back({"entry", entry.image,
-                 [entry](const Image& image) { return validate_entry(image, filesystem, entry.pointer); }});
+  all.push_back(
+      {"entry", entry.image, [entry](const Image& image) { return validate_entry(image, filesystem, entry.pointer); }});
   all.push_back({"commit", sample_commit(), [](const Image& image) { return validate_commit(image, filesystem); }});
   Image header;
   append(header, bytes_of(sample_slice_header()));
@@ -229,9 +232,11 @@ TEST(Format, random_bytes_are_refused) {
   for (int round = 0; round < 2000; ++round) {
     Image noise(sizeof(Superblock) + random.below(100));
     for (std::byte& byte : noise) byte = static_cast<std::byte>(random.next());
-    const NodePointer node{random.next(), random.next(), static_cast<u32>(random.next()), static_cast<u32>(random.below(6000))};
+    const NodePointer node{random.next(), random.next(), static_cast<u32>(random.next()),
+                           static_cast<u32>(random.below(6000))};
     EXPECT_FALSE(validate_node(noise, node, {filesystem, 0, TreeId::inodes}, static_cast<u8>(random.next())).ok());
-    const EntryPointer entry{random.next(), random.next(), static_cast<u32>(random.next()), static_cast<u32>(random.below(6000))};
+    const EntryPointer entry{random.next(), random.next(), static_cast<u32>(random.next()),
+                             static_cast<u32>(random.below(6000))};
     EXPECT_FALSE(validate_entry(noise, filesystem, entry).ok());
     EXPECT_FALSE(validate_commit(ByteSpan(noise).first(random.below(200)), filesystem).ok());
     EXPECT_FALSE(validate(at<Superblock>(noise)).ok());
@@ -257,19 +262,28 @@ TEST(ValidateNode, each_reason) {
       {"slice", [](NodeSample& n) { n.identity.slice = 1; }, false, Code::btree_node_identity_mismatch},
       {"tree", [](NodeSample& n) { n.identity.tree = TreeId::alloc; }, false, Code::btree_node_identity_mismatch},
       {"level", [](NodeSample& n) { n.level = 1; }, false, Code::btree_node_identity_mismatch},
-      {"image too long", [](NodeSample& n) { n.pointer.image_bytes = node_bytes + 1; }, false, Code::btree_node_layout_invalid},
+      {"image too long", [](NodeSample& n) { n.pointer.image_bytes = node_bytes + 1; }, false,
+       Code::btree_node_layout_invalid},
       {"image too short", [](NodeSample& n) { n.pointer.image_bytes = 95; }, false, Code::btree_node_layout_invalid},
       {"count", [](NodeSample& n) { at<NodeHeader>(n.image).count = u16{9}; }, true, Code::btree_node_layout_invalid},
-      {"range", [](NodeSample& n) { at<NodeHeader>(n.image).last = PackedKey::of({0, 5, 0}); }, true, Code::btree_node_layout_invalid},
+      {"range",
+       [](NodeSample& n) {
+         at<NodeHeader>(n.image).last = PackedKey::of({0, 5, 0});
+       },
+       true, Code::btree_node_layout_invalid},
       {"order", [](NodeSample& n) { n.slot(2).inode = u64{2}; }, true, Code::btree_node_layout_invalid},
       {"key outside", [](NodeSample& n) { n.slot(2).inode = u64{10}; }, true, Code::btree_node_layout_invalid},
-      {"value in slots", [](NodeSample& n) { n.slot(0).value_offset = u16{100}; }, true, Code::btree_node_layout_invalid},
+      {"value in slots", [](NodeSample& n) { n.slot(0).value_offset = u16{100}; }, true,
+       Code::btree_node_layout_invalid},
       {"value past end", [](NodeSample& n) { n.slot(0).value_bytes = u16{6}; }, true, Code::btree_node_layout_invalid},
       {"values overlap", [](NodeSample& n) { n.slot(1).value_bytes = u16{6}; }, true, Code::btree_node_layout_invalid},
       {"first child", [](NodeSample& n) { n.slot(0).offset = u64{1}; }, true, Code::btree_node_layout_invalid, 1},
-      {"child younger", [](NodeSample& n) { at<NodePointer>(n.image, n.slot(1).value_offset).epoch = u64{10}; }, true, Code::btree_node_layout_invalid, 1},
-      {"child absent", [](NodeSample& n) { at<NodePointer>(n.image, n.slot(1).value_offset).address = u64{0}; }, true, Code::btree_node_layout_invalid, 1},
-      {"no children", [](NodeSample& n) { at<NodeHeader>(n.image).count = u16{0}; }, true, Code::btree_node_layout_invalid, 1},
+      {"child younger", [](NodeSample& n) { at<NodePointer>(n.image, n.slot(1).value_offset).epoch = u64{10}; }, true,
+       Code::btree_node_layout_invalid, 1},
+      {"child absent", [](NodeSample& n) { at<NodePointer>(n.image, n.slot(1).value_offset).address = u64{0}; }, true,
+       Code::btree_node_layout_invalid, 1},
+      {"no children", [](NodeSample& n) { at<NodeHeader>(n.image).count = u16{0}; }, true,
+       Code::btree_node_layout_invalid, 1},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
@@ -293,20 +307,32 @@ TEST(ValidateEntry, each_reason) {
   const Case cases[] = {
       {"magic", [](EntrySample& e) { e.image[4] ^= std::byte{1}; }, false, Code::journal_entry_magic_mismatch},
       {"checksum", [](EntrySample& e) { e.image[100] ^= std::byte{1}; }, false, Code::journal_entry_checksum_mismatch},
-      {"filesystem", [](EntrySample& e) { at<EntryHeader>(e.image).filesystem = 1; }, true, Code::journal_entry_pointer_mismatch},
+      {"filesystem", [](EntrySample& e) { at<EntryHeader>(e.image).filesystem = 1; }, true,
+       Code::journal_entry_pointer_mismatch},
       {"misdirected", [](EntrySample& e) { e.pointer.address = 8; }, false, Code::journal_entry_pointer_mismatch},
       {"stale", [](EntrySample& e) { e.pointer.epoch = 41; }, false, Code::journal_entry_pointer_mismatch},
       {"other entry", [](EntrySample& e) { e.pointer.checksum = 41; }, false, Code::journal_entry_pointer_mismatch},
-      {"cut off", [](EntrySample& e) { e.pointer.bytes = static_cast<u32>(e.image.size() + 1); }, false, Code::journal_entry_layout_invalid},
-      {"chain forwards", [](EntrySample& e) { at<EntryHeader>(e.image).previous.epoch = 41; }, true, Code::journal_entry_layout_invalid},
-      {"too many records", [](EntrySample& e) { at<EntryHeader>(e.image).records = 4; }, true, Code::journal_entry_layout_invalid},
-      {"too few records", [](EntrySample& e) { at<EntryHeader>(e.image).records = 2; }, true, Code::journal_entry_layout_invalid},
-      {"derived tree", [](EntrySample& e) { e.record(0).tree = static_cast<u8>(TreeId::alloc); }, true, Code::journal_entry_layout_invalid},
+      {"cut off", [](EntrySample& e) { e.pointer.bytes = static_cast<u32>(e.image.size() + 1); }, false,
+       Code::journal_entry_layout_invalid},
+      {"chain forwards", [](EntrySample& e) { at<EntryHeader>(e.image).previous.epoch = 41; }, true,
+       Code::journal_entry_layout_invalid},
+      {"too many records", [](EntrySample& e) { at<EntryHeader>(e.image).records = 4; }, true,
+       Code::journal_entry_layout_invalid},
+      {"too few records", [](EntrySample& e) { at<EntryHeader>(e.image).records = 2; }, true,
+       Code::journal_entry_layout_invalid},
+      {"derived tree", [](EntrySample& e) { e.record(0).tree = static_cast<u8>(TreeId::alloc); }, true,
+       Code::journal_entry_layout_invalid},
       {"unknown tree", [](EntrySample& e) { e.record(0).tree = 200; }, true, Code::journal_entry_layout_invalid},
       {"unknown kind", [](EntrySample& e) { e.record(1).kind = 3; }, true, Code::journal_entry_layout_invalid},
       {"erase with a value", [](EntrySample& e) { e.record(1).kind = 2; }, true, Code::journal_entry_layout_invalid},
-      {"value too long", [](EntrySample& e) { e.record(1).value_bytes = u16{60000}; }, true, Code::journal_entry_layout_invalid},
-      {"value past end", [](EntrySample& e) { e.record(2).kind = 1; e.record(2).value_bytes = u16{1}; }, true, Code::journal_entry_layout_invalid},
+      {"value too long", [](EntrySample& e) { e.record(1).value_bytes = u16{60000}; }, true,
+       Code::journal_entry_layout_invalid},
+      {"value past end",
+       [](EntrySample& e) {
+         e.record(2).kind = 1;
+         e.record(2).value_bytes = u16{1};
+       },
+       true, Code::journal_entry_layout_invalid},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
@@ -344,13 +370,17 @@ TEST(ValidateCommit, each_reason) {
       {"magic", [](Image& i) { i[4] ^= std::byte{1}; }, false, Code::commit_block_magic_mismatch},
       {"checksum", [](Image& i) { i[70] ^= std::byte{1}; }, false, Code::commit_block_checksum_mismatch},
       {"filesystem", [](Image& i) { at<CommitBlock>(i).filesystem = 2; }, true, Code::commit_block_identity_mismatch},
-      {"streams", [](Image& i) { at<CommitBlock>(i).streams = commit_streams_max + 1; }, false, Code::commit_block_layout_invalid},
+      {"streams", [](Image& i) { at<CommitBlock>(i).streams = commit_streams_max + 1; }, false,
+       Code::commit_block_layout_invalid},
       {"streams and bytes", [](Image& i) { at<CommitBlock>(i).streams = 3; }, false, Code::commit_block_layout_invalid},
-      {"cut off", [](Image& i) { i.resize(i.size() - 1); }, false, Code::commit_block_layout_invalid},
+      {"cut off", [](Image& i) { i.pop_back(); }, false, Code::commit_block_layout_invalid},
       {"no epoch", [](Image& i) { at<CommitBlock>(i).epoch = 0; }, true, Code::commit_block_layout_invalid},
-      {"needs the future", [](Image& i) { at<CommitBlock>(i).oldest_needed = 52; }, true, Code::commit_block_layout_invalid},
-      {"tail of the future", [](Image& i) { at<EntryPointer>(i, sizeof(CommitBlock)).epoch = 51; }, true, Code::commit_block_layout_invalid},
-      {"no tail", [](Image& i) { at<EntryPointer>(i, sizeof(CommitBlock)).address = 0; }, true, Code::commit_block_layout_invalid},
+      {"needs the future", [](Image& i) { at<CommitBlock>(i).oldest_needed = 52; }, true,
+       Code::commit_block_layout_invalid},
+      {"tail of the future", [](Image& i) { at<EntryPointer>(i, sizeof(CommitBlock)).epoch = 51; }, true,
+       Code::commit_block_layout_invalid},
+      {"no tail", [](Image& i) { at<EntryPointer>(i, sizeof(CommitBlock)).address = 0; }, true,
+       Code::commit_block_layout_invalid},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
@@ -380,8 +410,10 @@ TEST(ValidateSliceHeader, each_reason) {
       {"epochs", [](SliceHeader& h) { h.publish_epoch = 6; }, true, Code::slice_header_layout_invalid},
       {"level of nothing", [](SliceHeader& h) { h.levels[0] = 1; }, true, Code::slice_header_layout_invalid},
       {"level", [](SliceHeader& h) { h.levels[1] = node_level_max + 1; }, true, Code::slice_header_layout_invalid},
-      {"root of no tree", [](SliceHeader& h) { h.roots[tree_count] = h.roots[1]; }, true, Code::slice_header_layout_invalid},
-      {"root image", [](SliceHeader& h) { h.roots[1].image_bytes = node_bytes + 1; }, true, Code::slice_header_layout_invalid},
+      {"root of no tree", [](SliceHeader& h) { h.roots[tree_count] = h.roots[1]; }, true,
+       Code::slice_header_layout_invalid},
+      {"root image", [](SliceHeader& h) { h.roots[1].image_bytes = node_bytes + 1; }, true,
+       Code::slice_header_layout_invalid},
       {"space list", [](SliceHeader& h) { h.space_buckets = 0; }, true, Code::slice_header_layout_invalid},
   };
   for (const Case& c : cases) {

@@ -53,8 +53,7 @@ Status validate_entry(ByteSpan raw, u64 filesystem, const EntryPointer& expected
   raw = raw.first(bytes);
   const auto header = read_front<EntryHeader>(raw);
   if (header.magic != entry_magic) return Error{Code::journal_entry_magic_mismatch, header.magic, place};
-  if (checksum_of(raw) != header.checksum)
-    return Error{Code::journal_entry_checksum_mismatch, header.checksum, place};
+  if (checksum_of(raw) != header.checksum) return Error{Code::journal_entry_checksum_mismatch, header.checksum, place};
   if (header.filesystem != filesystem || header.address != expected.address || header.epoch != expected.epoch ||
       header.checksum != expected.checksum || header.bytes != bytes)
     return Error{Code::journal_entry_pointer_mismatch, header.epoch, place};

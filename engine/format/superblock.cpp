@@ -1,5 +1,5 @@
-// Geometry, with sums for a 1 TiB device: 1 MiB buckets, so a million of them; 256 slices of 4096 buckets; 1 GiB of journal,
-// 0.1 per cent. The commit ring and the slice headers fit before the first journal bucket.
+// Geometry, with sums for a 1 TiB device: 1 MiB buckets, so a million of them; 256 slices of 4096 buckets; 1 GiB of
+// journal, 0.1 per cent. The commit ring and the slice headers fit before the first journal bucket.
 #include "engine/format/superblock.h"
 
 #include <fmt/format.h>
@@ -144,7 +144,8 @@ std::string to_text(const Superblock& s) {
   line("bucket", fmt::format("{} KiB", bucket_bytes / kib));
   line("buckets", fmt::format("{}, data from {}", u64{s.bucket_count}, u64{s.first_data_bucket}));
   line("slices", fmt::format("{}", u16{s.slices}));
-  line("commit ring", fmt::format("block {}, {} places of {} blocks", u64{s.commit_ring_block}, commit_slots, commit_slot_blocks));
+  line("commit ring",
+       fmt::format("block {}, {} places of {} blocks", u64{s.commit_ring_block}, commit_slots, commit_slot_blocks));
   line("slice headers", fmt::format("block {}", u64{s.slice_headers_block}));
   line("journal", fmt::format("{} buckets from {}, {} MiB", u64{s.journal_buckets}, u64{s.journal_first_bucket},
                               s.journal_buckets * bucket_bytes / mib));
@@ -169,7 +170,9 @@ Status plan_geometry(const GeometryRequest& request, Superblock& superblock) {
       request.journal_bytes != 0 ? std::max(request.journal_bytes, journal_bytes_min) : default_journal_bytes(capacity);
   if (journal_bytes >= capacity) return Error{Code::device_too_small, request.capacity.value};
   const u64 journal_buckets = round_up(journal_bytes, bucket_bytes) / bucket_bytes;
-  const u64 slices = request.slices != 0 ? request.slices : default_slices(capacity, bucket_count - std::min(bucket_count, journal_buckets));
+  const u64 slices = request.slices != 0
+                         ? request.slices
+                         : default_slices(capacity, bucket_count - std::min(bucket_count, journal_buckets));
   const u64 slice_headers_block = commit_ring_first_block + commit_slots * commit_slot_blocks;
   const u64 journal_first_bucket = round_up(slice_headers_block + 2 * slices, bucket_blocks) / bucket_blocks;
   const u64 first_data_bucket = journal_first_bucket + journal_buckets;

@@ -2,7 +2,7 @@
 // superblock_second_copy, and in the last block of the device; the valid copy with the highest sequence wins.
 //
 // The first device's layout, in blocks:
-//   0 unused | 1 superblock | 2.. | second copy | commit ring | slice headers | journal buckets | data buckets .. | last copy
+//   0 unused | 1 superblock | .. | second copy | commit ring | slice headers | journal | data buckets .. | last copy
 #pragma once
 #include <array>
 #include <string>

@@ -24,11 +24,11 @@ TEST(Superblock, geometry_follows_capacity) {
   struct Case {
     u64 capacity, bucket, slices, journal;
   };
-  for (const Case& c : {Case{64 * mib, 512 * kib, 1, 8 * mib}, Case{255 * mib, 512 * kib, 1, 8 * mib},
-                        Case{256 * mib, 512 * kib, 1, 16 * mib}, Case{gib, 512 * kib, 4, 32 * mib},
-                        Case{4 * gib, mib, 8, 128 * mib}, Case{16 * gib, mib, 32, 512 * mib},
-                        Case{1024 * gib, mib, 256, gib}, Case{1025 * gib, 2 * mib, 256, gib},
-                        Case{5000 * gib, 4 * mib, 256, gib}, Case{65536 * gib, 8 * mib, 256, gib}}) {
+  for (const Case& c :
+       {Case{64 * mib, 512 * kib, 1, 8 * mib}, Case{255 * mib, 512 * kib, 1, 8 * mib},
+        Case{256 * mib, 512 * kib, 1, 16 * mib}, Case{gib, 512 * kib, 4, 32 * mib}, Case{4 * gib, mib, 8, 128 * mib},
+        Case{16 * gib, mib, 32, 512 * mib}, Case{1024 * gib, mib, 256, gib}, Case{1025 * gib, 2 * mib, 256, gib},
+        Case{5000 * gib, 4 * mib, 256, gib}, Case{65536 * gib, 8 * mib, 256, gib}}) {
     SCOPED_TRACE(c.capacity / mib);
     const Superblock s = planned(c.capacity);
     EXPECT_TRUE(validate(s).ok());
@@ -81,7 +81,8 @@ TEST(Superblock, each_reason_to_refuse) {
       {"buckets", [](Superblock& s) { s.bucket_count = s.bucket_count + 1; }, true, Code::superblock_geometry_invalid},
       {"ring", [](Superblock& s) { s.commit_ring_block = u64{64}; }, true, Code::superblock_geometry_invalid},
       {"headers", [](Superblock& s) { s.slice_headers_block = ~0ull; }, true, Code::superblock_geometry_invalid},
-      {"headers on ring", [](Superblock& s) { s.slice_headers_block = s.commit_ring_block; }, true, Code::superblock_geometry_invalid},
+      {"headers on ring", [](Superblock& s) { s.slice_headers_block = s.commit_ring_block; }, true,
+       Code::superblock_geometry_invalid},
       {"journal place", [](Superblock& s) { s.journal_first_bucket = ~0ull; }, true, Code::superblock_geometry_invalid},
       {"journal size", [](Superblock& s) { s.journal_buckets = ~0ull; }, true, Code::superblock_geometry_invalid},
       {"data", [](Superblock& s) { s.first_data_bucket = u64{1}; }, true, Code::superblock_geometry_invalid},

@@ -164,8 +164,10 @@ u64 check_value(TreeId tree, const Key& key, ByteSpan value) {
 std::string printable(std::string_view name) {
   std::string text;
   for (const char c : name) {
-    if (c >= ' ' && c <= '~' && c != '\\') text += c;
-    else text += fmt::format("\\x{:02x}", static_cast<u8>(c));
+    if (c >= ' ' && c <= '~' && c != '\\')
+      text += c;
+    else
+      text += fmt::format("\\x{:02x}", static_cast<u8>(c));
   }
   return text;
 }
@@ -204,7 +206,8 @@ std::string value_text(TreeId tree, ByteSpan value) {
         const auto header = read_front<XattrHeader>(rest);
         rest = rest.subspan(sizeof header);
         if (!text.empty()) text += ", ";
-        text += fmt::format("\"{}\" {} bytes", printable(text_of(rest.first(header.name_bytes))), u16{header.value_bytes});
+        text +=
+            fmt::format("\"{}\" {} bytes", printable(text_of(rest.first(header.name_bytes))), u16{header.value_bytes});
         rest = rest.subspan(u64{header.name_bytes} + header.value_bytes);
       }
       return text;
@@ -212,7 +215,8 @@ std::string value_text(TreeId tree, ByteSpan value) {
     case TreeId::leases: return fmt::format("slice {}", u16{read_front<LeaseValue>(value).slice});
     case TreeId::alloc: {
       const auto alloc = read_front<AllocValue>(value);
-      return fmt::format("generation {} live {} stream {}", u32{alloc.generation}, u32{alloc.live_blocks}, alloc.stream);
+      return fmt::format("generation {} live {} stream {}", u32{alloc.generation}, u32{alloc.live_blocks},
+                         alloc.stream);
     }
     case TreeId::backpointers: {
       const auto pointer = read_front<BackpointerValue>(value);
@@ -313,8 +317,9 @@ Status validate_value(TreeId tree, const Key& key, ByteSpan value) {
 }
 
 std::string to_text(TreeId tree, const Key& key, ByteSpan value) {
-  const std::string where = fmt::format("{} {:#x}:{}:{}", name(tree), key.inode, key.offset,
-                                        key.snapshot == snapshot_live ? std::string("live") : fmt::format("{}", key.snapshot));
+  const std::string where =
+      fmt::format("{} {:#x}:{}:{}", name(tree), key.inode, key.offset,
+                  key.snapshot == snapshot_live ? std::string("live") : fmt::format("{}", key.snapshot));
   if (check_value(tree, key, value) != fine) return fmt::format("{} malformed, {} bytes", where, value.size());
   return fmt::format("{} {}", where, value_text(tree, value));
 }

@@ -46,7 +46,16 @@ static_assert(sizeof(InodeValue) == 112);
 constexpr std::size_t name_bytes_max = 255;
 constexpr unsigned dirent_chain_max = 15;
 
-enum class FileType : u8 { unknown = 0, fifo = 1, character = 2, directory = 4, block = 6, regular = 8, symlink = 10, socket = 12 };
+enum class FileType : u8 {
+  unknown = 0,
+  fifo = 1,
+  character = 2,
+  directory = 4,
+  block = 6,
+  regular = 8,
+  symlink = 10,
+  socket = 12
+};
 
 struct DirentHeader {  // 10 bytes, then the name without NUL
   le64 inode;
@@ -61,8 +70,8 @@ struct Dirent {
   std::string_view name;  // into the value
 };
 
-// The key's offset: xxh3(name, seed) with the low four bits zero, where readdir cookies put the place in the chain, and the
-// top bit zero, as a cookie is a signed offset. Never 0: cookies below 16 are "." and "..".
+// The key's offset: xxh3(name, seed) with the low four bits zero, where readdir cookies put the place in the chain, and
+// the top bit zero, as a cookie is a signed offset. Never 0: cookies below 16 are "." and "..".
 constexpr u64 dirent_place_mask = 15;
 constexpr u64 dirent_hash_mask = ~(1ull << 63 | dirent_place_mask);
 u64 dirent_hash(std::string_view name, u64 seed);

@@ -1,9 +1,10 @@
-// The two-flush commit. Everything an epoch's records point to was written before the records were appended, and the entries
-// are written before the close goes on; so one flush makes data and entries durable, and only then is the commit block that
-// names them written, durably. make_durable() is the one place that a single-flush protocol would replace.
+// The two-flush commit. Everything an epoch's records point to was written before the records were appended, and the
+// entries are written before the close goes on; so one flush makes data and entries durable, and only then is the
+// commit block that names them written, durably. make_durable() is the one place that a single-flush protocol would
+// replace.
 //
-// A bucket that was filled is free again once a durable commit block says that no entry in it is needed. While a core has
-// no bucket to go on with, epochs are closed every starved_interval_ns, because only commits set buckets free.
+// A bucket that was filled is free again once a durable commit block says that no entry in it is needed. While a core
+// has no bucket to go on with, epochs are closed every starved_interval_ns, because only commits set buckets free.
 #include "engine/journal/journal.h"
 
 #include <algorithm>
@@ -61,8 +62,10 @@ Journal::Journal(std::vector<device::Device*> devices, const History& history, s
   }
   for (u64 bucket = 0; bucket < layout_.buckets; ++bucket) {
     const auto found = newest.find(bucket);
-    if (found == newest.end()) free_.push_back(bucket);
-    else used_.push_back({bucket, found->second});
+    if (found == newest.end())
+      free_.push_back(bucket);
+    else
+      used_.push_back({bucket, found->second});
   }
 }
 
@@ -209,7 +212,8 @@ std::optional<u64> Journal::take_bucket(bool urgent) {
   return bucket;
 }
 
-std::optional<u64> Journal::exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, Stream::Hunger hunger) {
+std::optional<u64> Journal::exchange(CoreIndex core, const std::vector<Stream::Retired>& retired,
+                                     Stream::Hunger hunger) {
   used_.insert(used_.end(), retired.begin(), retired.end());
   std::optional<u64> bucket;
   if (hunger != Stream::Hunger::none) {
@@ -254,9 +258,8 @@ Task<void> Journal::spread_pressure() {
 }
 
 Task<void> Journal::tell_durable(CoreIndex core, Epoch epoch, bool under_pressure) {
-  auto call = runtime::on(core, [stream = streams_[core].get(), epoch, under_pressure] {
-    stream->became_durable(epoch, under_pressure);
-  });
+  auto call = runtime::on(
+      core, [stream = streams_[core].get(), epoch, under_pressure] { stream->became_durable(epoch, under_pressure); });
   co_await call;
 }
 

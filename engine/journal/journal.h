@@ -1,8 +1,9 @@
-// The journal of a filesystem: one Stream for each core, the coordinator that closes epochs (on core 0), and the buckets.
+// The journal of a filesystem: one Stream for each core, the coordinator that closes epochs (on core 0), and the
+// buckets.
 //
-// A close of epoch e: every core waits until nothing holds e, leaves it, and writes its entries; the devices are flushed;
-// a commit block that names every stream's tail is written durably; then every core is told, and those who wait for e go on.
-// One close is in flight at a time; whoever asks meanwhile shares the next.
+// A close of epoch e: every core waits until nothing holds e, leaves it, and writes its entries; the devices are
+// flushed; a commit block that names every stream's tail is written durably; then every core is told, and those who
+// wait for e go on. One close is in flight at a time; whoever asks meanwhile shares the next.
 //
 // A device error on an entry, a flush or a commit block breaks the journal for good: waiters get the error, nothing
 // more is acknowledged, memory state goes on. The filesystem is read-only from then on.
@@ -44,7 +45,8 @@ class Journal {
   // On core 0, once, before any stream is used. A journal that a crash left full starts all the same, and asks for
   // checkpoints. Error journal_too_small (value: its buckets): it cannot serve so many cores; mount with fewer.
   Status start();
-  // On core 0: waits for the close in flight and for every core's writes. Does not close the current epoch: commit first.
+  // On core 0: waits for the close in flight and for every core's writes. Does not close the current epoch: commit
+  // first.
   Task<void> stop();
 
   // Used on core `core` only.
@@ -69,8 +71,7 @@ class Journal {
   void want_close(Epoch epoch);
   void mark_dirty(Epoch epoch);
   void fail(const Error& error);
-  std::optional<u64> exchange(CoreIndex core, const std::vector<Stream::Retired>& retired,
-                              Stream::Hunger hunger);
+  std::optional<u64> exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, Stream::Hunger hunger);
 
   void arm_timer(u64 interval_ns);
   void timer_fired();
@@ -97,8 +98,8 @@ class Journal {
   const u32 session_;
   std::vector<std::unique_ptr<Stream>> streams_;
 
-  Epoch current_;        // the next to close
-  Epoch wanted_;         // closes up to it were asked for
+  Epoch current_;  // the next to close
+  Epoch wanted_;   // closes up to it were asked for
   Epoch durable_;
   Epoch oldest_needed_;  // as committed
   bool dirty_ = false;   // an epoch that is not being closed has records
@@ -108,8 +109,8 @@ class Journal {
   std::vector<format::EntryPointer> inherited_;  // tails of earlier sessions
 
   std::deque<u64> free_;
-  std::vector<Stream::Retired> used_;  // filled buckets
-  const u64 kept_buckets_;             // for urgent reservations, and for the mount after a crash
+  std::vector<Stream::Retired> used_;    // filled buckets
+  const u64 kept_buckets_;               // for urgent reservations, and for the mount after a crash
   std::vector<Stream::Hunger> refused_;  // by core: what it asked a bucket for when there was none
   std::unique_ptr<CloseTimer> timer_;
 

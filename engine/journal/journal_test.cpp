@@ -1,6 +1,6 @@
 // Whole histories in the simulator: several cores append, commit and operate across cores; the power goes at a random
-// request; what is recovered must be exactly the history up to one epoch, with every acknowledged commit in it. Then the
-// next session goes on from there.
+// request; what is recovered must be exactly the history up to one epoch, with every acknowledged commit in it. Then
+// the next session goes on from there.
 #include "engine/journal/journal.h"
 
 #include <gtest/gtest.h>
@@ -104,10 +104,10 @@ Task<void> hold_there(TestCore& core, Epoch epoch, EpochHold& into) {
 
 // One record on each of two cores, in one epoch.
 Task<Status> pair_operation(TestCore& here, TestCore& there) {
-  const u64 bytes = record_bytes(100);
+  constexpr u64 bytes = record_bytes(100);
   const Status room = co_await here.stream->reserve(bytes);
   if (!room.ok()) co_return room;
-  auto reserve = on(there.stream->core(), [&there, bytes] { return there.stream->reserve(bytes); });
+  auto reserve = on(there.stream->core(), [&there] { return there.stream->reserve(bytes); });
   const Status room_there = co_await reserve;
   if (!room_there.ok()) {
     here.stream->unreserve(bytes);
@@ -168,7 +168,8 @@ Task<Status> client(TestCore& core, std::vector<std::unique_ptr<TestCore>>& core
   co_return Status{};
 }
 
-Task<void> run_client(TestCore& core, std::vector<std::unique_ptr<TestCore>>& cores, Load load, u64 seed, Status& result) {
+Task<void> run_client(TestCore& core, std::vector<std::unique_ptr<TestCore>>& cores, Load load, u64 seed,
+                      Status& result) {
   auto call = on(core.stream->core(), [&core, &cores, load, seed] { return client(core, cores, load, seed); });
   const Status status = co_await call;
   if (!status.ok()) result = status;
@@ -306,7 +307,8 @@ TEST(Journal, a_tiny_journal_is_reused_for_ever) {
   const Superblock superblock = small_filesystem();  // 8 MiB of journal
   Model model;
   Session session{.cores = 2, .seed = 77};
-  session.load = {.operations = 1500, .records_max = 8, .value_bytes_max = 2000, .commit_one_in = 50, .pair_one_in = 50};
+  session.load = {
+      .operations = 1500, .records_max = 8, .value_bytes_max = 2000, .commit_one_in = 50, .pair_one_in = 50};
   const Outcome outcome = run_once(session, formatted(superblock), superblock, model);
   EXPECT_TRUE(outcome.clients.ok());
   EXPECT_GT(outcome.counters.buckets_reused, 32u);
@@ -343,7 +345,8 @@ TEST(Journal, power_cuts_while_buckets_are_reused) {
     Image image = fresh;
     for (u64 round = 0; round < 2; ++round) {
       Session session{.cores = static_cast<u16>(1 + random.below(3)), .seed = seed * 10 + round, .clients = 8};
-      session.load = {.operations = 400, .records_max = 8, .value_bytes_max = 2000, .commit_one_in = 20, .pair_one_in = 20};
+      session.load = {
+          .operations = 400, .records_max = 8, .value_bytes_max = 2000, .commit_one_in = 20, .pair_one_in = 20};
       session.faults.power_cut_at = 100 + random.below(1200);
       image = run_once(session, image, superblock, model).image;
     }
@@ -370,7 +373,8 @@ struct Fixture {
   std::optional<History> history;
   std::unique_ptr<Journal> journal;
 
-  explicit Fixture(const Image& image = {}) : device(image.size() != 0 ? image : formatted(small_filesystem()), {.seed = 3}) {
+  explicit Fixture(const Image& image = {})
+      : device(image.size() != 0 ? image : formatted(small_filesystem()), {.seed = 3}) {
     core.model = &model;
     Result<History> read = cores.run(0, read_history(device, superblock));
     EXPECT_TRUE(read.ok());
@@ -387,10 +391,10 @@ struct Fixture {
   }
   bool try_append(u64 value_bytes, Urgency urgency) {
     return cores.run(0, task_of([&] {
-      const bool reserved = core.stream->try_reserve(record_bytes(value_bytes), urgency);
-      if (reserved) core.append(value_bytes);
-      return reserved;
-    }));
+                       const bool reserved = core.stream->try_reserve(record_bytes(value_bytes), urgency);
+                       if (reserved) core.append(value_bytes);
+                       return reserved;
+                     }));
   }
   void append(u64 value_bytes) { EXPECT_TRUE(try_append(value_bytes, Urgency::normal)); }
   Task<void> append_reserved() {
@@ -529,7 +533,8 @@ TEST(Recovery, without_a_commit_block_there_is_no_history) {
   EXPECT_EQ(recover(image).error().code, Code::journal_no_commit);
 }
 
-// A crash can leave every bucket in use but the kept ones: the next mount must start all the same, on any number of cores.
+// A crash can leave every bucket in use but the kept ones: the next mount must start all the same, on any number of
+// cores.
 TEST(Recovery, a_full_journal_starts_and_is_emptied) {
   Image image;
   Model model;

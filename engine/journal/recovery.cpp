@@ -1,7 +1,8 @@
-// The walk reads whole buckets: entries of one stream lie one after the other, so going backwards through a bucket costs one
-// read. It keeps pointers only (about 56 bytes an entry); replay reads the buckets again, in order of epochs.
+// The walk reads whole buckets: entries of one stream lie one after the other, so going backwards through a bucket
+// costs one read. It keeps pointers only (about 56 bytes an entry); replay reads the buckets again, in order of epochs.
 //
-// A gigabyte of journal is read once for the walk and once by each core that replays: two seconds at 1 GB/s with one core.
+// A gigabyte of journal is read once for the walk and once by each core that replays: two seconds at 1 GB/s with one
+// core.
 #include "engine/journal/recovery.h"
 
 #include <fmt/format.h>
@@ -176,9 +177,9 @@ Task<Status> replay(const History& history, device::Device& device, RecordVisito
 }
 
 std::string to_text(const History& history) {
-  std::string text = fmt::format("history to epoch {}, needed from {}, session {}, {} entries in {} chains\n",
-                                 history.last.value, history.oldest_needed.value, history.session,
-                                 history.entries.size(), history.tails.size());
+  std::string text =
+      fmt::format("history to epoch {}, needed from {}, session {}, {} entries in {} chains\n", history.last.value,
+                  history.oldest_needed.value, history.session, history.entries.size(), history.tails.size());
   for (const std::string& note : history.notes) text += "note: " + note + "\n";
   for (const HistoryEntry& entry : history.entries) {
     const format::Address address{entry.pointer.address};

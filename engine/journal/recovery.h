@@ -21,11 +21,11 @@ struct HistoryEntry {
 // All that is durable and still needed.
 struct History {
   JournalLayout layout;
-  Epoch last;           // the committed epoch: the filesystem's state is history up to and including it
-  Epoch next;           // the first epoch that a new session may use
-  Epoch oldest_needed;  // entries of epochs before it are in no list below
-  u32 session = 0;      // newest that wrote a commit block
-  std::vector<HistoryEntry> entries;        // ordered by epoch, then stream, then sequence
+  Epoch last;                         // the committed epoch: the filesystem's state is history up to and including it
+  Epoch next;                         // the first epoch that a new session may use
+  Epoch oldest_needed;                // entries of epochs before it are in no list below
+  u32 session = 0;                    // newest that wrote a commit block
+  std::vector<HistoryEntry> entries;  // ordered by epoch, then stream, then sequence
   std::vector<format::EntryPointer> tails;  // newest entry of each chain
   std::vector<std::string> notes;           // what was unusual, for people
 };

@@ -1,11 +1,11 @@
-// Records are copied into the open entry, whose place is known when it is opened: the rest of the current bucket bounds it,
-// so that no bucket ends in more waste than one record. It is sealed when it is full, or when its epoch closes, and is
-// written at once. The chain's checksums need entries to be sealed in order; the writes themselves overlap.
+// Records are copied into the open entry, whose place is known when it is opened: the rest of the current bucket bounds
+// it, so that no bucket ends in more waste than one record. It is sealed when it is full, or when its epoch closes, and
+// is written at once. The chain's checksums need entries to be sealed in order; the writes themselves overlap.
 //
-// Room: reservations are charged against the blocks that the stream owns, one bucket ahead of what it needs. What padding
-// costs is not known in advance (each epoch that closes rounds an entry up to a block), so padding_bytes are kept back, and
-// reclaim_bytes more for urgent reservations. Should padding ever eat even that, sealed entries wait in memory for a bucket:
-// append() never fails.
+// Room: reservations are charged against the blocks that the stream owns, one bucket ahead of what it needs. What
+// padding costs is not known in advance (each epoch that closes rounds an entry up to a block), so padding_bytes are
+// kept back, and reclaim_bytes more for urgent reservations. Should padding ever eat even that, sealed entries wait in
+// memory for a bucket: append() never fails.
 #include "engine/journal/stream.h"
 
 #include <algorithm>
@@ -49,7 +49,12 @@ struct Stream::CommitAwaiter {
 };
 
 Stream::Stream(Journal& journal, CoreIndex core, const CoreHooks& hooks, Epoch first)
-    : journal_(journal), core_(core), hooks_(hooks), current_(first), durable_{first.value - 1}, asked_{first.value - 1} {
+    : journal_(journal),
+      core_(core),
+      hooks_(hooks),
+      current_(first),
+      durable_{first.value - 1},
+      asked_{first.value - 1} {
   assert(hooks.observer != nullptr && hooks.reclaim != nullptr && first.value > 0);
 }
 
@@ -65,8 +70,9 @@ void Stream::append(u16 slice, TreeId tree, UpdateKind kind, const Key& key, Byt
     if (open_ != nullptr) seal_open_entry();
     open_entry();
   }
-  const format::RecordHeader header{slice, static_cast<u8>(tree), static_cast<u8>(kind), static_cast<u16>(value.size()),
-                                    u16{0}, format::PackedKey::of(key)};
+  const format::RecordHeader header{
+      slice,  static_cast<u8>(tree),     static_cast<u8>(kind), static_cast<u16>(value.size()),
+      u16{0}, format::PackedKey::of(key)};
   open_->add(bytes_of(header));
   open_->add(value);
   ++open_->records;
@@ -333,10 +339,11 @@ void Stream::became_durable(Epoch epoch, bool pressed) {
 }
 
 void Stream::wake_commit_waiters() {
-  const auto waits = [this](const Waiter& waiter) { return !failure_ && waiter.epoch > durable_; };
-  const auto done = std::stable_partition(commit_waiters_.begin(), commit_waiters_.end(), waits);
-  for (auto waiter = done; waiter != commit_waiters_.end(); ++waiter) runtime::this_reactor().schedule(waiter->handle);
-  commit_waiters_.erase(done, commit_waiters_.end());
+  std::erase_if(commit_waiters_, [this](const Waiter& waiter) {
+    const bool answered = failure_ || waiter.epoch <= durable_;
+    if (answered) runtime::this_reactor().schedule(waiter.handle);
+    return answered;
+  });
 }
 
 void Stream::fail(const Error& error) {

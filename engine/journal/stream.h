@@ -7,7 +7,8 @@
 //   fsync:    co_await commit(epoch of the apply)
 // An operation on two cores holds both at one epoch while it applies: hold_open() on its first core, then
 // hold_at_least(that epoch) on the other. When the other answers a later epoch, the first hold is dropped (drop before
-// awaiting, or the close waits for ever) and hold_at_least(later) is asked there. Nothing but these awaits may happen under a hold.
+// awaiting, or the close waits for ever) and hold_at_least(later) is asked there. Under a hold nothing is awaited but
+// these and the message that applies on the other core.
 #pragma once
 #include <deque>
 #include <memory>
@@ -57,8 +58,7 @@ struct CoreHooks {
 class EpochHold {
  public:
   EpochHold() = default;
-  EpochHold(EpochHold&& other) noexcept
-      : stream_(std::exchange(other.stream_, nullptr)), epoch_(other.epoch_) {}
+  EpochHold(EpochHold&& other) noexcept : stream_(std::exchange(other.stream_, nullptr)), epoch_(other.epoch_) {}
   EpochHold& operator=(EpochHold&& other) noexcept {
     if (this != &other) {
       release();
@@ -120,7 +120,8 @@ class Stream {
   void unreserve(u64 bytes);
 
   // This core stays in its epoch while the hold lives. hold() never waits. hold_open() waits while a close is pending,
-  // so that a flow of operations cannot put it off for ever. hold_at_least() waits only until this core reached `epoch`.
+  // so that a flow of operations cannot put it off for ever. hold_at_least() waits only until this core reached
+  // `epoch`.
   EpochHold hold();
   Task<EpochHold> hold_open();
   Task<EpochHold> hold_at_least(Epoch epoch);
@@ -187,7 +188,7 @@ class Stream {
 
   Epoch current_;
   Epoch durable_;
-  Epoch asked_;          // a close of it was asked for
+  Epoch asked_;  // a close of it was asked for
   u64 holds_ = 0;
   bool closing_ = false;
   bool announced_ = false;  // core 0 knows that the current epoch has records
@@ -203,12 +204,12 @@ class Stream {
 
   bool has_bucket_ = false;
   u64 bucket_ = 0;
-  u64 bucket_block_ = 0;     // next free block in it
+  u64 bucket_block_ = 0;  // next free block in it
   Epoch bucket_newest_;
   std::deque<u64> next_buckets_;
   std::vector<Retired> retired_;
   bool exchanging_ = false;
-  u64 blocked_[2] = {0, 0};      // who waits in reserve(), by Urgency
+  u64 blocked_[2] = {0, 0};        // who waits in reserve(), by Urgency
   Hunger refused_ = Hunger::none;  // core 0 had no bucket for this; asked again after the next commit, or when hungrier
 
   format::EntryPointer tail_{};         // newest entry
@@ -219,7 +220,7 @@ class Stream {
   std::vector<Waiter> commit_waiters_;
   runtime::WaitList room_;
   runtime::WaitList unheld_;
-  runtime::WaitList moved_;    // current_ grew
+  runtime::WaitList moved_;  // current_ grew
   runtime::WaitList written_;
   runtime::Gate gate_;
   StreamCounters counters_;
