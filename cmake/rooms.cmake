@@ -1,10 +1,13 @@
 # A room is a folder, a namespace and a target. It may use only the rooms it names, and they stand above it in the
-# list of style.md; scripts/check_rooms holds the includes to that.
+# list of docs/architecture.md; scripts/check_rooms holds the includes to that.
 #
 #   engine_room(journal DEPENDS base codec LIBRARIES PkgConfig::liburing)
 #
-# Sources: every *.cpp of the folder. foo_test.cpp goes to journal_test, foo_bench.cpp to journal_bench,
-# foo_fuzz.cpp to journal_foo_fuzz (clang only); the rest is the room itself.
+# Sources: every *.cpp of the folder. foo_test.cpp goes to journal_test, foo_bench.cpp to journal_bench, foo_main.cpp to
+# nothing by itself; the rest is the room. Every test has the room's name as its label. The target `tests` builds all test
+# programs; `all_verify_interface_header_sets` compiles every header alone, and is itself a test.
+add_custom_target(tests)
+
 function(_room target name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;LIBRARIES;TEST_DEPENDS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cpp)
@@ -24,17 +27,27 @@ function(_room target name)
   target_include_directories(${target} ${scope} ${CMAKE_SOURCE_DIR})
   target_link_libraries(${target} ${scope} ${ROOM_DEPENDS} ${ROOM_LIBRARIES} Threads::Threads)
 
+  file(GLOB headers CONFIGURE_DEPENDS *.h)
+  list(FILTER headers EXCLUDE REGEX "_internal\\.h$")
+  if(headers)
+    target_sources(${target} ${scope} FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES ${headers})
+    set_target_properties(${target} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+  endif()
+
   if(tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE ${target} ${ROOM_TEST_DEPENDS} GTest::gmock GTest::gtest_main)
-    gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+    gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
+                         PROPERTIES TIMEOUT 600 LABELS ${name})
+    add_dependencies(tests ${name}_test)
   endif()
   if(benches)
     add_executable(${name}_bench ${benches})
     target_link_libraries(${name}_bench PRIVATE ${target} ${ROOM_TEST_DEPENDS} benchmark::benchmark_main)
     # A bench that nobody runs rots: each runs once, tiny, with the tests.
     add_test(NAME ${name}_bench.smoke COMMAND ${name}_bench --benchmark_min_time=0.001)
-    set_tests_properties(${name}_bench.smoke PROPERTIES ENVIRONMENT COWBENCH_TINY=1 TIMEOUT 300)
+    set_tests_properties(${name}_bench.smoke PROPERTIES ENVIRONMENT COWBENCH_TINY=1 TIMEOUT 300
+                         LABELS ${name})
   endif()
 endfunction()
 
@@ -50,7 +63,13 @@ function(bench_room name)
   _room(cowbench_${name} ${name} DEPENDS ${ROOM_DEPENDS} LIBRARIES ${ROOM_LIBRARIES} TEST_DEPENDS ${ROOM_TEST_DEPENDS})
 endfunction()
 
+# The rules of the tree, as part of every build and as tests.
 function(check_rooms)
   add_custom_target(check_rooms ALL COMMAND ${CMAKE_SOURCE_DIR}/scripts/check_rooms
                     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} COMMENT "Checking that rooms include only rooms above them")
+  add_test(NAME house.check_rooms COMMAND ${CMAKE_SOURCE_DIR}/scripts/check_rooms_test)
+  add_test(NAME house.headers
+           COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target all_verify_interface_header_sets)
+  set_tests_properties(house.headers PROPERTIES TIMEOUT 900 RUN_SERIAL ON)
+  set_tests_properties(house.check_rooms house.headers PROPERTIES LABELS house)
 endfunction()
