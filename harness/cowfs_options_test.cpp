@@ -1,0 +1,49 @@
+#include "harness/cowfs_options.h"
+
+#include <gmock/gmock.h>
+
+namespace cowbench::harness {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(CowfsOptions, ReadsEachOption) {
+  const auto options = parse_cowfs_options(
+      "cache=1G,node_cache=64M,cores=2,spin_us=20,commit_ms=500,discard=1,populate=0,slices=4,bucket=1M,journal=256M");
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->cache_bytes, cowfs::gib);
+  EXPECT_EQ(options->node_cache_bytes, 64 * cowfs::mib);
+  EXPECT_EQ(options->cores, 2u);
+  EXPECT_EQ(options->spin_us, 20u);
+  EXPECT_EQ(options->commit_ms, 500u);
+  EXPECT_EQ(options->discard, 1u);
+  EXPECT_EQ(options->populate, 0u);
+  EXPECT_EQ(options->slices, 4u);
+  EXPECT_EQ(options->bucket_bytes, cowfs::mib);
+  EXPECT_EQ(options->journal_bytes, 256 * cowfs::mib);
+}
+
+TEST(CowfsOptions, NothingIsAllDefaults) {
+  const auto options = parse_cowfs_options("");
+  ASSERT_TRUE(options.ok());
+  EXPECT_FALSE(options->cache_bytes.has_value());
+}
+
+TEST(CowfsOptions, NamesWhatIsWrong) {
+  struct Case {
+    const char* text;
+    const char* says;
+  };
+  for (const Case& c : {Case{"speed=9", "no option 'speed'"}, Case{"cache", "has no value"}, Case{"cache=lots", "lots"},
+                        Case{"discard=2", "0 to 1"}, Case{"cache=1G,cache=2G", "twice"}, Case{",", "no option ''"}}) {
+    SCOPED_TRACE(c.text);
+    const auto options = parse_cowfs_options(c.text);
+    ASSERT_FALSE(options.ok());
+    EXPECT_EQ(options.failure().kind, FailureKind::request);
+    EXPECT_THAT(options.failure().what, HasSubstr(c.says));
+  }
+  EXPECT_THAT(parse_cowfs_options("speed=9").failure().remedy, HasSubstr("cache, node_cache"));
+}
+
+}  // namespace
+}  // namespace cowbench::harness

@@ -1,0 +1,346 @@
+#include "harness/round_phases.h"
+
+#include <fmt/format.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cmath>
+#include <cstring>
+#include <sstream>
+
+#include "harness/command.h"
+#include "harness/device_identity.h"
+
+namespace cowbench::harness {
+namespace {
+
+constexpr u64 second_ns = 1'000'000'000;
+constexpr u64 start_limit_ns = 30 * second_ns;  // as dbench
+constexpr u64 poll_ns = 20'000'000;
+constexpr u64 stop_limit_ns = 120 * second_ns;  // for a client to come out of its last operation
+
+static_assert(std::is_trivially_destructible_v<ClientSlot> && std::atomic<u64>::is_always_lock_free);
+static_assert(sizeof(RoundControl) % alignof(ClientSlot) == 0 && sizeof(ClientSlot) % alignof(LatencyTable) == 0);
+
+void sleep_ns(u64 duration_ns) {
+  timespec left{static_cast<time_t>(duration_ns / second_ns), static_cast<long>(duration_ns % second_ns)};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+}
+
+double to_seconds(u64 duration_ns) { return static_cast<double>(duration_ns) / second_ns; }
+double to_seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+}
+u64 to_ns(double seconds) { return static_cast<u64>(std::llround(seconds * second_ns)); }
+
+void copy_text(char (&into)[client_text_bytes_max], std::string_view text) {
+  const size_t length = std::min(text.size(), client_text_bytes_max - 1);
+  std::memcpy(into, text.data(), length);
+  into[length] = 0;
+}
+
+struct MachineTime {
+  double busy_seconds = 0;
+  double steal_seconds = 0;
+};
+
+MachineTime machine_time() {
+  std::istringstream line(read_first_line("/proc/stat"));
+  std::string word;
+  double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, interrupt = 0, soft_interrupt = 0, steal = 0;
+  line >> word >> user >> nice >> system >> idle >> iowait >> interrupt >> soft_interrupt >> steal;
+  const double ticks_a_second = static_cast<double>(sysconf(_SC_CLK_TCK));
+  return {(user + nice + system + interrupt + soft_interrupt) / ticks_a_second, steal / ticks_a_second};
+}
+
+struct Totals {
+  u64 at_ns = 0;
+  u64 bytes = 0;
+  u64 write_bytes = 0;
+  u64 operations = 0;
+  bool everybody_moved = true;
+};
+
+double rate(u64 after, u64 before, u64 duration_ns) {
+  return duration_ns == 0 ? 0 : static_cast<double>(after - before) / to_seconds(duration_ns);
+}
+
+class Round {
+ public:
+  Round(const LoadRequest& request, RoundMemory& memory, ClientGroup& group)
+      : request_(request), memory_(memory), group_(group) {}
+
+  Outcome<RoundResult> run() {
+    RoundResult result;
+    const Action measured = measure(result);
+    const u64 cleanup_start_ns = monotonic_ns();
+    if (measured) report({RunProgress::Phase::cleanup, 0, 0, 0, 0});
+    const Action ended = group_.end();
+    if (!measured) return measured.failure();
+    if (!ended) return ended.failure();
+    result.cleanup_seconds = to_seconds(monotonic_ns() - cleanup_start_ns);
+    add_clients(result);
+    return result;
+  }
+
+ private:
+  Action measure(RoundResult& result) {
+    if (Action started = group_.start(); !started) return started;
+    if (Action ready = wait_for(state_ready, start_limit_ns, "not ready"); !ready) return ready;
+    started_ns_ = monotonic_ns();
+    memory_.enter(phase_warmup);
+    const u64 warmup_ns = to_ns(warmup_seconds(request_));
+    if (Action warm = tick_until(RunProgress::Phase::warmup, warmup_ns); !warm) return warm;
+
+    group_.window_begins();
+    const MachineTime machine_before = machine_time();
+    const auto device_before = device_counters();
+    const Totals before = totals();
+    memory_.control().phase.store(phase_measure, std::memory_order_release);
+    if (Action ticked = tick_until(RunProgress::Phase::measure, to_ns(request_.seconds)); !ticked) return ticked;
+    const Totals after = totals();
+    memory_.control().phase.store(phase_stop, std::memory_order_release);
+    const MachineTime machine_after = machine_time();
+    const auto device_after = device_counters();
+    group_.window_ends();
+    if (Action stopped = wait_for(state_stopped, stop_limit_ns, "still in its last operation"); !stopped)
+      return stopped;
+
+    fill(result, before, after);
+    result.machine_busy_seconds = machine_after.busy_seconds - machine_before.busy_seconds;
+    result.machine_steal_seconds = machine_after.steal_seconds - machine_before.steal_seconds;
+    if (device_before && device_after) result.device_moved = *device_after - *device_before;
+    return Done{};
+  }
+
+  Totals totals() {
+    Totals sum;
+    for (u32 client = 0; client < request_.clients; ++client) {
+      const ClientSlot& slot = memory_.slot(client);
+      const u64 bytes = slot.bytes.load(std::memory_order_relaxed);
+      sum.bytes += bytes;
+      sum.write_bytes += slot.write_bytes.load(std::memory_order_relaxed);
+      sum.operations += slot.operations.load(std::memory_order_relaxed);
+      sum.everybody_moved = sum.everybody_moved && bytes > 0;
+    }
+    sum.at_ns = monotonic_ns();
+    return sum;
+  }
+
+  std::optional<DeviceCounters> device_counters() const {
+    if (!request_.device) return {};
+    auto counters = read_device_counters(*request_.device);
+    return counters ? std::optional(*counters) : std::nullopt;
+  }
+
+  // What ends a round early, if anything does.
+  Action look_for_trouble() {
+    if (interrupted()) return Failure{FailureKind::interrupted, "interrupted", ""};
+    for (u32 client = 0; client < request_.clients; ++client) {
+      const ClientSlot& slot = memory_.slot(client);
+      if (slot.state.load(std::memory_order_acquire) == state_failed)
+        return Failure{FailureKind::mismatch, slot.failure,
+                       "the target or the loadfile is wrong; nothing of this round counts"};
+    }
+    if (const auto death = group_.died()) return Failure{FailureKind::failed, *death, ""};
+    return Done{};
+  }
+
+  Action wait_for(ClientState state, u64 limit_ns, const char* otherwise) {
+    const u64 limit = monotonic_ns() + limit_ns;
+    for (u32 client = 0; client < request_.clients;) {
+      const u32 reached = memory_.slot(client).state.load(std::memory_order_acquire);
+      if (reached >= state && reached != state_failed) {
+        ++client;
+        continue;
+      }
+      if (Action fine = look_for_trouble(); !fine) return fine;
+      if (monotonic_ns() > limit)
+        return Failure{FailureKind::failed,
+                       fmt::format("client {}: {} after {} s", client, otherwise, limit_ns / second_ns), ""};
+      sleep_ns(1'000'000);
+    }
+    return Done{};
+  }
+
+  void report(const RunProgress& progress) {
+    if (request_.progress) request_.progress(progress);
+  }
+
+  bool everybody_stopped() {
+    for (u32 client = 0; client < request_.clients; ++client)
+      if (memory_.slot(client).state.load(std::memory_order_relaxed) < state_stopped) return false;
+    return true;
+  }
+
+  Action tick_until(RunProgress::Phase phase, u64 duration_ns) {
+    const bool warmup = phase == RunProgress::Phase::warmup;
+    const Totals first = totals();
+    Totals last = first;
+    const u64 end_ns = first.at_ns + duration_ns;
+    for (u64 tick_ns = first.at_ns + second_ns;;) {
+      const u64 now = monotonic_ns();
+      // Past its end, a warm-up goes on until every client has moved a byte.
+      const bool over = now >= end_ns && (!warmup || last.everybody_moved || totals().everybody_moved);
+      if (now >= tick_ns || over) {
+        const Totals here = totals();
+        const double cumulative = rate(here.bytes, first.bytes, here.at_ns - first.at_ns) / 1e6;
+        if (here.at_ns > last.at_ns) {
+          series_.push_back({to_seconds(here.at_ns - started_ns_), warmup,
+                             rate(here.bytes, last.bytes, here.at_ns - last.at_ns) / 1e6,
+                             rate(here.operations, last.operations, here.at_ns - last.at_ns), cumulative});
+        }
+        report({phase, to_seconds(here.at_ns - first.at_ns), to_seconds(duration_ns), cumulative,
+                rate(here.operations, first.operations, here.at_ns - first.at_ns)});
+        last = here;
+        while (tick_ns <= now) tick_ns += second_ns;
+      }
+      if (over) return Done{};
+      if (Action fine = look_for_trouble(); !fine) return fine;
+      // With a limit of passes the clients may all be done before the time is.
+      if (everybody_stopped()) return Done{};
+      const u64 wake_ns = std::min({now + poll_ns, tick_ns, std::max(end_ns, now + poll_ns / 10)});
+      sleep_ns(wake_ns > now ? wake_ns - now : 1);
+    }
+  }
+
+  void fill(RoundResult& result, const Totals& before, const Totals& after) {
+    const u64 duration_ns = after.at_ns - before.at_ns;
+    result.warmup_seconds = to_seconds(before.at_ns - started_ns_);
+    result.measured_seconds = to_seconds(duration_ns);
+    result.bytes = after.bytes - before.bytes;
+    result.write_bytes = after.write_bytes - before.write_bytes;
+    result.operations = after.operations - before.operations;
+    result.throughput_mb_s = rate(after.bytes, before.bytes, duration_ns) / 1e6;
+    result.ops_s = rate(after.operations, before.operations, duration_ns);
+    result.series = std::move(series_);
+  }
+
+  // When the clients are gone and their memory is quiet.
+  void add_clients(RoundResult& result) {
+    for (u32 table = 0; table < memory_.latency_tables(); ++table)
+      for (size_t kind = 0; kind < workloads::op_kind_count; ++kind)
+        if (const auto& latency = memory_.latency(table).by_kind[kind]; !latency.empty())
+          result.latency[kind].merge(latency);
+    for (u32 client = 0; client < request_.clients; ++client) {
+      const ClientSlot& slot = memory_.slot(client);
+      result.client_user_seconds += slot.user_seconds;
+      result.client_system_seconds += slot.system_seconds;
+      result.passes += slot.passes;
+      result.complaints += slot.complaints;
+      result.verify_mismatches += slot.mismatches;
+      for (const auto& text : slot.complaint_texts)
+        if (text[0] != 0 && result.complaint_texts.size() < complaint_texts_max) result.complaint_texts.push_back(text);
+    }
+  }
+
+  const LoadRequest& request_;
+  RoundMemory& memory_;
+  ClientGroup& group_;
+  u64 started_ns_ = 0;
+  std::vector<SecondSample> series_;
+};
+
+}  // namespace
+
+double warmup_seconds(const LoadRequest& request) {
+  return request.warmup_seconds.value_or(std::floor(request.seconds / 5));
+}
+
+Action check(const LoadRequest& request) {
+  assert(request.program != nullptr);
+  if (request.clients == 0 || request.clients > clients_max)
+    return Failure{FailureKind::request, fmt::format("{} clients: 1 to {}", request.clients, clients_max), ""};
+  if (!(request.seconds > 0)) return Failure{FailureKind::request, "the time to run must be more than 0 s", ""};
+  return Done{};
+}
+
+void ClientSlot::fail(std::string_view why) {
+  copy_text(failure, why);
+  state = state_failed;
+}
+
+void ClientSlot::note(const ClientOutcome& outcome) {
+  passes = outcome.passes;
+  complaints = outcome.complaints;
+  mismatches = outcome.mismatches;
+  for (size_t at = 0; at < std::min(complaint_slots, outcome.complaint_texts.size()); ++at)
+    copy_text(complaint_texts[at], outcome.complaint_texts[at]);
+  if (outcome.failed) return fail(outcome.message);
+  state = state_stopped;
+}
+
+Outcome<std::unique_ptr<RoundMemory>> RoundMemory::map(u32 clients, u32 latency_tables) {
+  auto round = std::unique_ptr<RoundMemory>(new RoundMemory);
+  round->clients_ = clients;
+  round->latency_tables_ = latency_tables;
+  round->bytes_ = sizeof(RoundControl) + sizeof(ClientSlot) * u64{clients} + sizeof(LatencyTable) * u64{latency_tables};
+  constexpr int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
+  void* memory = mmap(nullptr, round->bytes_, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (memory == MAP_FAILED) return system_failure("map memory for the clients' counters", errno);
+  round->memory_ = memory;
+  return round;
+}
+
+RoundMemory::~RoundMemory() {
+  if (memory_ != nullptr) munmap(memory_, bytes_);
+}
+
+ClientSlot& RoundMemory::slot(u32 client) {
+  assert(client < clients_);
+  return reinterpret_cast<ClientSlot*>(static_cast<std::byte*>(memory_) + sizeof(RoundControl))[client];
+}
+
+LatencyTable& RoundMemory::latency(u32 table) {
+  assert(table < latency_tables_);
+  const u64 before = sizeof(RoundControl) + sizeof(ClientSlot) * u64{clients_};
+  return reinterpret_cast<LatencyTable*>(static_cast<std::byte*>(memory_) + before)[table];
+}
+
+// Not std::atomic::notify and wait: those work within one process only.
+void RoundMemory::enter(Phase phase) {
+  control().phase.store(phase, std::memory_order_release);
+  syscall(SYS_futex, &control().phase, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void RoundMemory::wait_while(Phase phase) {
+  while (control().phase.load(std::memory_order_acquire) == phase)
+    syscall(SYS_futex, &control().phase, FUTEX_WAIT, phase, nullptr, nullptr, 0);
+}
+
+u64 monotonic_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<u64>(now.tv_sec) * second_ns + static_cast<u64>(now.tv_nsec);
+}
+
+void CountingHost::enter(u32 phase) {
+  if (own_thread_) {
+    rusage usage = {};
+    getrusage(RUSAGE_THREAD, &usage);
+    if (phase == phase_measure) {
+      user_seconds_ = to_seconds(usage.ru_utime);
+      system_seconds_ = to_seconds(usage.ru_stime);
+    }
+    if (phase_ == phase_measure) {
+      slot_.user_seconds = to_seconds(usage.ru_utime) - user_seconds_;
+      slot_.system_seconds = to_seconds(usage.ru_stime) - system_seconds_;
+    }
+  }
+  phase_ = phase;
+}
+
+Outcome<RoundResult> run_phases(const LoadRequest& request, RoundMemory& memory, ClientGroup& group) {
+  Round round(request, memory, group);
+  return round.run();
+}
+
+}  // namespace cowbench::harness

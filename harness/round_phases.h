@@ -1,0 +1,174 @@
+// What every runner of dbench clients shares, however the clients run: the phases of a round, the counters that clients
+// write and the runner reads, and the figures that come of them.
+//
+// Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 whole seconds
+// in addition to t, and goes on until every client has moved at least one byte, as in dbench 4.0; what it did is in no
+// figure. Below 5 s there is next to none, and the start of the loadfile (in client.txt: 20 files of 1 MiB for each
+// client) then counts in full: two runs compare only with the same t.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "harness/dbench_client.h"
+#include "harness/outcome.h"
+#include "harness/round_result.h"
+#include "harness/topology.h"
+
+namespace cowbench::harness {
+
+struct RunProgress {
+  enum class Phase { warmup, measure, cleanup };
+  Phase phase;
+  double elapsed_seconds;  // of this phase
+  double total_seconds;    // of warm-up or measured window, as asked for
+  double throughput_mb_s;  // cumulative, of this phase
+  double ops_s;
+};
+
+// What to run, whatever it runs on.
+struct LoadRequest {
+  const workloads::Program* program = nullptr;
+  u32 clients = 1;
+  double seconds = 60;
+  std::optional<double> warmup_seconds;  // default: a fifth of `seconds`, rounded down
+  PinPlan pins;                          // empty: not pinned
+  ClientOptions options;                 // `client` is set for each; `directory` is the target's
+  std::optional<dev_t> device;           // counted over the measured window
+  std::function<void(const RunProgress&)> progress;  // about once a second; may be empty
+};
+constexpr u32 clients_max = 4096;
+
+// As asked for, or the default.
+double warmup_seconds(const LoadRequest& request);
+
+// Failures request: no clients, too many, no time.
+Action check(const LoadRequest& request);
+
+enum Phase : u32 { phase_wait, phase_warmup, phase_measure, phase_stop, phase_cleanup };
+enum ClientState : u32 { state_starting, state_ready, state_stopped, state_failed, state_done };
+
+// One word that all clients look at before each operation; its line stays shared in all caches.
+struct alignas(128) RoundControl {
+  std::atomic<u32> phase;
+};
+
+constexpr size_t client_text_bytes_max = 1000;
+constexpr size_t complaint_slots = 4;
+
+// Written by one client alone.
+struct alignas(128) ClientSlot {
+  std::atomic<u64> bytes;
+  std::atomic<u64> operations;
+  std::atomic<u64> write_bytes;
+  std::atomic<u32> state;
+  u64 passes, complaints, mismatches;
+  double user_seconds, system_seconds;
+  char failure[client_text_bytes_max];
+  char complaint_texts[complaint_slots][client_text_bytes_max];
+
+  void fail(std::string_view why);              // its end, or the end of what can be measured
+  void note(const ClientOutcome& outcome);      // its end, also by failure
+};
+
+// Written by one thread alone: that of a client, or of a core that many clients share.
+struct alignas(128) LatencyTable {
+  results::HistogramCounts by_kind[workloads::op_kind_count];
+};
+
+// The memory of one round, shared with child processes. All zero at first.
+class RoundMemory {
+ public:
+  // Failures failed: there is not enough memory.
+  static Outcome<std::unique_ptr<RoundMemory>> map(u32 clients, u32 latency_tables);
+  ~RoundMemory();
+  RoundMemory(const RoundMemory&) = delete;
+  RoundMemory& operator=(const RoundMemory&) = delete;
+
+  RoundControl& control() { return *static_cast<RoundControl*>(memory_); }
+  ClientSlot& slot(u32 client);
+  LatencyTable& latency(u32 table);
+  u32 clients() const { return clients_; }
+  u32 latency_tables() const { return latency_tables_; }
+
+  void enter(Phase phase);  // and wakes who waits for it
+  // Blocks while it is `phase`; for clients that have a thread of their own.
+  void wait_while(Phase phase);
+
+ private:
+  RoundMemory() = default;
+  void* memory_ = nullptr;
+  u64 bytes_ = 0;
+  u32 clients_ = 0;
+  u32 latency_tables_ = 0;
+};
+
+u64 monotonic_ns();
+
+// How a client reports. In the measured loop: one look at the control word and one clock read an operation, plain stores
+// to memory of its own. A runner derives from it what waits (sleep, turn).
+class CountingHost {
+ public:
+  CountingHost(RoundMemory& memory, u32 client, u32 latency_table)
+      : control_(memory.control()), slot_(memory.slot(client)), latency_(memory.latency(latency_table)) {}
+
+  u64 now_ns() const { return monotonic_ns(); }
+  bool stop_requested() {
+    const u32 phase = control_.phase.load(std::memory_order_relaxed);
+    if (__builtin_expect(phase != phase_, 0)) enter(phase);
+    return phase >= phase_stop;
+  }
+  void record(OpKind kind, u64 start_ns, u64 end_ns, u64 bytes) {
+    add(slot_.operations, 1);
+    if (bytes != 0) {
+      add(slot_.bytes, bytes);
+      if (kind == OpKind::write) add(slot_.write_bytes, bytes);
+    }
+    if (phase_ == phase_measure) latency_.by_kind[static_cast<size_t>(kind)].record(end_ns - start_ns);
+  }
+  void late(u64) {}
+  void pass_done(u64) {}
+
+ protected:
+  // The thread's processor time counts as the client's; for hosts that have their thread to themselves.
+  bool own_thread_ = false;
+
+ private:
+  // One writer: a plain add without the bus lock of fetch_add.
+  static void add(std::atomic<u64>& counter, u64 amount) {
+    counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
+  void enter(u32 phase);
+
+  RoundControl& control_;
+  ClientSlot& slot_;
+  LatencyTable& latency_;
+  u32 phase_ = phase_wait;
+  double user_seconds_ = 0, system_seconds_ = 0;  // of this thread when the measured window began
+};
+
+// The clients, however they run.
+class ClientGroup {
+ public:
+  virtual ~ClientGroup() = default;
+  // Begins to make every client ready; each then waits for the end of phase_wait.
+  virtual Action start() = 0;
+  // A client that is gone although it should not be: who, and why.
+  virtual std::optional<std::string> died() { return {}; }
+  // Around the measured window, for what the group counts itself.
+  virtual void window_begins() {}
+  virtual void window_ends() {}
+  // Lets everybody go through the remaining phases and waits for their end. Called once, also after a failure, also
+  // when start() failed. Failure failed: some do not come.
+  virtual Action end() = 0;
+};
+
+// One round, start to end. Failures: mismatch: a client met a result that dbench would have ended at (the text names
+// client, line, operation, path, and what was expected); failed: a client could not be started, died, or does not end;
+// interrupted. The group was ended when it returns.
+Outcome<RoundResult> run_phases(const LoadRequest& request, RoundMemory& memory, ClientGroup& group);
+
+}  // namespace cowbench::harness
