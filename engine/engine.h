@@ -29,7 +29,7 @@ struct FormatOptions {
 };
 
 // Errors: device_*, device_has_signature, geometry errors.
-Status format(const FormatOptions& options);
+Status format_devices(const FormatOptions& options);
 
 struct MountOptions {
   std::vector<std::string> devices;

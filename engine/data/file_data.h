@@ -22,6 +22,8 @@ class AttributeWriter {
   // The inode's update for a transaction after which all data before `data_end_bytes` is in place (write-back), and
   // which is the last one of its operation when `complete`. The value must live until the next call.
   virtual slice::Update update(u64 data_end_bytes, bool complete) = 0;
+  // That update was applied.
+  virtual void applied(u64 data_end_bytes, bool complete) = 0;
 };
 
 class FileData {
@@ -64,6 +66,7 @@ class FileData {
   // Blocks allocated less blocks freed since the last call.
   i64 take_blocks_change() { return std::exchange(blocks_change_, 0); }
 
+  bool flush_pending = false;  // the flusher's: a background write-back was started and has not begun
   // True when no extent of the file can be in the tree.
   bool has_no_extents() const { return extent_end_block_ == 0; }
   bool is_dirty() const { return dirty_blocks_ > 0; }

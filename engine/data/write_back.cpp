@@ -29,6 +29,11 @@ constexpr std::size_t extents_per_transaction_max = 32;
 constexpr u64 transaction_bytes_max = journal::reservation_bytes_max / 2;
 constexpr u64 piece_slack_bytes = 2048;  // a second planning may cut what the first one inserted
 
+void apply_attributes(Slice& slice, AttributeWriter& attributes, u64 data_end_bytes, bool complete) {
+  slice.apply(attributes.update(data_end_bytes, complete));
+  attributes.applied(data_end_bytes, complete);
+}
+
 }  // namespace
 
 Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attributes) {
@@ -39,6 +44,7 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
   const SharedHold shared(lock_);
   --users_;
 
+  flush_pending = false;
   if (dirty_blocks_ == 0) co_return home_.slice.stream().current();
   Status result;
   if (file_bytes <= format::inline_bytes_max && extent_end_block_ <= 1 && folios_.size() == 1) {
@@ -178,7 +184,7 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       blocks_change_ += static_cast<i64>(piece.placement.blocks) - static_cast<i64>(plan.removed_blocks);
       if (extent_end_block_ != ~0ull) extent_end_block_ = std::max(extent_end_block_, piece.end_block());
     }
-    if (attributes != nullptr) home_.slice.apply(attributes->update(data_end, last));
+    if (attributes != nullptr) apply_attributes(home_.slice, *attributes, data_end, last);
     assert(used <= bytes);
     stream.unreserve(bytes - used);
     pieces = pieces.subspan(count);
@@ -218,7 +224,7 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
     stream.unreserve(bytes);
   }
   apply(home_.slice, plan);
-  if (attributes != nullptr) home_.slice.apply(attributes->update(file_bytes, true));
+  if (attributes != nullptr) apply_attributes(home_.slice, *attributes, file_bytes, true);
   home_.core.tokens.give(plan.removed_blocks + 1);
   blocks_change_ -= static_cast<i64>(plan.removed_blocks);
   if (extent_end_block_ != ~0ull) extent_end_block_ = std::max<u64>(extent_end_block_, 1);
@@ -328,7 +334,7 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
     }
     blocks_change_ -= static_cast<i64>(plan.removed_blocks);
     apply(home_.slice, plan);
-    if (attributes != nullptr) home_.slice.apply(attributes->update(first_block * block_bytes, plan.complete));
+    if (attributes != nullptr) apply_attributes(home_.slice, *attributes, first_block * block_bytes, plan.complete);
     home_.core.tokens.give(plan.removed_blocks);
     if (plan.complete) break;
   }

@@ -138,7 +138,7 @@ Task<Status> Slice::checkpoint() {
   header_ = header;
   metadata_.published();
   first_logged_frozen_ = Epoch{~0ull};
-  nodes_.evict();
+  evict();
   co_return Status{};
 }
 

@@ -91,7 +91,12 @@ class Slice {
   // The oldest epoch whose records recovery of this slice needs; ~0 when its checkpoint holds everything.
   Epoch oldest_needed() const;
   u64 dirty_bytes() const;
-  void evict() { nodes_.evict(); }
+  // While held, no node is evicted: what was made ready stays ready.
+  void hold_nodes() { ++node_holds_; }
+  void let_nodes_go() { --node_holds_; }
+  void evict() {
+    if (node_holds_ == 0) nodes_.evict();
+  }
 
   u16 id() const { return id_; }
   u64 inode_count() const { return inode_count_; }
@@ -139,6 +144,7 @@ class Slice {
 
   u64 next_inode_ = 1;
   u64 inode_count_ = 0;
+  u32 node_holds_ = 0;
   bool replaying_ = false;
   Epoch replay_epoch_;
   std::vector<format::BucketId> borrowed_;  // by replay: history used them, the lease table gives them to others

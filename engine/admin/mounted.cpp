@@ -1,0 +1,176 @@
+// The interface's Filesystem: pinned cores, opened devices, and the operations on them.
+#include <thread>
+
+#include "engine/admin/superblocks.h"
+#include "engine/device/file_device.h"
+#include "engine/engine.h"
+#include "engine/fs/operations.h"
+#include "engine/runtime/cores.h"
+
+namespace cowfs {
+namespace {
+
+using fs::FilesystemState;
+
+constexpr u64 cache_bytes_per_core_min = 16 * mib;
+
+class Mounted final : public Filesystem {
+ public:
+  Mounted(std::unique_ptr<device::Device> device, std::unique_ptr<runtime::Cores> cores)
+      : device_(std::move(device)), cores_(std::move(cores)) {}
+  ~Mounted() override {
+    if (cores_ == nullptr) return;
+    if (state_ != nullptr) cores_->run(0, [this] { return state_->abandon(); });
+    state_.reset();
+    cores_->stop();
+  }
+
+  Status open(const MountOptions& options) {
+    device::Device* target = device_.get();
+    const Result<admin::SuperblockFound> found =
+        cores_->run(0, [target] { return admin::read_superblock(*target); });
+    if (!found) return found.error();
+    fs::FilesystemSettings settings;
+    settings.core.cache_bytes = std::max(options.cache_bytes / cores_->count(), cache_bytes_per_core_min);
+    settings.core.populate_cache = options.populate_cache;
+    settings.node_cache_bytes = options.node_cache_bytes;
+    settings.discard = options.discard && device_->discards();
+    settings.read_only = options.read_only;
+    settings.commit_interval_ns = options.commit_interval_ns;
+    state_ = std::make_unique<FilesystemState>(found->superblock, std::vector<device::Device*>{target}, cores_->count(),
+                                               settings);
+    operations_ = std::make_unique<fs::Operations>(*state_);
+    return cores_->run(0, [this] { return state_->open(); });
+  }
+
+  Status unmount() override {
+    const Status closed = cores_->run(0, [this] { return state_->close(); });
+    state_.reset();
+    cores_->stop();
+    cores_.reset();
+    return closed;
+  }
+
+  unsigned cores() const override { return cores_->count(); }
+  void run(unsigned core, std::function<Task<void>()> function) override {
+    cores_->run<void>(static_cast<runtime::CoreIndex>(core), std::move(function));
+  }
+  void start(unsigned core, std::function<Task<void>()> function) override {
+    cores_->spawn_on(static_cast<runtime::CoreIndex>(core), std::move(function));
+  }
+
+  Task<Result<FileHandle>> open(std::string_view path, int flags, u32 mode) override {
+    return operations_->open(path, flags, mode);
+  }
+  Task<Status> close(FileHandle handle) override { return operations_->close(handle); }
+  Task<Result<u64>> read(FileHandle handle, u64 offset, MutableByteSpan into) override {
+    return operations_->read(handle, offset, into);
+  }
+  Task<Result<u64>> write(FileHandle handle, u64 offset, ByteSpan from) override {
+    return operations_->write(handle, offset, from);
+  }
+  Task<Status> fsync(FileHandle handle) override { return operations_->fsync(handle); }
+  Task<Status> sync() override { return operations_->sync(); }
+  Task<Status> truncate(FileHandle handle, u64 bytes) override { return operations_->truncate(handle, bytes); }
+  Task<Status> allocate(FileHandle handle, int mode, u64 offset, u64 bytes) override {
+    return operations_->allocate(handle, mode, offset, bytes);
+  }
+  Task<Result<u64>> seek(FileHandle handle, u64 offset, int whence) override {
+    return operations_->seek(handle, offset, whence);
+  }
+  Task<Result<Attributes>> stat(FileHandle handle) override { return operations_->stat(handle); }
+  Task<Status> lock(FileHandle handle, u64 offset, u64 bytes) override {
+    return operations_->lock(handle, offset, bytes);
+  }
+  Task<Status> unlock(FileHandle handle, u64 offset, u64 bytes) override {
+    return operations_->unlock(handle, offset, bytes);
+  }
+
+  Task<Result<Attributes>> stat(std::string_view path, bool follow) override { return operations_->stat(path, follow); }
+  Task<Status> mkdir(std::string_view path, u32 mode) override { return operations_->mkdir(path, mode); }
+  Task<Status> rmdir(std::string_view path) override { return operations_->rmdir(path); }
+  Task<Status> unlink(std::string_view path) override { return operations_->unlink(path); }
+  Task<Status> rename(std::string_view from, std::string_view to, unsigned flags) override {
+    return operations_->rename(from, to, flags);
+  }
+  Task<Status> link(std::string_view existing, std::string_view path) override {
+    return operations_->link(existing, path);
+  }
+  Task<Status> symlink(std::string_view target, std::string_view path) override {
+    return operations_->symlink(target, path);
+  }
+  Task<Status> make_node(std::string_view path, u32 mode, u64 device) override {
+    return operations_->make_node(path, mode, device);
+  }
+  Task<Result<std::string>> read_link(std::string_view path) override { return operations_->read_link(path); }
+  Task<Status> set_times(std::string_view path, u64 access_ns, u64 modify_ns) override {
+    return operations_->set_times(path, access_ns, modify_ns);
+  }
+  Task<Status> set_mode(std::string_view path, u32 mode) override { return operations_->set_mode(path, mode); }
+  Task<Status> set_owner(std::string_view path, u32 user, u32 group) override {
+    return operations_->set_owner(path, user, group);
+  }
+  Task<Result<u64>> get_xattr(std::string_view path, std::string_view name, MutableByteSpan into) override {
+    return operations_->get_xattr(path, name, into);
+  }
+  Task<Status> set_xattr(std::string_view path, std::string_view name, ByteSpan value) override {
+    return operations_->set_xattr(path, name, value);
+  }
+  Task<Result<SpaceUse>> space_use() override { return state_->space_use(); }
+  Task<Result<DirectoryRead>> read_directory(FileHandle handle, u64 cookie, MutableByteSpan into) override {
+    return operations_->read_directory(handle, cookie, into);
+  }
+
+  Counters counters() override {
+    const device::DeviceCounts device = device_->counts();
+    Counters counters;
+    counters.device_write_bytes = device.written_bytes;
+    counters.device_read_bytes = device.read_bytes;
+    counters.device_flushes = device.flushes;
+    for (runtime::CoreIndex index = 0; index < cores_->count(); ++index) {
+      cores_->run(index, [this, index, &counters] { return count_core(index, &counters); });
+    }
+    return counters;
+  }
+  std::string integrity_label() const override { return "crc32c per 4 KiB, fsync=flush"; }
+
+ private:
+  Task<void> count_core(runtime::CoreIndex index, Counters* counters) {
+    fs::CoreState& core = state_->core(index);
+    if (index == 0) counters->commits = state_->journal().counters().commits;
+    counters->checkpoints += core.checkpoints();
+    counters->cache_bytes += core.data().cache.used().value;
+    core.each_slice([&](fs::SliceState& slice) {
+      counters->node_bytes += slice.slice.node_memory_bytes();
+      counters->copygc_blocks += slice.copygc.counters().moved_blocks;
+    });
+    co_return;
+  }
+
+  std::unique_ptr<device::Device> device_;
+  std::unique_ptr<runtime::Cores> cores_;
+  std::unique_ptr<FilesystemState> state_;
+  std::unique_ptr<fs::Operations> operations_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Filesystem>> Filesystem::mount(const MountOptions& options) {
+  if (options.devices.size() != 1) return Error{Code::device_count_unsupported, options.devices.size()};
+  const device::OpenMode mode = options.read_only ? device::OpenMode::read_only : device::OpenMode::read_write;
+  auto device = device::open_device(options.devices[0], mode);
+  if (!device) return device.error();
+  runtime::CoresSettings settings;
+  settings.pin = options.pin;
+  settings.cores = static_cast<u16>(options.cpus.size());
+  settings.processors.assign(options.cpus.begin(), options.cpus.end());
+  settings.reactor.spin_ns = options.spin_us * 1000;
+  auto cores = runtime::Cores::start(settings);
+  if (!cores) return cores.error();
+  auto mounted = std::make_unique<Mounted>(std::move(*device), std::move(*cores));
+  const Status opened = mounted->open(options);
+  if (!opened) return opened.error();
+  return std::unique_ptr<Filesystem>(std::move(mounted));
+}
+
+}  // namespace cowfs

@@ -1,0 +1,294 @@
+// What a core does on its own: write-back of old or plentiful dirty data, checkpoints when the journal fills, copygc,
+// discards.
+#include <algorithm>
+
+#include "engine/fs/filesystem_state.h"
+
+namespace cowfs::fs {
+namespace {
+
+constexpr u64 flushes_at_once_max = 16;
+
+}  // namespace
+
+void CoreState::start_background() {
+  gate_.spawn(flusher());
+  gate_.spawn(checkpointer());
+  gate_.spawn(discarder());
+  each_slice([&](SliceState& state) { gate_.spawn(state.copygc.run()); });
+}
+
+Task<void> CoreState::stop_background() {
+  stopping_ = true;
+  if (flush_timer_.armed) runtime::this_reactor().cancel_timer(flush_timer_);
+  data_.flush_wanted.wake_all();
+  checkpoint_work_.wake_all();
+  discard_work_.wake_all();
+  each_slice([](SliceState& state) { state.copygc.stop(); });
+  co_await gate_.drained();
+  co_await data_.gate.drained();
+  // What could not be written is given up with the mount.
+  each_slice([](SliceState& state) {
+    state.inodes.clear();
+    state.shares.clear();
+  });
+}
+
+Task<Result<Epoch>> CoreState::write_back(Inode& inode) {
+  ++inode.references;
+  const Result<Epoch> result = co_await write_back_referenced(inode);
+  --inode.references;
+  release(inode);
+  co_return result;
+}
+
+Task<Result<Epoch>> CoreState::write_back_referenced(Inode& inode) {
+  co_await inode.write_back_lock.acquire();
+  const runtime::MutexHold serial(inode.write_back_lock);
+  const u64 size = inode.size;
+  if (size > filesystem_.region_bytes()) {
+    const u64 regions = (size - 1) / filesystem_.region_bytes() + 1;
+    const u64 slices = std::min<u64>(regions, filesystem_.superblock().slices);
+    for (u64 region = 1; region < slices; ++region) {
+      const u16 where = filesystem_.slice_of_region(inode.number, region);
+      const CoreIndex there = filesystem_.core_of_slice(where);
+      const InodeNumber number = inode.number;
+      auto write = [this, there, number, where] { return filesystem_.core(there).write_back_share(number, where); };
+      const Result<Epoch> written = co_await filesystem_.call(there, write);
+      if (!written) co_return written;
+    }
+  }
+  inode.write_back_size = size;
+  const Result<Epoch> written = co_await inode.file_data().write_back(size, &inode);
+  if (!written) co_return written;
+  inode.blocks += static_cast<u64>(inode.file_data().take_blocks_change());
+  const u64 in_place = std::min(size, inode.size);
+  if (inode.attributes_dirty || inode.persisted_size < in_place) {
+    inode.persisted_size = std::max(inode.persisted_size, in_place);
+    const Status logged = co_await write_attributes(inode);
+    if (!logged) co_return logged.error();
+  }
+  co_return inode.changed;
+}
+
+Task<Result<Epoch>> CoreState::write_back_share(InodeNumber number, u16 slice_id) {
+  co_return co_await share(number, slice_id).write_back(~0ull, nullptr);
+}
+
+Task<Status> CoreState::write_attributes(Inode& inode) {
+  slice::Slice& home = inode.home.slice;
+  while (true) {
+    const format::InodeValue value = inode.encode();
+    const slice::Update update{format::TreeId::inodes, format::UpdateKind::upsert, inode.key(), bytes_of(value)};
+    slice::Missing missing;
+    if (!home.ready(update, missing)) {
+      const Status loaded = co_await home.load(missing);
+      if (!loaded) co_return loaded;
+      continue;
+    }
+    const u64 bytes = slice::journal_bytes(update);
+    if (!stream().try_reserve(bytes)) {
+      const Status reserved = co_await stream().reserve(bytes);
+      if (!reserved) co_return reserved;
+      stream().unreserve(bytes);
+      continue;
+    }
+    home.apply(update);
+    inode.changed = stream().current();
+    inode.attributes_dirty = false;
+    co_return Status{};
+  }
+}
+
+// Sets the size, downwards or upwards; also finishes a truncation that a crash interrupted. The caller holds inode.lock.
+Task<Status> CoreState::truncate(Inode& inode, u64 bytes) {
+  ++inode.references;
+  co_await inode.write_back_lock.acquire();
+  Status result;
+  const u64 now = runtime::this_reactor().wall_clock_ns();
+  const bool unfinished = (inode.flags & format::inode_truncating) != 0;
+  if (bytes < inode.size || unfinished) {
+    const u64 old_size = inode.size;
+    inode.size = bytes;
+    inode.modify_ns = inode.change_ns = now;
+    inode.truncating = true;
+    result = co_await inode.file_data().truncate(bytes, &inode);
+    inode.truncating = false;
+    inode.blocks += static_cast<u64>(inode.file_data().take_blocks_change());
+    if (result && old_size > filesystem_.region_bytes()) result = co_await truncate_shares(inode, old_size);
+  } else if (bytes > inode.size) {
+    inode.size = bytes;
+    inode.modify_ns = inode.change_ns = now;
+    inode.attributes_dirty = true;
+  }
+  inode.write_back_lock.release();
+  --inode.references;
+  release(inode);
+  co_return result;
+}
+
+Task<Status> CoreState::truncate_shares(Inode& inode, u64 old_size) {
+  const u64 regions = (old_size - 1) / filesystem_.region_bytes() + 1;
+  const u64 slices = std::min<u64>(regions, filesystem_.superblock().slices);
+  for (u64 region = 1; region < slices; ++region) {
+    const u16 where = filesystem_.slice_of_region(inode.number, region);
+    const CoreIndex there = filesystem_.core_of_slice(where);
+    const InodeNumber number = inode.number;
+    const u64 bytes = inode.size;
+    auto cut = [this, there, number, where, bytes] {
+      return filesystem_.core(there).share(number, where).truncate(bytes, nullptr);
+    };
+    const Status truncated = co_await filesystem_.call(there, cut);
+    if (!truncated) co_return truncated;
+  }
+  co_return Status{};
+}
+
+Task<void> CoreState::flush_one(data::FileData& file) {
+  const InodeNumber number = file.inode();
+  const u16 where = file.home().slice.id();
+  // An error leaves the data dirty; whoever calls fsync hears of it.
+  if (format::slice_of(number) == where) {
+    if (Inode* inode = find_inode(number); inode != nullptr && !inode->dead) (void)co_await write_back(*inode);
+  } else {
+    (void)co_await file.write_back(~0ull, nullptr);
+  }
+  --flushes_running_;
+  data_.flush_wanted.wake_all();
+}
+
+Task<void> CoreState::flusher() {
+  while (!stopping_) {
+    const u64 now = runtime::this_reactor().now_ns();
+    bool started = false;
+    data::FileData* next = nullptr;
+    for (data::FileData* file = data_.dirty_first; file != nullptr; file = next) {
+      next = file->next_dirty();
+      const bool old = file->dirty_since_ns() + settings_.dirty_expire_ns < now;
+      const bool wanted = old || data_.cache.wants_write_back() || data_.tokens.free() <= 0;
+      if (!wanted || flushes_running_ == flushes_at_once_max) break;
+      if (file->flush_pending) continue;
+      file->flush_pending = true;
+      ++flushes_running_;
+      started = true;
+      gate_.spawn(flush_one(*file));
+      break;  // the list may have changed
+    }
+    if (started) continue;
+    flush_timer_.arm();
+    co_await data_.flush_wanted.wait();
+  }
+}
+
+Task<Status> CoreState::write_back_all() {
+  while (data::FileData* file = data_.dirty_first) {
+    const InodeNumber number = file->inode();
+    Status written;
+    if (format::slice_of(number) == file->home().slice.id()) {
+      Inode* inode = find_inode(number);
+      const Result<Epoch> done = co_await write_back(*inode);
+      if (!done) written = done.error();
+    } else {
+      const Result<Epoch> done = co_await file->write_back(~0ull, nullptr);
+      if (!done) written = done.error();
+    }
+    if (!written) co_return written;
+  }
+  for (u16 id : slice_ids()) {
+    std::vector<InodeNumber> changed;
+    for (const auto& [number, inode] : slice(id).inodes) {
+      if (inode->attributes_dirty && !inode->dead) changed.push_back(number);
+    }
+    for (InodeNumber number : changed) {
+      Inode* inode = find_inode(number);
+      if (inode == nullptr) continue;
+      const Result<Epoch> done = co_await write_back(*inode);
+      if (!done) co_return done.error();
+    }
+  }
+  co_return Status{};
+}
+
+void CoreState::epoch_sealed(Epoch epoch) {
+  each_slice([&](SliceState& state) { state.slice.epoch_sealed(epoch); });
+  publish_use();
+}
+
+void CoreState::epoch_durable(Epoch epoch) {
+  each_slice([&](SliceState& state) { state.slice.epoch_durable(epoch); });
+  if (filesystem_.settings().discard) discard_work_.wake_all();
+}
+
+Epoch CoreState::oldest_needed(CoreIndex) {
+  Epoch oldest{~0ull};
+  each_slice([&](SliceState& state) { oldest = std::min(oldest, state.slice.oldest_needed()); });
+  return oldest;
+}
+
+void CoreState::checkpoint_wanted(Epoch up_to) {
+  checkpoint_up_to_ = std::max(checkpoint_up_to_, up_to);
+  checkpoint_work_.wake_all();
+}
+
+Task<void> CoreState::checkpointer() {
+  while (!stopping_) {
+    slice::Slice* next = nullptr;
+    each_slice([&](SliceState& state) {
+      const Epoch needed = state.slice.oldest_needed();
+      if (needed <= checkpoint_up_to_ && (next == nullptr || needed < next->oldest_needed())) next = &state.slice;
+    });
+    if (next == nullptr) {
+      co_await checkpoint_work_.wait();
+      continue;
+    }
+    const Status done = co_await next->checkpoint();
+    if (done) {
+      ++checkpoints_;
+    } else {
+      checkpoint_up_to_ = {};  // asked again when the journal is fuller still
+    }
+  }
+}
+
+Task<Status> CoreState::checkpoint_all() {
+  for (u16 id : slice_ids()) {
+    slice::Slice& one = slice(id).slice;
+    while (one.oldest_needed() != Epoch{~0ull}) {
+      const Status done = co_await one.checkpoint();
+      if (!done) co_return done;
+      ++checkpoints_;
+    }
+  }
+  co_return Status{};
+}
+
+Task<void> CoreState::discarder() {
+  while (!stopping_) {
+    bool any = false;
+    for (u16 id : slice_ids()) {
+      space::BucketTable& buckets = slice(id).slice.buckets();
+      while (const auto bucket = buckets.next_discard()) {
+        any = true;
+        const format::Address at = format::first_block(*bucket, buckets.bucket_blocks());
+        // A device that refuses keeps its old content, which nobody reads.
+        (void)co_await filesystem_.devices()[at.device()].discard(at.offset_bytes(), buckets.bucket_blocks() * block_bytes);
+        buckets.discarded(*bucket);
+      }
+    }
+    if (!any) co_await discard_work_.wait();
+  }
+}
+
+void CoreState::publish_use() {
+  u64 used = 0;
+  u64 inodes = 0;
+  each_slice([&](SliceState& state) {
+    used += state.slice.buckets().live_blocks() + state.slice.metadata().bucket_count() * state.slice.bucket_blocks();
+    inodes += state.slice.inode_count();
+  });
+  used += static_cast<u64>(std::max<i64>(data_.cache.dirty_blocks(), 0));
+  published_used_blocks_.store(used, std::memory_order_relaxed);
+  published_inodes_.store(inodes, std::memory_order_relaxed);
+}
+
+}  // namespace cowfs::fs

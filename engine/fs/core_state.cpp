@@ -1,0 +1,240 @@
+#include "engine/fs/core_state.h"
+
+#include <algorithm>
+
+#include "engine/fs/filesystem_state.h"
+
+namespace cowfs::fs {
+
+using format::Dirent;
+using format::TreeId;
+using format::UpdateKind;
+
+namespace {
+constexpr std::size_t write_buffers = 12;
+}
+
+void CoreState::FlushTimer::arm() {
+  if (armed) return;
+  deadline_ns = runtime::this_reactor().now_ns() + interval_ns;
+  runtime::this_reactor().start_timer(*this);
+}
+
+CoreState::CoreState(FilesystemState& filesystem, CoreIndex core, const CoreSettings& settings,
+                     data::TokenSource& tokens)
+    : filesystem_(filesystem),
+      core_(core),
+      settings_(settings),
+      data_(Bytes{settings.cache_bytes}, settings.populate_cache, {}, tokens, write_buffers),
+      flush_timer_(*this) {
+  flush_timer_.fire = [](runtime::Timer& timer) {
+    static_cast<FlushTimer&>(timer).owner.data_.flush_wanted.wake_all();
+  };
+}
+
+CoreState::~CoreState() = default;
+
+journal::Stream& CoreState::stream() { return filesystem_.journal().stream(core_); }
+
+void CoreState::add_slice(std::unique_ptr<SliceState> state) {
+  const u16 id = state->slice.id();
+  slices_.emplace(id, std::move(state));
+}
+
+std::vector<u16> CoreState::slice_ids() const {
+  std::vector<u16> ids;
+  for (const auto& [id, state] : slices_) ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+u16 CoreState::slice_for_new_directory() const {
+  assert(!slices_.empty());
+  const auto load = [](const SliceState& state) { return state.slice.buckets().live_blocks() / 65536; };
+  const std::vector<u16> ids = slice_ids();
+  return *std::min_element(ids.begin(), ids.end(), [&](u16 a, u16 b) {
+    return load(*slices_.at(a)) < load(*slices_.at(b));
+  });
+}
+
+Inode& CoreState::add_inode(InodeNumber number) {
+  SliceState& home = slice(format::slice_of(number));
+  auto& place = home.inodes[number];
+  assert(place == nullptr);
+  place = std::make_unique<Inode>(home, number);
+  Inode& inode = *place;
+  if (home.inodes.size() * slices_.size() > settings_.inodes_max) trim_inodes(home);
+  return inode;
+}
+
+Task<Result<Inode*>> CoreState::get_inode(InodeNumber number) {
+  while (true) {
+    if (Inode* inode = find_inode(number)) co_return inode;
+    SliceState& home = slice(format::slice_of(number));
+    const btree::Lookup found = home.slice.tree(TreeId::inodes).find({number, 0, format::snapshot_live});
+    if (found.state == btree::Lookup::State::missing) {
+      const Status loaded = co_await home.slice.load({TreeId::inodes, found.missing});
+      if (!loaded) co_return loaded.error();
+      continue;
+    }
+    if (found.state == btree::Lookup::State::absent) {
+      co_return Error{Code::inode_missing, number, Place{.slice = home.slice.id()}};
+    }
+    format::InodeValue value;
+    std::memcpy(&value, found.value.data(), sizeof value);
+    Inode& inode = add_inode(number);
+    inode.decode(value);
+    co_return &inode;
+  }
+}
+
+// Some inodes that nobody uses go; a file with dirty data never does.
+void CoreState::trim_inodes(SliceState& home) {
+  std::size_t wanted = home.inodes.size() / 8;
+  for (auto at = home.inodes.begin(); at != home.inodes.end() && wanted > 0;) {
+    Inode& inode = *at->second;
+    const bool unused = inode.references == 0 && inode.links > 0 && !inode.attributes_dirty && !inode.lock.held() &&
+                        inode.remote_readers.none() && inode.birth_ns != 0 && inode.file_data().idle();
+    if (unused) {
+      home.inodes.erase(at++);
+      --wanted;
+    } else {
+      ++at;
+    }
+  }
+}
+
+void CoreState::release(Inode& inode) {
+  if (inode.references > 0 || inode.links > 0) return;
+  if (inode.erased) {
+    inode.file_data().discard_cache();
+    inode.home.inodes.erase(inode.number);
+    return;
+  }
+  if (inode.dead) return;
+  inode.dead = true;
+  gate_.spawn(reap(inode));
+}
+
+// Removes what is left of an inode without names. Until the end it is an orphan on the medium, so a crash only means that
+// the next mount goes on here.
+Task<void> CoreState::reap(Inode& inode) {
+  ++inode.references;
+  SliceState& home = inode.home;
+  const InodeNumber number = inode.number;
+  if (inode.is_regular() || inode.is_symlink()) {
+    if (inode.size > filesystem_.region_bytes() || inode.persisted_size > filesystem_.region_bytes()) {
+      const u64 regions = std::max(inode.size, inode.persisted_size) / filesystem_.region_bytes() + 1;
+      const u64 slices = std::min<u64>(regions, filesystem_.superblock().slices);
+      for (u64 region = 1; region < slices; ++region) {
+        const u16 where = filesystem_.slice_of_region(number, region);
+        auto drop = [this, number, where] { return filesystem_.core(filesystem_.core_of_slice(where)).drop_share(number, where); };
+        const Status dropped = co_await filesystem_.call(filesystem_.core_of_slice(where), drop);
+        if (!dropped) co_return;
+      }
+    }
+    const Status truncated = co_await inode.file_data().truncate(0, nullptr);
+    if (!truncated) co_return;
+  }
+  const Status removed = co_await remove_keys(home, number);
+  if (!removed) co_return;
+  inode.erased = true;
+  --inode.references;
+  release(inode);
+}
+
+// The inode's attributes and the inode itself.
+Task<Status> CoreState::remove_keys(SliceState& home, InodeNumber number) {
+  std::vector<slice::Update> updates;
+  while (true) {
+    updates.clear();
+    btree::Cursor at = home.slice.tree(TreeId::xattrs).seek({number, 0, 0});
+    for (; at.valid() && at.key().inode == number && updates.size() < 64; at.next()) {
+      updates.push_back({TreeId::xattrs, UpdateKind::erase, at.key(), {}});
+    }
+    slice::Missing missing{TreeId::xattrs, {}};
+    if (at.state() == btree::Cursor::State::missing) missing.node = at.missing();
+    const bool all = !at.valid() || at.key().inode != number;
+    if (all) updates.push_back({TreeId::inodes, UpdateKind::erase, {number, 0, format::snapshot_live}, {}});
+    u64 bytes = 0;
+    for (const slice::Update& update : updates) {
+      bytes += slice::journal_bytes(update);
+      if (!missing && !home.slice.ready(update, missing)) break;
+    }
+    if (missing) {
+      const Status loaded = co_await home.slice.load(missing);
+      if (!loaded) co_return loaded;
+      continue;
+    }
+    if (!stream().try_reserve(bytes)) {
+      const Status reserved = co_await stream().reserve(bytes);
+      if (!reserved) co_return reserved;
+      stream().unreserve(bytes);
+      continue;
+    }
+    for (const slice::Update& update : updates) home.slice.apply(update);
+    if (all) co_return Status{};
+  }
+}
+
+CoreState::Answer CoreState::look_up(InodeNumber directory, std::string_view name, Dirent& entry,
+                                     slice::Missing& missing) {
+  SliceState& home = slice(format::slice_of(directory));
+  const u64 hash = format::dirent_hash(name, filesystem_.superblock().hash_seed);
+  const btree::Lookup found = home.slice.tree(TreeId::dirents).find({directory, hash, format::snapshot_live});
+  if (found.state == btree::Lookup::State::missing) {
+    missing = {TreeId::dirents, found.missing};
+    return Answer::missing;
+  }
+  if (found.state == btree::Lookup::State::absent) return Answer::absent;
+  format::DirentChain chain(found.value);
+  while (chain.next(entry)) {
+    if (entry.name == name) return Answer::found;
+  }
+  return Answer::absent;
+}
+
+// Error no_such_entry. The entry's name is not kept.
+Task<Result<Dirent>> CoreState::look_up(InodeNumber directory, std::string_view name) {
+  while (true) {
+    Dirent entry;
+    slice::Missing missing;
+    switch (look_up(directory, name, entry, missing)) {
+      case Answer::found:
+        entry.name = {};
+        co_return entry;
+      case Answer::absent:
+        co_return Error{Code::no_such_entry, directory};
+      case Answer::missing:
+        break;
+    }
+    const Status loaded = co_await slice(format::slice_of(directory)).slice.load(missing);
+    if (!loaded) co_return loaded.error();
+  }
+}
+
+const CoreState::RemoteName* CoreState::find_remote(InodeNumber directory, std::string_view name) const {
+  const auto names = remote_names_.find(directory);
+  if (names == remote_names_.end()) return nullptr;
+  const auto found = names->second.find(absl::string_view(name.data(), name.size()));
+  return found == names->second.end() ? nullptr : &found->second;
+}
+
+void CoreState::remember_remote(InodeNumber directory, std::string_view name, RemoteName entry) {
+  remote_names_[directory][std::string(name)] = entry;
+}
+
+data::FileData& CoreState::share(InodeNumber number, u16 slice_id) {
+  SliceState& where = slice(slice_id);
+  auto& place = where.shares[number];
+  if (place == nullptr) place = std::make_unique<data::FileData>(where.data, number, false);
+  return *place;
+}
+
+Task<Status> CoreState::drop_share(InodeNumber number, u16 slice_id) {
+  const Status truncated = co_await share(number, slice_id).truncate(0, nullptr);
+  if (truncated) slice(slice_id).shares.erase(number);
+  co_return truncated;
+}
+
+}  // namespace cowfs::fs

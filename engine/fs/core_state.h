@@ -1,0 +1,153 @@
+// What one core has of a mounted filesystem: its slices, its inodes, its cache, and its background tasks.
+#pragma once
+#include <absl/container/flat_hash_map.h>
+
+#include <atomic>
+#include <string>
+
+#include "engine/data/copygc.h"
+#include "engine/fs/change_set.h"
+#include "engine/fs/inode.h"
+#include "engine/journal/journal.h"
+
+namespace cowfs::fs {
+
+class FilesystemState;
+
+// One slice and what is in memory of its inodes.
+struct SliceState {
+  SliceState(u16 id, const format::Superblock& superblock, const device::DeviceSet& devices, journal::Stream& stream,
+             slice::BucketSource& source, const slice::SliceSettings& settings, data::CoreData& core,
+             data::SpacePressure& pressure)
+      : slice(id, superblock, devices, stream, source, settings), data(core, slice, pressure), copygc(data) {}
+
+  slice::Slice slice;
+  data::SliceData data;
+  data::CopyGc copygc;
+  absl::flat_hash_map<InodeNumber, std::unique_ptr<Inode>> inodes;
+  // Regions of files whose home is another slice.
+  absl::flat_hash_map<InodeNumber, std::unique_ptr<data::FileData>> shares;
+};
+
+struct CoreSettings {
+  u64 cache_bytes = 512 * mib;
+  bool populate_cache = true;
+  u64 dirty_expire_ns = 30'000'000'000;  // older dirty data is written back
+  std::size_t inodes_max = 128 * 1024;   // kept in memory without references
+};
+
+class CoreState final : public journal::EpochObserver, public journal::ReclaimTarget {
+ public:
+  CoreState(FilesystemState& filesystem, CoreIndex core, const CoreSettings& settings, data::TokenSource& tokens);
+  ~CoreState() override;
+
+  CoreIndex core() const { return core_; }
+  data::CoreData& data() { return data_; }
+  journal::Stream& stream();
+  SliceState& slice(u16 id) { return *slices_.at(id); }
+  void add_slice(std::unique_ptr<SliceState> slice);
+  template <typename Visitor>
+  void each_slice(Visitor visit) {
+    for (auto& [id, state] : slices_) visit(*state);
+  }
+  std::vector<u16> slice_ids() const;
+  // Where a directory made by this core goes: its slice with the least data.
+  bool has_slices() const { return !slices_.empty(); }
+  u16 slice_for_new_directory() const;
+
+  // Inodes of this core's slices.
+  Inode* find_inode(InodeNumber number) {
+    SliceState& home = slice(format::slice_of(number));
+    const auto found = home.inodes.find(number);
+    return found == home.inodes.end() ? nullptr : found->second.get();
+  }
+  // Errors: inode_missing; of the tree. The inode stays until the next await unless it is referenced.
+  Task<Result<Inode*>> get_inode(InodeNumber number);
+  Inode& add_inode(InodeNumber number);
+  // After `references` or `links` went down: an inode without either is removed, from the medium and then from memory.
+  void release(Inode& inode);
+
+  // A name in a directory of this core.
+  enum class Answer : u8 { found, absent, missing };
+  Answer look_up(InodeNumber directory, std::string_view name, format::Dirent& entry, slice::Missing& missing);
+  Task<Result<format::Dirent>> look_up(InodeNumber directory, std::string_view name);
+
+  // Changes; see change_set.h. On this core's inodes only.
+  Status prepare(const ChangeSet& changes, u64& journal_bytes, slice::Missing& missing, u16& missing_slice);
+  void apply(const ChangeSet& changes);
+
+  // Writes one file's dirty data and attributes of its home slice back.
+  Task<Result<Epoch>> write_back(Inode& inode);
+  Task<Status> write_attributes(Inode& inode);
+  Task<Result<Epoch>> write_back_share(InodeNumber number, u16 slice_id);
+  // Sets the size of a regular file, or finishes a truncation that a crash interrupted. The caller holds inode.lock.
+  Task<Status> truncate(Inode& inode, u64 bytes);
+  // Everything dirty on this core.
+  Task<Status> write_back_all();
+  Task<Status> checkpoint_all();
+  data::FileData& share(InodeNumber number, u16 slice_id);
+  Task<Status> drop_share(InodeNumber number, u16 slice_id);
+
+  void start_background();
+  Task<void> stop_background();
+
+  void epoch_sealed(Epoch epoch) override;
+  void epoch_durable(Epoch epoch) override;
+  Epoch oldest_needed(CoreIndex core) override;
+  void checkpoint_wanted(Epoch up_to) override;
+
+  // Names of other cores' directories, valid until their owner takes them back.
+  struct RemoteName {
+    InodeNumber inode;
+    format::FileType type;
+  };
+  const RemoteName* find_remote(InodeNumber directory, std::string_view name) const;
+  void remember_remote(InodeNumber directory, std::string_view name, RemoteName entry);
+  void forget_remote(InodeNumber directory) { remote_names_.erase(directory); }
+
+  // For statfs on any core: as of a moment ago.
+  void publish_use();
+  u64 published_used_blocks() const { return published_used_blocks_.load(std::memory_order_relaxed); }
+  u64 published_inodes() const { return published_inodes_.load(std::memory_order_relaxed); }
+
+  runtime::Gate& gate() { return gate_; }
+  u64 checkpoints() const { return checkpoints_; }
+
+ private:
+  Task<void> reap(Inode& inode);
+  Task<Result<Epoch>> write_back_referenced(Inode& inode);
+  Task<Status> truncate_shares(Inode& inode, u64 old_size);
+  Task<Status> remove_keys(SliceState& home, InodeNumber number);
+  Task<void> flusher();
+  Task<void> checkpointer();
+  Task<void> discarder();
+  Task<void> flush_one(data::FileData& file);
+  void trim_inodes(SliceState& home);
+
+  FilesystemState& filesystem_;
+  const CoreIndex core_;
+  const CoreSettings settings_;
+  data::CoreData data_;
+  absl::flat_hash_map<u16, std::unique_ptr<SliceState>> slices_;
+  absl::flat_hash_map<InodeNumber, absl::flat_hash_map<std::string, RemoteName>> remote_names_;
+
+  runtime::Gate gate_;
+  bool stopping_ = false;
+  runtime::WaitList checkpoint_work_;
+  runtime::WaitList discard_work_;
+  Epoch checkpoint_up_to_;
+  u64 checkpoints_ = 0;
+  std::atomic<u64> published_used_blocks_{0};
+  std::atomic<u64> published_inodes_{0};
+  u64 flushes_running_ = 0;
+  // Wakes the flusher now and then; the rest of its life it is woken by writers.
+  struct FlushTimer : runtime::Timer {
+    explicit FlushTimer(CoreState& state) : owner(state) {}
+    void arm();
+    static constexpr u64 interval_ns = 1'000'000'000;
+    CoreState& owner;
+  };
+  FlushTimer flush_timer_;
+};
+
+}  // namespace cowfs::fs

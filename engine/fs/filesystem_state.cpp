@@ -1,0 +1,257 @@
+// Opening and closing. The order of an open is the whole of recovery:
+//   cores and slices with their checkpoints -> leases of history -> who owns which bucket -> the rest of history, on every
+//   core at once -> orphans. Nothing is written before that is through.
+#include "engine/fs/filesystem_state.h"
+
+#include <algorithm>
+
+namespace cowfs::fs {
+
+using format::BucketId;
+using format::TreeId;
+
+FilesystemState::FilesystemState(const format::Superblock& superblock, std::vector<device::Device*> devices, u16 cores,
+                                 const FilesystemSettings& settings)
+    : superblock_(superblock), devices_(devices), device_list_(std::move(devices)), settings_(settings), cores_(cores) {
+  assert(cores > 0 && cores <= cores_max);
+}
+
+FilesystemState::~FilesystemState() = default;
+
+Task<Status> FilesystemState::on_each_core(Task<Status> (FilesystemState::*step)(CoreIndex)) {
+  std::vector<Status> results(cores());
+  runtime::Gate gate;
+  for (CoreIndex index = 0; index < cores(); ++index) gate.spawn(on_one_core(step, index, &results[index]));
+  co_await gate.drained();
+  for (const Status& result : results) {
+    if (!result) co_return result;
+  }
+  co_return Status{};
+}
+
+Task<void> FilesystemState::on_one_core(Task<Status> (FilesystemState::*step)(CoreIndex), CoreIndex index, Status* result) {
+  auto run = [this, step, index] { return (this->*step)(index); };
+  *result = co_await runtime::on(index, std::move(run));
+}
+
+Task<Status> FilesystemState::make_core(CoreIndex index) {
+  cores_[index] = std::make_unique<CoreState>(*this, index, settings_.core, *this);
+  co_return Status{};
+}
+
+Task<Status> FilesystemState::make_slices(CoreIndex index) {
+  const slice::SliceSettings settings{settings_.node_cache_bytes / superblock_.slices, settings_.discard};
+  CoreState& state = core(index);
+  for (u16 id = 0; id < superblock_.slices; ++id) {
+    if (core_of_slice(id) != index) continue;
+    state.add_slice(std::make_unique<SliceState>(id, superblock_, devices_, journal_->stream(index), *this, settings,
+                                                 state.data(), *this));
+    slice::Slice& made = state.slice(id).slice;
+    Status read = co_await made.read_header();
+    if (read) read = co_await made.load_resident_trees();
+    if (!read) co_return read;
+  }
+  co_return Status{};
+}
+
+Task<Status> FilesystemState::open() {
+  Result<journal::History> history = co_await journal::read_history(devices_[0], superblock_);
+  if (!history) co_return history.error();
+  history_ = std::move(*history);
+  Status done = co_await on_each_core(&FilesystemState::make_core);
+  if (!done) co_return done;
+  std::vector<journal::CoreHooks> hooks;
+  for (const auto& state : cores_) hooks.push_back({state.get(), state.get()});
+  journal_ = std::make_unique<journal::Journal>(device_list_, history_, std::move(hooks),
+                                                journal::JournalOptions{settings_.commit_interval_ns});
+  done = co_await on_each_core(&FilesystemState::make_slices);
+  if (done) done = co_await recover();
+  if (done) done = journal_->start();
+  if (!done) co_return done;
+
+  u64 used = 0;
+  for (CoreIndex index = 0; index < cores(); ++index) {
+    auto count = [this, index] { return used_blocks(index); };
+    used += co_await runtime::on(index, std::move(count));
+  }
+  usable_blocks_ = leases_->total_count() * superblock_.bucket_blocks * superblock_.usable_percent / 100;
+  free_tokens_ = usable_blocks_ - std::min(usable_blocks_, used);
+  done = co_await make_root();
+  if (done) done = co_await on_each_core(&FilesystemState::start_core);
+  co_return done;
+}
+
+Task<Status> FilesystemState::recover() {
+  Status done = co_await replay_leases();
+  if (done) done = co_await restore_leases();
+  if (done) done = co_await on_each_core(&FilesystemState::restore_space);
+  if (done) done = co_await on_each_core(&FilesystemState::replay);
+  if (done) done = co_await on_each_core(&FilesystemState::end_replay);
+  leased_.clear();
+  co_return done;
+}
+
+Task<Status> FilesystemState::replay_leases() {
+  slice::Slice& zero = core(0).slice(0).slice;
+  journal::ReplayReader reader(history_, devices_[0]);
+  while (true) {
+    const Result<bool> more = co_await reader.next();
+    if (!more) co_return more.error();
+    if (!*more) co_return Status{};
+    format::RecordReader records = reader.records();
+    format::Record record;
+    while (records.next(record)) {
+      if (record.slice != 0 || record.tree != TreeId::leases) continue;
+      const Status replayed = co_await zero.replay(reader.epoch(), record);
+      if (!replayed) co_return replayed;
+    }
+  }
+}
+
+Task<Status> FilesystemState::restore_leases() {
+  leases_ = std::make_unique<slice::LeaseTable>(core(0).slice(0).slice, superblock_);
+  Result<std::vector<std::vector<BucketId>>> owners = co_await leases_->restore();
+  if (!owners) co_return owners.error();
+  leased_ = std::move(*owners);
+  co_return Status{};
+}
+
+Task<Status> FilesystemState::restore_space(CoreIndex index) {
+  for (u16 id : core(index).slice_ids()) {
+    const Status restored = co_await core(index).slice(id).slice.restore_space(leased_[id]);
+    if (!restored) co_return restored;
+  }
+  co_return Status{};
+}
+
+// Every core reads all of history and takes what is its own.
+Task<Status> FilesystemState::replay(CoreIndex index) {
+  journal::ReplayReader reader(history_, devices_[0]);
+  while (true) {
+    const Result<bool> more = co_await reader.next();
+    if (!more) co_return more.error();
+    if (!*more) co_return Status{};
+    format::RecordReader records = reader.records();
+    format::Record record;
+    while (records.next(record)) {
+      if (record.slice >= superblock_.slices) co_return Error{Code::journal_record_invalid, record.slice};
+      if (core_of_slice(record.slice) != index || record.tree == TreeId::leases) continue;
+      const Status replayed = co_await core(index).slice(record.slice).slice.replay(reader.epoch(), record);
+      if (!replayed) co_return replayed;
+    }
+  }
+}
+
+Task<Status> FilesystemState::end_replay(CoreIndex index) {
+  for (u16 id : core(index).slice_ids()) {
+    const Status ended = core(index).slice(id).slice.end_replay(history_.last);
+    if (!ended) co_return ended;
+  }
+  co_return Status{};
+}
+
+Task<u64> FilesystemState::used_blocks(CoreIndex index) {
+  u64 used = 0;
+  core(index).each_slice([&](SliceState& state) {
+    used += state.slice.buckets().live_blocks() + state.slice.metadata().bucket_count() * superblock_.bucket_blocks;
+  });
+  co_return used;
+}
+
+// A filesystem that was never mounted has no root yet.
+Task<Status> FilesystemState::make_root() {
+  const Result<Inode*> found = co_await core(0).get_inode(format::root_inode);
+  if (found) co_return (*found)->is_directory() ? Status{} : Status{Error{Code::root_missing}};
+  slice::Slice& zero = core(0).slice(0).slice;
+  const bool is_new = found.error().code == Code::inode_missing && zero.header().sequence == 1 && history_.entries.empty();
+  if (!is_new) co_return found.error().code == Code::inode_missing ? Error{Code::root_missing} : found.error();
+  if (settings_.read_only) co_return Error{Code::read_only_filesystem};
+  const u64 counter = zero.take_inode_counter();
+  assert(format::inode_number(0, counter) == format::root_inode);
+  ChangeSet changes;
+  changes.now_ns = runtime::this_reactor().wall_clock_ns();
+  InodeChange root;
+  root.inode = root.parent = format::root_inode;
+  root.links = 2;
+  root.created = true;
+  root.mode = 0040755;
+  changes.inodes.push_back(root);
+  u64 bytes = 0;
+  slice::Missing missing;
+  u16 slice_id = 0;
+  const Status prepared = core(0).prepare(changes, bytes, missing, slice_id);
+  assert(prepared.ok() && !missing);
+  const Status reserved = co_await core(0).stream().reserve(bytes);
+  if (!reserved) co_return reserved;
+  core(0).apply(changes);
+  co_return co_await core(0).stream().commit(core(0).stream().current());
+}
+
+Task<Status> FilesystemState::start_core(CoreIndex index) {
+  core(index).start_background();
+  if (settings_.read_only) co_return Status{};
+  co_return co_await finish_orphans(index);
+}
+
+// What a crash interrupted: inodes without names, and truncations.
+Task<Status> FilesystemState::finish_orphans(CoreIndex index) {
+  std::vector<InodeNumber> orphans;
+  for (u16 id : core(index).slice_ids()) {
+    slice::Slice& home = core(index).slice(id).slice;
+    format::Key from = format::key_min;
+    while (true) {
+      btree::Cursor at = home.tree(TreeId::orphans).seek(from);
+      for (; at.valid(); at.next()) orphans.push_back(at.key().inode);
+      if (at.state() != btree::Cursor::State::missing) break;
+      from = at.resume_key();
+      const Status loaded = co_await home.load({TreeId::orphans, at.missing()});
+      if (!loaded) co_return loaded;
+    }
+  }
+  for (InodeNumber number : orphans) {
+    const Result<Inode*> inode = co_await core(index).get_inode(number);
+    if (!inode) co_return inode.error();
+    if ((*inode)->links > 0) {
+      const Status finished = co_await core(index).truncate(**inode, (*inode)->size);
+      if (!finished) co_return finished;
+    } else {
+      core(index).release(**inode);
+    }
+  }
+  co_return Status{};
+}
+
+Task<Status> FilesystemState::close() {
+  Status result;
+  if (!settings_.read_only) {
+    result = co_await on_each_core(&FilesystemState::write_back_core);
+    if (result) result = co_await core(0).stream().commit(core(0).stream().current());
+    if (result) result = co_await on_each_core(&FilesystemState::checkpoint_core);
+  }
+  co_await abandon();
+  co_return result;
+}
+
+Task<void> FilesystemState::abandon() {
+  // Also of an open that failed half-way.
+  for (const auto& state : cores_) {
+    if (state == nullptr) co_return;
+  }
+  const Status stopped = co_await on_each_core(&FilesystemState::stop_core);
+  assert(stopped.ok());
+  if (journal_) co_await journal_->stop();
+  const Status dropped = co_await on_each_core(&FilesystemState::drop_core);
+  assert(dropped.ok());
+}
+
+Task<Status> FilesystemState::stop_core(CoreIndex index) {
+  co_await core(index).stop_background();
+  co_return Status{};
+}
+
+Task<Status> FilesystemState::drop_core(CoreIndex index) {
+  cores_[index].reset();
+  co_return Status{};
+}
+
+}  // namespace cowfs::fs

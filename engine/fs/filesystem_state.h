@@ -1,0 +1,127 @@
+// What all cores of a mounted filesystem share: immutable after mount, except for what core 0 alone keeps (leases, the pool
+// of space tokens). Answers the questions that lower rooms declared.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "engine/fs/core_state.h"
+#include "engine/runtime/on.h"
+#include "engine/slice/lease_table.h"
+
+namespace cowfs::fs {
+
+struct FilesystemSettings {
+  CoreSettings core;
+  u64 node_cache_bytes = 128 * mib;  // of all slices together
+  bool discard = false;
+  bool read_only = false;
+  u64 commit_interval_ns = 1'000'000'000;
+};
+
+class FilesystemState final : public slice::BucketSource, public data::TokenSource, public data::SpacePressure {
+ public:
+  FilesystemState(const format::Superblock& superblock, std::vector<device::Device*> devices, u16 cores,
+                  const FilesystemSettings& settings);
+  ~FilesystemState() override;
+
+  // On core 0, once: reads checkpoints, replays history, starts the background tasks. Errors: what is damaged, and where;
+  // the state is then good for nothing but destruction.
+  Task<Status> open();
+  // On core 0: writes everything, checkpoints every slice, stops the background. An error of the medium is told; what it
+  // holds then is the last committed state.
+  Task<Status> close();
+  // On core 0: stops without writing anything more, as a crash would. For tests, and after errors.
+  Task<void> abandon();
+
+  const format::Superblock& superblock() const { return superblock_; }
+  const FilesystemSettings& settings() const { return settings_; }
+  const device::DeviceSet& devices() const { return devices_; }
+  journal::Journal& journal() { return *journal_; }
+  const journal::History& history() const { return history_; }
+  u16 cores() const { return static_cast<u16>(cores_.size()); }
+  CoreState& core(CoreIndex index) { return *cores_[index]; }
+  CoreState& here() { return *cores_[runtime::this_reactor().core()]; }
+  CoreIndex core_of_slice(u16 slice) const { return static_cast<CoreIndex>(slice % cores_.size()); }
+  CoreIndex core_of(InodeNumber inode) const { return core_of_slice(format::slice_of(inode)); }
+  bool is_here(InodeNumber inode) const { return core_of(inode) == runtime::this_reactor().core(); }
+
+  // Which slice holds a region of a file.
+  u64 region_bytes() const { return superblock_.region_bytes; }
+  u16 slice_of_region(InodeNumber inode, u64 region) const {
+    return static_cast<u16>((format::slice_of(inode) + region) % superblock_.slices);
+  }
+
+  // Runs function() -> Task<T> on a core. What happened before the call on either side is in the same or an earlier epoch
+  // than what happens after it on the other: a core that hears from a later epoch moves there first.
+  template <typename Function>
+  auto call(CoreIndex to, Function function) -> std::invoke_result_t<Function&> {
+    using Value = typename runtime::internal::TaskResult<std::invoke_result_t<Function&>>::Type;
+    CoreState& from = here();
+    if (to == from.core()) co_return co_await function();
+    const Epoch mine = from.stream().current();
+    auto serve = [this, to, mine, &function] { return served<Value>(to, mine, function); };
+    std::pair<Value, Epoch> answer = co_await runtime::on(to, std::move(serve));
+    co_await from.stream().reach(answer.second);
+    co_return std::move(answer.first);
+  }
+
+  Task<Result<SpaceUse>> space_use();
+
+  // slice::BucketSource
+  Task<Result<slice::LeaseGrant>> lease(u16 slice, std::size_t count, slice::Watermark watermark) override;
+  // data::TokenSource
+  Task<Result<u64>> acquire(u64 wanted) override;
+  // data::SpacePressure
+  Task<Result<bool>> ask_others(u16 slice) override;
+
+  runtime::Mutex& rename_lock() { return rename_lock_; }  // core 0: one directory moves at a time
+
+ private:
+  template <typename Value, typename Function>
+  Task<std::pair<Value, Epoch>> served(CoreIndex at, Epoch caller, Function& function) {
+    co_await core(at).stream().reach(caller);
+    Value value = co_await function();
+    co_return std::pair<Value, Epoch>(std::move(value), core(at).stream().current());
+  }
+
+  Task<Status> make_core(CoreIndex index);
+  Task<Status> make_slices(CoreIndex index);
+  Task<Status> recover();
+  Task<Status> restore_leases();
+  Task<Status> restore_space(CoreIndex index);
+  Task<Status> replay_leases();
+  Task<Status> replay(CoreIndex index);
+  Task<Status> end_replay(CoreIndex index);
+  Task<Status> start_core(CoreIndex index);
+  Task<Status> make_root();
+  Task<Status> finish_orphans(CoreIndex index);
+  Task<u64> used_blocks(CoreIndex index);
+  Task<Status> on_each_core(Task<Status> (FilesystemState::*step)(CoreIndex));
+  Task<void> on_one_core(Task<Status> (FilesystemState::*step)(CoreIndex), CoreIndex index, Status* result);
+  Task<Status> write_back_core(CoreIndex index) { return core(index).write_back_all(); }
+  Task<Status> checkpoint_core(CoreIndex index) { return core(index).checkpoint_all(); }
+  Task<Status> stop_core(CoreIndex index);
+  Task<Status> drop_core(CoreIndex index);
+  Task<Result<bool>> give_back(u16 slice);
+  Task<Result<u64>> grant_tokens(u64 wanted);
+  Task<u64> surrender_tokens(CoreIndex index, u64 wanted);
+
+  const format::Superblock superblock_;
+  device::DeviceSet devices_;
+  std::vector<device::Device*> device_list_;
+  const FilesystemSettings settings_;
+  journal::History history_;
+  std::unique_ptr<journal::Journal> journal_;
+  std::vector<std::unique_ptr<CoreState>> cores_;
+
+  // Core 0's.
+  std::unique_ptr<slice::LeaseTable> leases_;
+  std::vector<std::vector<format::BucketId>> leased_;  // by slice; only while opening
+  u64 free_tokens_ = 0;
+  u64 usable_blocks_ = 0;
+  runtime::Mutex token_lock_;
+  runtime::Mutex pressure_lock_;
+  runtime::Mutex rename_lock_;
+};
+
+}  // namespace cowfs::fs

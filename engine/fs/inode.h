@@ -1,0 +1,98 @@
+// An inode in memory, on the core of its home slice. Attributes here are newer than in the tree; what a data write changes
+// (size, times) reaches the tree together with the data, everything else at once.
+#pragma once
+#include <bitset>
+#include <memory>
+#include <vector>
+
+#include "engine/data/file_data.h"
+#include "engine/engine.h"
+
+namespace cowfs::fs {
+
+using format::InodeNumber;
+using runtime::CoreIndex;
+
+constexpr unsigned cores_max = 256;
+
+struct SliceState;
+
+// Advisory byte-range locks, exclusive, held by open files.
+class RangeLocks {
+ public:
+  bool try_lock(const void* owner, u64 first, u64 end);
+  void unlock(const void* owner, u64 first, u64 end);
+  void unlock_all(const void* owner);
+
+ private:
+  struct Range {
+    const void* owner;
+    u64 first;
+    u64 end;
+  };
+  std::vector<Range> held_;
+};
+
+struct Inode final : data::AttributeWriter {
+  Inode(SliceState& home_slice, InodeNumber inode_number) : home(home_slice), number(inode_number) {}
+
+  void decode(const format::InodeValue& value);
+  // With `persisted_size` as its size: the file's data beyond is not in place yet.
+  format::InodeValue encode() const;
+  Attributes attributes() const;
+
+  bool is_directory() const { return (mode & 0170000) == 0040000; }
+  bool is_symlink() const { return (mode & 0170000) == 0120000; }
+  bool is_regular() const { return (mode & 0170000) == 0100000; }
+  format::FileType type() const { return static_cast<format::FileType>(mode >> 12); }
+  format::Key key() const { return {number, 0, format::snapshot_live}; }
+
+  data::FileData& file_data();
+
+  // AttributeWriter: write-back moves persisted_size up to write_back_size, truncation sets it.
+  slice::Update update(u64 data_end_bytes, bool complete) override;
+  void applied(u64 data_end_bytes, bool complete) override;
+
+  SliceState& home;
+  const InodeNumber number;
+  u64 size = 0;
+  u64 persisted_size = 0;
+  u64 blocks = 0;
+  u64 access_ns = 0;
+  u64 modify_ns = 0;
+  u64 change_ns = 0;
+  u64 birth_ns = 0;
+  InodeNumber parent = 0;
+  u64 device = 0;
+  u32 mode = 0;
+  u32 user = 0;
+  u32 group = 0;
+  u32 links = 0;
+  u32 flags = 0;
+  u32 generation = 0;
+
+  bool attributes_dirty = false;  // newer than the tree
+  bool truncating = false;        // what the AttributeWriter is used for just now
+  u64 write_back_size = 0;
+  Epoch changed;                  // of the newest record of this inode or of a name of it
+  u32 references = 0;             // open files and operations: stays in memory while there are any
+  bool has_xattrs = true;         // it may have; only a new inode is known to have none
+  bool dead = false;              // its last name and its last reference are gone
+  bool erased = false;            // so is its key: the object goes with the last who looks at it
+  bool shares_known = false;      // leftovers of a crash in other slices were removed
+  runtime::Mutex lock;            // held by operations that change names, links or the size downwards
+  runtime::Mutex write_back_lock;  // one write-back or truncation at a time; taken after `lock`
+  RangeLocks range_locks;
+  std::bitset<cores_max> remote_readers;  // directory: cores that remember names of it
+
+ private:
+  format::InodeValue encoded_{};
+  std::unique_ptr<data::FileData> data_;
+};
+
+struct OpenFile {
+  Inode* inode = nullptr;
+  int flags = 0;
+};
+
+}  // namespace cowfs::fs

@@ -1,0 +1,108 @@
+#include "engine/slice/lease_table.h"
+
+#include <algorithm>
+
+namespace cowfs::slice {
+
+using format::BucketId;
+
+namespace {
+Key lease_key(u64 bucket) { return {bucket, 0, 0}; }
+constexpr std::size_t updates_per_transaction_max = 64;
+}  // namespace
+
+LeaseTable::LeaseTable(Slice& zero, const format::Superblock& superblock) : zero_(zero), superblock_(superblock) {}
+
+Task<Result<std::vector<std::vector<BucketId>>>> LeaseTable::restore() {
+  std::vector<std::vector<BucketId>> owners(superblock_.slices);
+  const u16 device = superblock_.device_index;
+  for (u64 bucket = superblock_.first_data_bucket; bucket < superblock_.bucket_count; ++bucket) {
+    free_.insert(BucketId::of(device, bucket).value);
+  }
+  total_ = free_.size();
+  Key from = format::key_min;
+  while (true) {
+    btree::Cursor at = zero_.tree(TreeId::leases).seek(from);
+    for (; at.valid(); at.next()) {
+      format::LeaseValue lease;
+      std::memcpy(&lease, at.value().data(), sizeof lease);
+      const u64 bucket = at.key().inode;
+      if (lease.slice >= owners.size() || free_.erase(bucket) == 0) {
+        co_return Error{Code::lease_entry_invalid, bucket, Place{.slice = 0}};
+      }
+      owners[lease.slice].push_back(BucketId{bucket});
+    }
+    if (at.state() != btree::Cursor::State::missing) co_return owners;
+    from = at.resume_key();
+    const Status loaded = co_await zero_.load({TreeId::leases, at.missing()});
+    if (!loaded) co_return loaded.error();
+  }
+}
+
+// The last free buckets: none for users, half of them for copygc, all for checkpoints.
+std::size_t LeaseTable::kept_back(Watermark watermark) const {
+  if (watermark == Watermark::metadata) return 0;
+  const std::size_t reserve = std::min<std::size_t>(superblock_.slices * 2u + 2, total_ / 16 + 1);
+  return watermark == Watermark::user ? reserve : reserve / 2;
+}
+
+Task<Result<LeaseGrant>> LeaseTable::grant(u16 slice, std::size_t count, Watermark watermark) {
+  LeaseGrant grant;
+  const std::size_t kept = kept_back(watermark);
+  while (grant.buckets.size() < count && free_.size() > kept) {
+    grant.buckets.push_back(BucketId{*free_.begin()});
+    free_.erase(free_.begin());
+  }
+  if (grant.buckets.empty()) co_return grant;
+  format::LeaseValue lease{};
+  lease.slice = slice;
+  std::vector<Update> updates;
+  for (BucketId bucket : grant.buckets) {
+    updates.push_back({TreeId::leases, UpdateKind::upsert, lease_key(bucket.value), bytes_of(lease)});
+  }
+  const Status written = co_await write(std::move(updates));
+  if (!written) {
+    for (BucketId bucket : grant.buckets) free_.insert(bucket.value);
+    co_return written.error();
+  }
+  grant.epoch = zero_.stream().current();
+  co_return grant;
+}
+
+Task<Status> LeaseTable::take_back(std::vector<BucketId> buckets) {
+  std::vector<Update> updates;
+  for (BucketId bucket : buckets) updates.push_back({TreeId::leases, UpdateKind::erase, lease_key(bucket.value), {}});
+  const Status written = co_await write(std::move(updates));
+  if (!written) co_return written;
+  for (BucketId bucket : buckets) free_.insert(bucket.value);
+  co_return Status{};
+}
+
+Task<Status> LeaseTable::write(std::vector<Update> updates) {
+  journal::Stream& stream = zero_.stream();
+  for (std::size_t first = 0; first < updates.size(); first += updates_per_transaction_max) {
+    const std::span<const Update> some =
+        std::span(updates).subspan(first, std::min(updates.size() - first, updates_per_transaction_max));
+    u64 bytes = 0;
+    for (const Update& update : some) bytes += journal_bytes(update);
+    const Status reserved = co_await stream.reserve(bytes, journal::Urgency::reclaim);
+    if (!reserved) co_return reserved;
+    for (std::size_t i = 0; i < some.size();) {
+      Missing missing;
+      if (zero_.ready(some[i], missing)) {
+        ++i;
+        continue;
+      }
+      const Status loaded = co_await zero_.load(missing);
+      if (!loaded) {
+        stream.unreserve(bytes);
+        co_return loaded;
+      }
+      i = 0;
+    }
+    for (const Update& update : some) zero_.apply(update);
+  }
+  co_return Status{};
+}
+
+}  // namespace cowfs::slice
