@@ -132,7 +132,11 @@ Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> c
 
 Task<Epoch> Operations::hold_at(CoreIndex core, Epoch epoch, journal::EpochHold* hold) {
   journal::Stream& stream = state_.core(core).stream();
-  *hold = epoch == Epoch{} ? co_await stream.hold_open() : co_await stream.hold_at_least(epoch);
+  if (epoch == Epoch{}) {
+    *hold = co_await stream.hold_open();
+  } else {
+    *hold = co_await stream.hold_at_least(epoch);
+  }
   co_return hold->epoch();
 }
 

@@ -178,8 +178,11 @@ Task<Status> Operations::read_regions(Inode& inode, u64 offset, MutableByteSpan 
     const u16 where = state_.slice_of_region(number, region);
     Status read;
     if (where == format::slice_of(number)) {
-      read = direct_here ? co_await inode.file_data().read_direct(offset, part)
-                         : co_await inode.file_data().read(offset, part);
+      if (direct_here) {
+        read = co_await inode.file_data().read_direct(offset, part);
+      } else {
+        read = co_await inode.file_data().read(offset, part);
+      }
     } else {
       const CoreIndex core = state_.core_of_slice(where);
       auto there = [this, core, number, where, offset, part, direct_here] {

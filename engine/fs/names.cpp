@@ -109,7 +109,7 @@ Task<Status> Operations::enter_symlink(Walk& walk, InodeNumber link) {
   const Result<std::string> target = co_await state_.call(state_.core_of(link), read);
   if (!target) co_return target.error();
   std::string path = *target;
-  path += '/';
+  if (!walk.rest.empty()) path += '/';
   path += walk.rest;
   if (path.size() > path_bytes_max + 1) co_return Error{Code::name_too_long, path.size()};
   walk.storage = std::move(path);
