@@ -29,6 +29,8 @@ Task<void> CoreState::stop_background() {
   co_await data_.gate.drained();
   // What could not be written is given up with the mount.
   each_slice([](SliceState& state) {
+    for (const auto& [number, inode] : state.inodes) inode->file_data().discard_cache();
+    for (const auto& [number, share] : state.shares) share->discard_cache();
     state.inodes.clear();
     state.shares.clear();
   });
