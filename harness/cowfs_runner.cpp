@@ -56,7 +56,7 @@ class CoreHost : public CountingHost {
     bool await_ready() const noexcept { return clock.last_ns - clock.turn_began_ns < turn_ns; }
     void await_suspend(std::coroutine_handle<> client) const noexcept {
       clock.turn_began_ns = clock.last_ns;  // the next client's, whoever that is
-      cowfs::runtime::this_reactor().schedule(client);
+      cowfs::runtime::this_reactor().schedule_last(client);
     }
     void await_resume() const noexcept {}
   };
@@ -173,8 +173,8 @@ u64 resident_bytes() {
 
 u64 default_cache_bytes(u32 clients) { return clients * (32 * cowfs::mib) + 512 * cowfs::mib; }
 
-CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& pins, u64 cache_bytes, CowfsPlace place)
-    : place_(std::move(place)) {
+CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& pins, u64 cache_bytes, Media* media)
+    : media_(media) {
   format_.force = true;  // the harness has asked before; what is on it is the last round's
   format_.slices = static_cast<u16>(options.slices.value_or(0));
   format_.bucket_bytes = options.bucket_bytes.value_or(0);
@@ -196,13 +196,9 @@ CowfsTargetMount::~CowfsTargetMount() {
   if (clients_left_) static_cast<void>(filesystem_.release());  // clients still use it
 }
 
-const std::string& CowfsTargetMount::device() const {
-  return place_.media != nullptr ? place_.media->device() : place_.image;
-}
-
 std::optional<dev_t> CowfsTargetMount::device_number() const {
-  if (place_.media == nullptr) return {};
-  return place_.media->identity().number;
+  if (media_->is_plain_image()) return {};
+  return media_->identity().number;
 }
 
 std::vector<std::string> CowfsTargetMount::options_text() const {
@@ -230,14 +226,14 @@ std::vector<std::string> CowfsTargetMount::plan(const std::string& device) const
 }
 
 Action CowfsTargetMount::prepare() {
-  assert(filesystem_ == nullptr);
-  if (place_.media != nullptr)
-    if (const Action lent = place_.media->lend(); !lent) return lent;
-  format_.devices = mount_.devices = {device()};
-  if (const cowfs::Status formatted = cowfs::format(format_); !formatted)
-    return engine_failure("format " + device(), formatted.error());
+  assert(filesystem_ == nullptr && media_ != nullptr);
+  if (const Action lent = media_->lend(); !lent) return lent;
+  const std::string& device = media_->device();
+  format_.devices = mount_.devices = {device};
+  if (const cowfs::Status formatted = cowfs::format_devices(format_); !formatted)
+    return engine_failure("format " + device, formatted.error());
   auto mounted = cowfs::Filesystem::mount(mount_);
-  if (!mounted) return engine_failure("mount " + device(), mounted.error());
+  if (!mounted) return engine_failure("mount " + device, mounted.error());
   filesystem_ = *std::move(mounted);
   integrity_ = filesystem_->integrity_label();
   return Done{};
@@ -282,14 +278,13 @@ Outcome<FinishReport> CowfsTargetMount::finish() {
     const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
     const u64 start_ns = monotonic_ns();
     if (const cowfs::Status unmounted = filesystem_->unmount(); !unmounted)
-      unmount_failure = engine_failure("unmount " + this->device(), unmounted.error());
+      unmount_failure = engine_failure("unmount " + media_->device(), unmounted.error());
     filesystem_.reset();
     report.sync_ns = monotonic_ns() - start_ns;
     const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
     if (before && after) report.sync_moved = *after - *before;
   }
-  if (place_.media != nullptr)
-    if (const Action taken = place_.media->take_back(); !taken) return taken.failure();
+  if (const Action taken = media_->take_back(); !taken) return taken.failure();
   if (unmount_failure) return *unmount_failure;
   return report;
 }

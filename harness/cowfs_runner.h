@@ -13,20 +13,15 @@
 
 namespace cowbench::harness {
 
-// What a cowfs round stands on: a medium, or an image file that needs no root.
-struct CowfsPlace {
-  Media* media = nullptr;  // outlives the target; null: `image`
-  std::string image;
-};
-
 struct CowfsRunRequest : LoadRequest {
   bool system_call_charge = false;
 };
 
 class CowfsTargetMount {
  public:
-  // `pins`: one core of the engine for each of its generators. `cache_bytes`: unless the options say otherwise.
-  CowfsTargetMount(const CowfsOptions& options, const PinPlan& pins, u64 cache_bytes, CowfsPlace place);
+  // `pins`: one core of the engine for each of its generators. `cache_bytes`: unless the options say otherwise. `media`
+  // outlives the target; null for a plan.
+  CowfsTargetMount(const CowfsOptions& options, const PinPlan& pins, u64 cache_bytes, Media* media);
   ~CowfsTargetMount();
   CowfsTargetMount(const CowfsTargetMount&) = delete;
   CowfsTargetMount& operator=(const CowfsTargetMount&) = delete;
@@ -49,12 +44,10 @@ class CowfsTargetMount {
   const std::string& integrity() const { return integrity_; }
   // What the engine counted over the last measured window.
   const cowfs::Counters& window() const { return window_; }
-  std::optional<dev_t> device_number() const;
+  std::optional<dev_t> device_number() const;  // absent for a plain image
 
  private:
-  const std::string& device() const;
-
-  const CowfsPlace place_;
+  Media* const media_;
   cowfs::FormatOptions format_;
   cowfs::MountOptions mount_;
   std::unique_ptr<cowfs::Filesystem> filesystem_;

@@ -154,10 +154,12 @@ std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::s
           to_text(mount_command(row, device, point)), "umount " + point};
 }
 
-std::string KernelTarget::label() const {
-  if (name_.kind != TargetKind::path) return fmt::format("{} ({})", name_.text, row_of(name_.kind)->promise);
+std::string KernelTarget::label() const { return fmt::format("{} ({})", name_.text, promise()); }
+
+std::string KernelTarget::promise() const {
+  if (name_.kind != TargetKind::path) return row_of(name_.kind)->promise;
   const std::string facts = mount_line(mount_directory_);
-  return fmt::format("{} ({}, as mounted)", name_.text, facts.substr(0, facts.find(' ')));
+  return facts.substr(0, facts.find(' ')) + ", as mounted";
 }
 
 Action KernelTarget::make_filesystem() {

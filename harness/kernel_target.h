@@ -46,6 +46,7 @@ class KernelTarget {
   // "xfs (metadata crc, barriers)": what is promised is part of the name, so that no table compares a flushed write
   // with an unflushed one by accident.
   std::string label() const;
+  std::string promise() const;  // what stands in its brackets
 
   // mkfs and mount, or a fresh subdirectory. Failures: failed: a program said no (its words are quoted).
   Action prepare();

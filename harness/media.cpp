@@ -33,8 +33,8 @@ struct Places {
 Places places_of(const MediaRequest& request) {
   Places places{request.directory, "", ""};
   const std::string stem = fmt::format("{}/{}-{}", request.directory, to_text(request.kind), getpid());
-  if (request.kind == MediaKind::ram) places.tmpfs = stem;
-  places.image = request.kind == MediaKind::ram ? stem + "/image" : stem + ".image";
+  if (request.kind == MediaKind::ram && !request.plain_image) places.tmpfs = stem;
+  places.image = places.tmpfs.empty() ? stem + ".image" : stem + "/image";
   return places;
 }
 
@@ -136,12 +136,12 @@ Outcome<std::vector<std::string>> plan_media(const MediaRequest& request) {
     return lines;
   }
   const Places places = places_of(request);
-  if (request.kind == MediaKind::ram) {
+  if (!places.tmpfs.empty()) {
     lines.push_back("mkdir " + places.tmpfs);
     lines.push_back(to_text(mount_tmpfs_command(places, request.size_bytes)));
   }
   lines.push_back(fmt::format("# allocate {} ({} bytes) and write it through once", places.image, request.size_bytes));
-  lines.push_back(to_text(losetup_command(places.image, true)));
+  if (!request.plain_image) lines.push_back(to_text(losetup_command(places.image, true)));
   return lines;
 }
 
@@ -156,7 +156,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
     media.claim_ = std::move(*claim);
     return media;
   }
-  if (geteuid() != 0)
+  if (geteuid() != 0 && !request.plain_image)
     return Failure{FailureKind::missing, "making loop devices and mounts needs root", "use sudo, or --target path:DIR"};
   const Places places = places_of(request);
   media.image_ = places.image;
@@ -169,7 +169,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
   const auto make_everything = [&]() -> Action {
     if (Action made = make_private_directory(places.directory); !made) return made;
     if (Action room = check_room(request); !room) return room;
-    if (request.kind == MediaKind::ram) {
+    if (!places.tmpfs.empty()) {
       Action made = make(MadeKind::directory, places.tmpfs, [&] { return make_private_directory(places.tmpfs); });
       if (!made) return made;
       made = make(MadeKind::mount, places.tmpfs,
@@ -184,7 +184,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
     });
     if (!made) return made;
     made = write_through(places.image, request.size_bytes, progress);
-    if (!made) return made;
+    if (!made || request.plain_image) return made;
     return make(MadeKind::loop, places.image, [&]() -> Action {
       auto attached = run_checked(losetup_command(places.image, true));
       // Not every filesystem can be read past its page cache (tmpfs learnt it in Linux 6.6); the label says what it is.
@@ -200,6 +200,11 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
     return Failure{failure.kind, failure.what + "; and " + to_text(detached.failure()), failure.remedy};
   };
   if (const Action made = make_everything(); !made) return fail(made.failure());
+  if (request.plain_image) {
+    media.identity_.path = media.identity_.real_path = places.image;
+    media.identity_.size_bytes = request.size_bytes;
+    return media;
+  }
   auto identity = identify_device(device);
   if (!identity) return fail(identity.failure());
   media.identity_ = *identity;
@@ -209,6 +214,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
 std::string Media::label() const {
   const double size_gib = static_cast<double>(identity_.size_bytes) / cowfs::gib;
   if (kind_ == MediaKind::device) return fmt::format("device: {} {:.2f} GiB", device(), size_gib);
+  if (is_plain_image()) return fmt::format("{}: {:.2f} GiB image file", to_text(kind_), size_gib);
   return fmt::format("{}: {:.2f} GiB image, loop with direct-io {}", to_text(kind_), size_gib,
                      identity_.direct_io ? "on" : "off");
 }

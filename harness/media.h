@@ -24,6 +24,9 @@ struct MediaRequest {
   std::string directory = "/var/tmp/cowbench";  // where the image, or the mount point of the private tmpfs, goes
   std::string device;               // device
   std::vector<std::string> erase;   // devices whose contents may go
+  // disk, ram: the image in `directory` and nothing else, no loop device and no tmpfs of its own. Needs no root; cowfs can
+  // be made on it, a kernel's filesystem cannot.
+  bool plain_image = false;
 };
 
 // What attach() would do, one line each, with the identity of a real device and whether the guard would refuse it.
@@ -40,7 +43,9 @@ class Media {
                                const std::function<void(double)>& progress = {});
 
   MediaKind kind() const { return kind_; }
+  // Of a plain image: its path; identity() then has no device number.
   const std::string& device() const { return identity_.real_path; }
+  bool is_plain_image() const { return identity_.number == 0; }
   const std::string& image() const { return image_; }  // empty for a real device
   const DeviceIdentity& identity() const { return identity_; }
   std::string label() const;  // "disk: 8.00 GiB image, loop with direct-io on"

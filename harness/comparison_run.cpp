@@ -1,0 +1,278 @@
+#include "harness/comparison_run.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/random.h"
+#include "harness/byte_size.h"
+#include "results/summary.h"
+
+namespace cowbench::harness {
+namespace {
+
+// Our generator on a kernel filesystem must reach this share of the real dbench's throughput, or it handicaps a side.
+constexpr double calibration_floor = 0.95;
+constexpr std::string_view stock_name = "dbench 4.0";
+constexpr double null_seconds_max = 2;  // for what the generator costs; it varies little
+
+std::string phase_text(RunProgress::Phase phase) {
+  switch (phase) {
+    case RunProgress::Phase::warmup: return "warm-up";
+    case RunProgress::Phase::measure: return "measure";
+    case RunProgress::Phase::cleanup: return "delete";
+  }
+  return "?";
+}
+
+// Why the real dbench cannot run the same load; empty when it can.
+std::string calibration_obstacle(const DbenchRunRequest& request) {
+  if (request.calibration_rounds == 0) return "not asked for";
+  if (request.options.rate_mb_s > 0 || request.options.verify) return "dbench cannot be given the same limits";
+  if (request.options.payload != workloads::PayloadKind::zero) return "dbench writes zeros only";
+  return "";
+}
+
+class ComparisonRun : public RoundExecutor {
+ public:
+  ComparisonRun(const DbenchRunRequest& request, Ledger& ledger, TimeLeft& time_left, results::Record& record)
+      : request_(request), ledger_(ledger), time_left_(time_left), record_(record) {}
+
+  Action run_on(const MediaRequest& medium) {
+    describe(medium);
+    const Action done = execute(medium);
+    collect();
+    if (!media_) return done;
+    const Action detached = media_->detach();
+    return done ? detached : done;
+  }
+
+  Outcome<double> run(u32 target, u32 round) override {
+    Entrant& entrant = entrants_[target];
+    position_ = round == round_ ? position_ + 1 : 0;
+    round_ = round;
+    auto measured = measure(entrant, round);
+    if (!measured) return measured.failure();
+    if (entrant.served_by_kernel() && round < request_.calibration_rounds && calibration_obstacle(request_).empty())
+      if (const Action calibrated = calibrate(entrant); !calibrated) return calibrated.failure();
+    return *measured;
+  }
+
+  double elapsed_seconds() override { return static_cast<double>(monotonic_ns() - began_ns_) / 1e9; }
+
+ private:
+  void describe(const MediaRequest& medium) {
+    comparison_.media = to_text(medium.kind);
+    comparison_.workload = "dbench " + request_.loadfile.substr(request_.loadfile.rfind('/') + 1);
+    comparison_.clients = request_.clients;
+    comparison_.rounds = request_.rounds.value_or(0);
+    comparison_.seconds = request_.seconds;
+    LoadRequest load;
+    load.seconds = request_.seconds;
+    load.warmup_seconds = request_.warmup_seconds;
+    comparison_.warmup_seconds = warmup_seconds(load);
+    comparison_.cache_bytes = request_.cache_bytes.value_or(default_cache_bytes(request_.clients));
+    comparison_.payload = workloads::name(request_.options.payload);
+  }
+
+  Action execute(const MediaRequest& medium) {
+    std::vector<Entrant> wanted = entrants_of(request_);
+    if (std::ranges::any_of(wanted, &Entrant::needs_media)) {
+      if (const Action attached = attach(medium); !attached) return attached;
+    } else {
+      comparison_.media = wanted.front().kind() == TargetKind::path ? "path" : "none";
+      comparison_.device = request_.targets.front().text;
+    }
+    for (Entrant& entrant : wanted) {
+      if (const Action created = entrant.create(request_, ledger_, media_ ? &*media_ : nullptr); !created)
+        comparison_.skipped.push_back({entrant.label(), to_text(created.failure()) + loop_trouble_});
+      else
+        entrants_.push_back(std::move(entrant));
+    }
+    if (entrants_.empty()) return Failure{FailureKind::failed, "no target is left to run", ""};
+    began_ns_ = monotonic_ns();
+    if (request_.calibration_rounds > 0)
+      if (const Action cost = measure_generator(); !cost) return cost;
+    RoundsRequest rounds;
+    rounds.targets = static_cast<u32>(entrants_.size());
+    rounds.seed = request_.seed;
+    rounds.stop.rounds = request_.rounds;
+    rounds.stop.budget_seconds = request_.budget_seconds;
+    auto report = run_rounds(rounds, *this);
+    if (!report) return report.failure();
+    comparison_.rounds = report->orders.size();
+    return Done{};
+  }
+
+  // Without root, or where loop devices cannot be had, cowfs still runs on the image itself.
+  Action attach(const MediaRequest& medium) {
+    const auto progress = [&](double share) {
+      show("", fmt::format("write the medium through, {:.0f}%", 20 * std::floor(5 * share)), {});
+    };
+    auto media = Media::attach(ledger_, medium, progress);
+    const bool may_do_without = medium.kind != MediaKind::device && !media &&
+                                (media.failure().kind == FailureKind::missing || media.failure().kind == FailureKind::failed);
+    if (may_do_without) {
+      loop_trouble_ = ": " + to_text(media.failure());
+      media = Media::attach(ledger_, plain(medium), progress);
+    }
+    if (!media) return media.failure();
+    media_.emplace(std::move(*media));
+    comparison_.device = media_->label();
+    comparison_.size_bytes = media_->identity().size_bytes;
+    record_.environment.devices.push_back(to_record(*media_));
+    return Done{};
+  }
+
+  Outcome<double> measure(Entrant& entrant, u32 round) {
+    const u64 seed = cowfs::Random(request_.seed + round).next() >> 1;
+    time_left_.begin();
+    show(entrant.label(), "prepare", {});
+    if (const Action prepared = entrant.prepare(); !prepared) return prepared.failure();
+    auto measured = entrant.run(request_, load_for(entrant.label(), seed));
+    const auto finished = entrant.finish();
+    if (!measured) return with_target(entrant, measured.failure());
+    if (!finished) return with_target(entrant, finished.failure());
+    entrant.keep(*measured, *finished, to_record(*measured, round, position_, seed));
+    time_left_.done();
+    return measured->throughput_mb_s;
+  }
+
+  static Failure with_target(const Entrant& entrant, Failure failure) {
+    failure.what = entrant.label() + ": " + failure.what;
+    return failure;
+  }
+
+  LoadRequest load_for(const std::string& label, u64 seed) {
+    LoadRequest load;
+    load.program = request_.program;
+    load.clients = request_.clients;
+    load.seconds = request_.seconds;
+    load.warmup_seconds = request_.warmup_seconds;
+    load.pins = request_.pins;
+    load.options = request_.options;
+    load.options.seed = seed;
+    load.progress = [this, label](const RunProgress& progress) {
+      const bool moving = progress.phase != RunProgress::Phase::cleanup;
+      show(label, phase_text(progress.phase), moving ? std::optional(progress.throughput_mb_s) : std::nullopt);
+    };
+    return load;
+  }
+
+  Action calibrate(Entrant& entrant) {
+    time_left_.begin();
+    show(std::string(stock_name) + " on " + entrant.label(), "prepare", {});
+    if (Action prepared = entrant.prepare(); !prepared) return prepared;
+    show(std::string(stock_name) + " on " + entrant.label(), "measure", {});
+    const auto stock = entrant.run_stock(request_);
+    const auto finished = entrant.finish();
+    if (!finished) return finished.failure();
+    // A missing or refusing dbench leaves the row out, and says so, but does not spoil the comparison.
+    if (!stock) {
+      record_.caveats.push_back(fmt::format("{} on {} did not run: {}", stock_name, entrant.label(), to_text(stock.failure())));
+    } else {
+      entrant.keep_reference(stock->throughput_mb_s);
+    }
+    time_left_.done();
+    return Done{};
+  }
+
+  Action measure_generator() {
+    time_left_.begin();
+    LoadRequest load = load_for("null", request_.seed);
+    load.seconds = std::min(request_.seconds, null_seconds_max);
+    load.warmup_seconds = 0;
+    auto measured = run_on_nothing({std::move(load), request_.mode});
+    time_left_.done();
+    if (!measured) return measured.failure();
+    const double busy_seconds = measured->client_user_seconds + measured->client_system_seconds;
+    results::CalibrationRow row;
+    row.target = "null";
+    row.reference = "cowbench";
+    row.throughput_mb_s_rounds = {measured->throughput_mb_s};
+    row.throughput_mb_s = measured->throughput_mb_s;
+    if (measured->operations > 0) row.ns_per_operation = busy_seconds * 1e9 / static_cast<double>(measured->operations);
+    row.note = "what generating the load costs, without a filesystem";
+    comparison_.calibration.push_back(std::move(row));
+    return Done{};
+  }
+
+  void collect() {
+    for (const Entrant& entrant : entrants_) {
+      comparison_.results.push_back(entrant.result(request_));
+      if (!entrant.mount_facts().empty())
+        record_.environment.mounts.push_back(entrant.label() + ": " + entrant.mount_facts());
+    }
+    std::erase_if(comparison_.results, [](const auto& result) { return result.rounds.empty(); });
+    results::summarise(comparison_);
+    for (const Entrant& entrant : entrants_) {
+      if (entrant.reference().empty()) continue;
+      const auto ours = std::ranges::find(comparison_.results, entrant.label(), &results::TargetResult::target);
+      comparison_.calibration.push_back(
+          results::calibrate(*ours, std::string(stock_name), entrant.reference(), calibration_floor));
+    }
+    record_.comparisons.push_back(std::move(comparison_));
+  }
+
+  void show(const std::string& target, std::string phase, std::optional<double> throughput_mb_s) {
+    if (!request_.progress) return;
+    results::Progress progress;
+    progress.comparison = fmt::format("{}, {} clients", comparison_.media, request_.clients);
+    progress.round = round_ == no_round ? 0 : round_ + 1;
+    progress.rounds = request_.rounds.value_or(0);
+    progress.target = target;
+    progress.phase = std::move(phase);
+    progress.throughput_mb_s = throughput_mb_s;
+    progress.seconds_left = time_left_.seconds();
+    request_.progress(progress);
+  }
+
+  static MediaRequest plain(const MediaRequest& medium) {
+    MediaRequest request = medium;
+    request.plain_image = true;
+    request.directory = plain_image_directory(medium.kind);
+    return request;
+  }
+
+  static constexpr u32 no_round = ~0u;
+
+  const DbenchRunRequest& request_;
+  Ledger& ledger_;
+  TimeLeft& time_left_;
+  results::Record& record_;
+  results::Comparison comparison_;
+  std::optional<Media> media_;
+  std::string loop_trouble_;  // ": why there is no loop device"
+  std::vector<Entrant> entrants_;
+  u64 began_ns_ = 0;
+  u32 round_ = no_round;
+  u64 position_ = 0;
+};
+
+}  // namespace
+
+std::string plain_image_directory(MediaKind kind) {
+  return fmt::format("{}/cowbench-{}", kind == MediaKind::ram ? "/dev/shm" : "/var/tmp", geteuid());
+}
+
+void TimeLeft::done() {
+  measured_seconds_ += static_cast<double>(monotonic_ns() - began_ns_) / 1e9;
+  ++done_;
+}
+
+std::optional<double> TimeLeft::seconds() const {
+  if (expected_ <= done_) return {};
+  const double each = done_ == 0 ? nominal_seconds_ : measured_seconds_ / done_;
+  const double running = began_ns_ == 0 ? 0 : static_cast<double>(monotonic_ns() - began_ns_) / 1e9;
+  return std::max(0.0, each * (expected_ - done_) - std::min(running, each));
+}
+
+Action run_comparison(const DbenchRunRequest& request, const MediaRequest& media, Ledger& ledger, TimeLeft& time_left,
+                      results::Record& record) {
+  ComparisonRun run(request, ledger, time_left, record);
+  return run.run_on(media);
+}
+
+}  // namespace cowbench::harness

@@ -1,0 +1,88 @@
+// One comparison: the same targets on the same medium, in interleaved rounds.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "harness/cowfs_runner.h"
+#include "harness/dbench_run.h"
+#include "harness/round_record.h"
+#include "harness/rounds.h"
+#include "harness/stock_dbench.h"
+
+namespace cowbench::harness {
+
+// What is left of the whole run, from how long its measurements took so far.
+class TimeLeft {
+ public:
+  explicit TimeLeft(double nominal_seconds) : nominal_seconds_(nominal_seconds) {}
+  void expect(u32 measurements) { expected_ += measurements; }
+  void begin() { began_ns_ = monotonic_ns(); }
+  void done();
+  std::optional<double> seconds() const;
+
+ private:
+  double nominal_seconds_;  // of one measurement, before there is experience
+  u32 expected_ = 0;
+  u32 done_ = 0;
+  double measured_seconds_ = 0;
+  u64 began_ns_ = 0;
+};
+
+// A target as it takes part in one comparison.
+class Entrant {
+ public:
+  Entrant(TargetName name, bool system_call_charge) : name_(std::move(name)), charge_(system_call_charge) {}
+
+  // "cowfs+syscall-charge"
+  std::string label() const { return name_.text + (charge_ ? "+syscall-charge" : ""); }
+  const TargetName& name() const { return name_; }
+  TargetKind kind() const { return name_.kind; }
+  bool needs_media() const { return kind() == TargetKind::cowfs || is_made_by_mkfs(kind()); }
+  bool served_by_kernel() const { return kernel_.has_value(); }
+
+  // Failures missing: it cannot be had here, and why.
+  Action create(const DbenchRunRequest& request, Ledger& ledger, Media* media);
+  Action prepare();
+  // `load` is filled in for it.
+  Outcome<RoundResult> run(const DbenchRunRequest& request, LoadRequest load);
+  Outcome<StockResult> run_stock(const DbenchRunRequest& request);
+  // Also after a failed round.
+  Outcome<FinishReport> finish();
+
+  void keep(const RoundResult& measured, const FinishReport& finish, results::Round round);
+  void keep_reference(double throughput_mb_s) { reference_mb_s_.push_back(throughput_mb_s); }
+  // What it all came to.
+  results::TargetResult result(const DbenchRunRequest& request) const;
+  const std::vector<double>& reference() const { return reference_mb_s_; }
+  // As mounted; empty before the first round.
+  const std::string& mount_facts() const { return mount_facts_; }
+
+ private:
+  std::vector<std::string> notes(const DbenchRunRequest& request) const;
+
+  TargetName name_;
+  bool charge_;
+  std::unique_ptr<CowfsTargetMount> cowfs_;
+  std::optional<KernelTarget> kernel_;
+  std::vector<std::string> options_;
+  std::string promise_, mount_facts_;
+  std::vector<results::Round> rounds_;
+  MergedLatencies latencies_;
+  std::vector<double> reference_mb_s_;
+  std::vector<double> finish_seconds_, finish_bytes_;
+  std::vector<std::string> complaints_;
+};
+
+// Each target, and each cowfs also with the charge when that is asked for.
+std::vector<Entrant> entrants_of(const DbenchRunRequest& request);
+
+// Where images go that need no root.
+std::string plain_image_directory(MediaKind kind);
+
+// Runs it and adds it to `record`, also when it fails half-way.
+Action run_comparison(const DbenchRunRequest& request, const MediaRequest& media, Ledger& ledger, TimeLeft& time_left,
+                      results::Record& record);
+
+}  // namespace cowbench::harness

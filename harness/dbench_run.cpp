@@ -1,0 +1,148 @@
+#include "harness/dbench_run.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <set>
+
+#include "harness/byte_size.h"
+#include "harness/comparison_run.h"
+
+namespace cowbench::harness {
+namespace {
+
+constexpr double seconds_around_round = 3;  // mkfs, mount, deleting and unmounting: a first guess
+constexpr u32 rounds_for_interval = 6;
+
+bool needs_media(const DbenchRunRequest& request) {
+  return std::ranges::any_of(entrants_of(request), &Entrant::needs_media);
+}
+
+u32 expected_measurements(const DbenchRunRequest& request) {
+  const u32 rounds = request.rounds.value_or(rounds_for_interval);
+  u32 count = request.calibration_rounds > 0 ? 1 : 0;
+  for (const Entrant& entrant : entrants_of(request)) {
+    count += rounds;
+    const bool kernel = is_made_by_mkfs(entrant.kind()) || entrant.kind() == TargetKind::path;
+    if (kernel) count += std::min(rounds, request.calibration_rounds);
+  }
+  return count;
+}
+
+double nominal_seconds(const DbenchRunRequest& request) {
+  return request.seconds + request.warmup_seconds.value_or(request.seconds / 5) + seconds_around_round;
+}
+
+std::vector<std::string> caveats(const DbenchRunRequest& request) {
+  std::vector<std::string> caveats;
+  const auto has = [&](auto condition) { return std::ranges::any_of(request.targets, condition, &TargetName::kind); };
+  const bool kernel = has([](TargetKind kind) { return is_made_by_mkfs(kind) || kind == TargetKind::path; });
+  if (has([](TargetKind kind) { return kind == TargetKind::cowfs; }) && kernel) {
+    caveats.push_back("cowfs runs in the process of its clients and pays no system calls; a kernel filesystem does. "
+                      "--syscall-charge shows how much of the ratio that is.");
+    caveats.push_back("cowfs's page cache has the stated budget; kernel targets use the machine's page cache without "
+                      "a limit.");
+  }
+  if (request.rounds && *request.rounds < rounds_for_interval && request.targets.size() > 1)
+    caveats.push_back(fmt::format("{} rounds: fewer than {} hold no 95% interval", *request.rounds, rounds_for_interval));
+  if (request.options.verify) caveats.push_back("contents were verified: the clients were slower than they can be");
+  return caveats;
+}
+
+void plan_target(const DbenchRunRequest& request, const Entrant& entrant, const std::string& device,
+                 std::vector<std::string>& lines) {
+  const TargetName& name = entrant.name();
+  lines.push_back(fmt::format("# target {}", entrant.label()));
+  if (name.kind == TargetKind::cowfs) {
+    const CowfsTargetMount mount(*parse_cowfs_options(name.argument), request.pins,
+                                 request.cache_bytes.value_or(default_cache_bytes(request.clients)), nullptr);
+    for (const std::string& line : mount.plan(device)) lines.push_back("  " + line);
+  } else if (name.kind != TargetKind::null) {
+    for (const std::string& line : KernelTarget::plan(name, device)) lines.push_back("  " + line);
+  }
+}
+
+}  // namespace
+
+Action check(const DbenchRunRequest& request) {
+  LoadRequest load;
+  load.program = request.program;
+  load.clients = request.clients;
+  load.seconds = request.seconds;
+  if (const Action fine = check(load); !fine) return fine;
+  if (request.targets.empty()) return Failure{FailureKind::request, "no target", "name at least one with --target"};
+  std::set<std::string> names;
+  for (const TargetName& name : request.targets) {
+    if (!names.insert(name.text).second)
+      return Failure{FailureKind::request, fmt::format("--target {} is given twice", name.text), ""};
+    if (name.kind != TargetKind::cowfs) continue;
+    if (const auto options = parse_cowfs_options(name.argument); !options) return options.failure();
+  }
+  if (request.media.empty()) return Failure{FailureKind::request, "no medium", "use --media or --device"};
+  if (request.rounds == 0u) return Failure{FailureKind::request, "--rounds must be at least 1", ""};
+  return Done{};
+}
+
+Outcome<std::vector<std::string>> plan_dbench(const DbenchRunRequest& request) {
+  std::vector<std::string> lines = {
+      fmt::format("# dbench load {}: {} operations, {} files' names, {} clients", request.loadfile,
+                  request.program->ops.size(), request.program->paths.size(), request.clients)};
+  for (const std::string& pin : pins_text(request.pins, request.clients)) lines.push_back("# pin " + pin);
+  for (const MediaRequest& media : request.media) {
+    std::string device;
+    if (needs_media(request)) {
+      lines.push_back(fmt::format("# comparison on {}", to_text(media.kind)));
+      MediaRequest medium = media;
+      if (geteuid() != 0 && media.kind != MediaKind::device) {
+        lines.push_back("# without root: an image file for cowfs; targets that need mkfs are skipped");
+        medium.plain_image = true;
+        medium.directory = plain_image_directory(media.kind);
+      }
+      auto plan = plan_media(medium);
+      if (!plan) return plan.failure();
+      lines.insert(lines.end(), plan->begin(), plan->end());
+      device = media.kind == MediaKind::device ? media.device : medium.plain_image ? "IMAGE" : "/dev/loopN";
+    }
+    lines.push_back(fmt::format("# each round, in an order that --seed {} decides; {}:", request.seed,
+                                request.rounds ? fmt::format("{} rounds of {} s", *request.rounds, request.seconds)
+                                               : "until the interval is narrow or the time is used up"));
+    for (const Entrant& entrant : entrants_of(request)) plan_target(request, entrant, device, lines);
+  }
+  const double seconds = nominal_seconds(request) * expected_measurements(request) * static_cast<double>(request.media.size());
+  lines.push_back(fmt::format("# about {:.0f} minutes; everything made is undone at the end", std::ceil(seconds / 60)));
+  return lines;
+}
+
+DbenchRunReport run_dbench(const DbenchRunRequest& request, Ledger& ledger) {
+  DbenchRunReport report;
+  results::Record& record = report.record;
+  const u64 began_ns = monotonic_ns();
+  const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
+  record.started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
+  record.command_line = request.command_line;
+  record.seed = std::to_string(request.seed);
+  EnvironmentRequest environment;
+  for (const MediaRequest& media : request.media)
+    if (media.kind == MediaKind::device) environment.devices.push_back(media.device);
+  if (const auto topology = Topology::load()) record.environment = to_record(capture_environment(environment), *topology);
+  record.environment.pins = pins_text(request.pins, request.clients);
+  record.caveats = caveats(request);
+
+  TimeLeft time_left(nominal_seconds(request));
+  time_left.expect(expected_measurements(request) * static_cast<u32>(request.media.size()));
+  for (const MediaRequest& media : request.media) {
+    const Action done = run_comparison(request, media, ledger, time_left, record);
+    if (done) continue;
+    report.failure = done.failure();
+    record.caveats.push_back("the run was cut short: " + to_text(done.failure()));
+    break;
+  }
+  record.duration_seconds = static_cast<double>(monotonic_ns() - began_ns) / 1e9;
+  return report;
+}
+
+}  // namespace cowbench::harness

@@ -1,0 +1,137 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "harness/byte_size.h"
+#include "harness/comparison_run.h"
+#include "results/statistics.h"
+
+namespace cowbench::harness {
+
+std::vector<Entrant> entrants_of(const DbenchRunRequest& request) {
+  std::vector<Entrant> entrants;
+  for (const TargetName& name : request.targets) {
+    entrants.emplace_back(name, false);
+    if (request.system_call_charge && name.kind == TargetKind::cowfs) entrants.emplace_back(name, true);
+  }
+  return entrants;
+}
+
+Action Entrant::create(const DbenchRunRequest& request, Ledger& ledger, Media* media) {
+  if (kind() == TargetKind::null) {
+    promise_ = "nothing is stored";
+    return Done{};
+  }
+  if (kind() == TargetKind::cowfs) {
+    const auto options = parse_cowfs_options(name_.argument);
+    assert(options.ok());  // check() has looked
+    const u64 cache_bytes = request.cache_bytes.value_or(default_cache_bytes(request.clients));
+    cowfs_ = std::make_unique<CowfsTargetMount>(*options, request.pins, cache_bytes, media);
+    options_ = cowfs_->options_text();
+    return Done{};
+  }
+  if (is_made_by_mkfs(kind()) && media->is_plain_image())
+    return Failure{FailureKind::missing, "mkfs and mount need a loop device", ""};
+  auto kernel = KernelTarget::create(name_, ledger, kind() == TargetKind::path ? nullptr : media);
+  if (!kernel) return kernel.failure();
+  kernel_ = std::move(*kernel);
+  promise_ = kernel_->promise();
+  if (is_made_by_mkfs(kind()))
+    for (const std::string& line : KernelTarget::plan(name_, media->device()))
+      if (line.starts_with("mkfs.") || line.starts_with("mount ")) options_.push_back(line);
+  return Done{};
+}
+
+Action Entrant::prepare() {
+  if (cowfs_ != nullptr) {
+    Action prepared = cowfs_->prepare();
+    promise_ = cowfs_->integrity();
+    return prepared;
+  }
+  if (!kernel_) return Done{};
+  Action prepared = kernel_->prepare();
+  if (prepared) mount_facts_ = kernel_->mount_facts();
+  return prepared;
+}
+
+Outcome<RoundResult> Entrant::run(const DbenchRunRequest& request, LoadRequest load) {
+  if (cowfs_ != nullptr) {
+    load.device = cowfs_->device_number();
+    return cowfs_->run({std::move(load), charge_});
+  }
+  if (!kernel_) return run_on_nothing({std::move(load), request.mode});
+  load.device = kernel_->device_number();
+  load.options.directory = kernel_->directory();
+  return run_on_directory({std::move(load), request.mode});
+}
+
+Outcome<StockResult> Entrant::run_stock(const DbenchRunRequest& request) {
+  StockRequest stock;
+  stock.directory = kernel_->directory();
+  stock.loadfile = request.loadfile;
+  stock.clients = request.clients;
+  stock.seconds = static_cast<u32>(std::ceil(request.seconds));
+  stock.sync_open = request.options.sync_open;
+  stock.sync_directories = request.options.sync_directories;
+  stock.sync_writes = request.options.sync_writes;
+  stock.extended_attributes = request.options.extended_attributes;
+  return run_stock_dbench(stock);
+}
+
+Outcome<FinishReport> Entrant::finish() {
+  if (cowfs_ != nullptr) return cowfs_->finish();
+  if (kernel_) return kernel_->finish();
+  return FinishReport{};
+}
+
+void Entrant::keep(const RoundResult& measured, const FinishReport& finish, results::Round round) {
+  if (kind() == TargetKind::null && measured.operations > 0) {
+    const double busy_seconds = measured.client_user_seconds + measured.client_system_seconds;
+    round.metrics["generator_ns_per_operation"] = busy_seconds * 1e9 / static_cast<double>(measured.operations);
+  }
+  rounds_.push_back(std::move(round));
+  latencies_.add(measured);
+  finish_seconds_.push_back(static_cast<double>(finish.sync_ns) / 1e9);
+  finish_bytes_.push_back(static_cast<double>(finish.sync_moved.write_bytes));
+  for (const std::string& text : measured.complaint_texts)
+    if (complaints_.size() < complaint_texts_max) complaints_.push_back(text);
+}
+
+std::vector<std::string> Entrant::notes(const DbenchRunRequest& request) const {
+  std::vector<std::string> notes;
+  if (charge_)
+    notes.push_back("pays one real system call (getppid) for each that the same call takes on a kernel filesystem");
+  if (kernel_) notes.push_back(fmt::format("clients are {}", to_text(request.mode)));
+  if (!finish_seconds_.empty() && needs_media()) {
+    notes.push_back(fmt::format("at the end of a round, {} took {:.2f} s and wrote {} (medians): not part of the figures",
+                                cowfs_ != nullptr ? "unmounting" : "syncfs", results::median(finish_seconds_),
+                                size_text(static_cast<u64>(results::median(finish_bytes_)))));
+  }
+  if (cowfs_ != nullptr && !rounds_.empty()) {
+    const cowfs::Counters& window = cowfs_->window();
+    notes.push_back(fmt::format("in the last measured window: {} commits, {} checkpoints, {} blocks moved by copygc, "
+                                "{} of pages cached, {} of btree nodes",
+                                window.commits, window.checkpoints, window.copygc_blocks, size_text(window.cache_bytes),
+                                size_text(window.node_bytes)));
+  }
+  notes.insert(notes.end(), complaints_.begin(), complaints_.end());
+  return notes;
+}
+
+results::TargetResult Entrant::result(const DbenchRunRequest& request) const {
+  results::TargetResult result;
+  result.target = label();
+  result.integrity = promise_;
+  result.variant = charge_ ? "syscall-charge" : "";
+  result.subject = kind() == TargetKind::cowfs;
+  result.options = options_;
+  if (!mount_facts_.empty()) result.options.push_back(mount_facts_);
+  result.rounds = rounds_;
+  result.operations = latencies_.statistics();
+  result.notes = notes(request);
+  return result;
+}
+
+}  // namespace cowbench::harness

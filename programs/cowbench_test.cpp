@@ -1,0 +1,211 @@
+// The program as its users meet it: exit codes, messages, and records.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "results/record.h"
+
+namespace cowbench {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+
+struct Ended {
+  int exit_code;  // 128 + number when a signal ended it
+  std::string output, errors;
+};
+
+std::string contents(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+class CowbenchTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/cowbench-program-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern), nullptr);
+    directory_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string in_directory(const std::string& name) const { return directory_ / name; }
+  std::string file_with(const std::string& name, const std::string& text) const {
+    std::ofstream(in_directory(name), std::ios::binary) << text;
+    return in_directory(name);
+  }
+
+  pid_t start(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), COWBENCH_PROGRAM);
+    std::vector<char*> raw;
+    for (std::string& argument : arguments) raw.push_back(argument.data());
+    raw.push_back(nullptr);
+    const pid_t child = fork();
+    if (child == 0) {
+      dup2(open(in_directory("output").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
+      dup2(open(in_directory("errors").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+      execv(raw[0], raw.data());
+      _exit(127);
+    }
+    return child;
+  }
+  Ended wait_for(pid_t child) const {
+    int status = 0;
+    waitpid(child, &status, 0);
+    return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), contents(directory_ / "output"),
+            contents(directory_ / "errors")};
+  }
+  Ended run(std::vector<std::string> arguments) const { return wait_for(start(std::move(arguments))); }
+
+  std::filesystem::path directory_;
+};
+
+TEST_F(CowbenchTest, EachVerbExplainsItself) {
+  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report"}) {
+    SCOPED_TRACE(verb);
+    const Ended ended = run({verb, "--help"});
+    EXPECT_EQ(ended.exit_code, 0);
+    EXPECT_THAT(ended.output, HasSubstr("Exit status"));
+  }
+}
+
+TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {
+  struct Case {
+    std::vector<std::string> arguments;
+    const char* says;
+  };
+  const std::string load = COWBENCH_SYNTHETIC_LOAD;
+  for (const Case& c : {Case{{}, "subcommand"},
+                        Case{{"fly"}, "subcommand"},
+                        Case{{"dbench", "1", "-c", load}, "--target is required"},
+                        Case{{"dbench", "0", "-c", load, "--target", "null"}, "CLIENTS"},
+                        Case{{"dbench", "1", "-c", load, "--target", "zfs"}, "zfs"},
+                        Case{{"dbench", "1", "-c", load, "--target", "cowfs:speed=9"}, "no option 'speed'"},
+                        Case{{"dbench", "1", "-c", load, "--target", "null", "--target", "null"}, "twice"},
+                        Case{{"dbench", "1", "-c", load, "--target", "null", "--size", "big"}, "--size"},
+                        Case{{"dbench", "1", "-c", load, "--target", "null", "--pin", "list=999999"}, "999999"},
+                        Case{{"dbench", "1", "-c", "/nowhere", "--target", "null"}, "/nowhere"},
+                        Case{{"report", "/nowhere"}, "/nowhere"}}) {
+    SCOPED_TRACE(c.says);
+    const Ended ended = run(c.arguments);
+    EXPECT_EQ(ended.exit_code, 2);
+    EXPECT_THAT(ended.errors, HasSubstr(c.says));
+  }
+}
+
+TEST_F(CowbenchTest, BadLoadfilesAreNamedWithLineAndReason) {
+  struct Case {
+    const char* name;
+    std::string text;
+    const char* line;
+  };
+  for (const Case& c : {Case{"unknown", "Mkdir \"\\a\" NT_STATUS_OK\nFly \"\\a\" NT_STATUS_OK\n", "2"},
+                        Case{"status", "Mkdir \"\\a\" FINE\n", "1"}, Case{"handle", "Flush 77 NT_STATUS_OK\n", "1"},
+                        Case{"quote", "Mkdir \"\\a NT_STATUS_OK\n", "1"},
+                        Case{"long", "Mkdir \"\\" + std::string(10'000'000, 'a') + "\" NT_STATUS_OK\n", "1"}}) {
+    SCOPED_TRACE(c.name);
+    const std::string file = file_with(c.name, c.text);
+    const Ended ended = run({"dbench", "1", "-c", file, "--target", "null"});
+    EXPECT_EQ(ended.exit_code, 2);
+    EXPECT_THAT(ended.errors, HasSubstr(file + ":" + c.line + ": "));
+  }
+}
+
+TEST_F(CowbenchTest, NullTargetLeavesAValidRecordAndPage) {
+  const Ended ended = run({"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "1", "--target", "null", "--json",
+                           in_directory("run.json"), "--html", in_directory("run.html"), "--seed", "7"});
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  std::string reason;
+  const auto record = results::parse_record(contents(in_directory("run.json")), reason);
+  ASSERT_TRUE(record.ok()) << reason;
+  ASSERT_THAT(record->comparisons, SizeIs(1));
+  const results::Comparison& comparison = record->comparisons.front();
+  EXPECT_EQ(record->seed, "7");
+  EXPECT_EQ(comparison.clients, 2u);
+  ASSERT_THAT(comparison.results, SizeIs(1));
+  EXPECT_GT(comparison.results[0].metrics.at("ops_s").median, 1000);
+  EXPECT_GT(comparison.results[0].metrics.at("generator_ns_per_operation").median, 0);
+  EXPECT_EQ(comparison.results[0].metrics.count("device_write_bytes"), 0u);  // not measured, so not there
+  EXPECT_THAT(contents(in_directory("run.html")), HasSubstr("<html"));
+
+  const Ended shown = run({"report", in_directory("run.json")});
+  EXPECT_EQ(shown.exit_code, 0);
+  EXPECT_THAT(shown.output, HasSubstr("null"));
+}
+
+TEST_F(CowbenchTest, DirectoryTargetRunsInInterleavedRoundsAndLeavesNothing) {
+  const std::string place = in_directory("place");
+  std::filesystem::create_directory(place);
+  const Ended ended = run({"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.3", "--warmup", "0", "--target",
+                           "path:" + place, "--target", "null", "--rounds", "2", "--no-calibrate", "--json", "-"});
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  std::string reason;
+  const auto record = results::parse_record(ended.output, reason);
+  ASSERT_TRUE(record.ok()) << reason << ended.output.substr(0, 200);
+  const results::Comparison& comparison = record->comparisons.front();
+  ASSERT_THAT(comparison.results, SizeIs(2));
+  for (const results::TargetResult& result : comparison.results) EXPECT_THAT(result.rounds, SizeIs(2));
+  EXPECT_THAT(comparison.ratios, Not(IsEmpty()));
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+}
+
+TEST_F(CowbenchTest, PlanNamesEveryStepAndDoesNothing) {
+  const std::string place = in_directory("images");
+  const Ended ended = run({"dbench", "3", "-c", COWBENCH_SYNTHETIC_LOAD, "--target", "cowfs:cache=64M", "--target", "xfs",
+                           "--media", "disk,ram", "--directory", place, "--plan"});
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  for (const char* step : {"mkfs.xfs", "mount", "format", "cache=64 MiB", "pin", "comparison on ram"})
+    EXPECT_THAT(ended.output, HasSubstr(step));
+  EXPECT_FALSE(std::filesystem::exists(place));
+}
+
+TEST_F(CowbenchTest, AWrongResultFailsTheRunAndSaysWhere) {
+  const std::string load = file_with("wrong.load", "Unlink \"\\clients\\not-there\" 0 NT_STATUS_OK\n");
+  const std::string place = in_directory("place");
+  std::filesystem::create_directory(place);
+  const Ended ended = run({"dbench", "1", "-c", load, "-t", "1", "--target", "path:" + place, "--no-calibrate"});
+  EXPECT_EQ(ended.exit_code, 1);
+  EXPECT_THAT(ended.errors, HasSubstr("line 1"));
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+}
+
+TEST_F(CowbenchTest, SignalsEndTheRunAfterCleanUp) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    SCOPED_TRACE(signal);
+    const std::string place = in_directory("place" + std::to_string(signal));
+    std::filesystem::create_directory(place);
+    const pid_t child = start({"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "600", "--target", "path:" + place});
+    while (std::filesystem::is_empty(place) && waitpid(child, nullptr, WNOHANG) == 0) usleep(10'000);
+    kill(child, signal);
+    const Ended ended = wait_for(child);
+    EXPECT_EQ(ended.exit_code, 128 + signal) << ended.errors;
+    EXPECT_TRUE(std::filesystem::is_empty(place));
+  }
+}
+
+TEST_F(CowbenchTest, UnwritableOutputIsFoundBeforeMeasuring) {
+  const Ended ended = run({"dbench", "1", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "600", "--target", "null", "--json",
+                           "/nowhere/run.json"});
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_THAT(ended.errors, HasSubstr("/nowhere/run.json"));
+}
+
+TEST_F(CowbenchTest, TopologyOfAnotherMachine) {
+  const Ended ended = run({"topo", "--synthetic", "pack:1 l3:2 core:4 pu:2", "--json"});
+  EXPECT_EQ(ended.exit_code, 0);
+  EXPECT_THAT(ended.output, HasSubstr("cowbench.topo/1"));
+}
+
+}  // namespace
+}  // namespace cowbench

@@ -1,0 +1,52 @@
+#include "programs/verb.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+namespace cowbench::programs {
+namespace {
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+bool say_cannot_write(const std::string& file) {
+  fmt::print(stderr, "cowbench: {}: {}\n", file, std::strerror(errno));
+  return false;
+}
+
+}  // namespace
+
+int report_failure(const harness::Failure& failure) {
+  using harness::FailureKind;
+  // The thread that got the signal is cleaning up and lets the signal end this process.
+  if (failure.kind == FailureKind::interrupted)
+    while (true) pause();
+  fmt::print(stderr, "cowbench: {}\n", to_text(failure));
+  switch (failure.kind) {
+    case FailureKind::request:
+    case FailureKind::missing: return exit_bad_input;
+    case FailureKind::refused: return exit_refused;
+    default: return exit_run_failed;
+  }
+}
+
+bool write_output(const std::string& file, std::string_view text) {
+  const File out(file == "-" ? stdout : std::fopen(file.c_str(), "w"),
+                 [](std::FILE* opened) { return opened == stdout ? std::fflush(opened) : std::fclose(opened); });
+  if (out == nullptr || std::fwrite(text.data(), 1, text.size(), out.get()) != text.size() ||
+      std::fflush(out.get()) != 0)
+    return say_cannot_write(file);
+  return true;
+}
+
+bool can_write(const std::string& file) {
+  if (file.empty() || file == "-") return true;
+  const File out(std::fopen(file.c_str(), "a"), std::fclose);
+  return out != nullptr || say_cannot_write(file);
+}
+
+}  // namespace cowbench::programs

@@ -1,0 +1,37 @@
+// What the verbs of cowbench have in common: how they end, and what they write.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "harness/outcome.h"
+
+namespace CLI {
+class App;
+}
+
+namespace cowbench::programs {
+
+// Stable: scripts may rely on them.
+enum ExitCode : int {
+  exit_ok = 0,
+  exit_run_failed = 1,
+  exit_bad_input = 2,
+  exit_refused = 3,
+  exit_unfit = 4,
+};
+constexpr const char* exit_codes_text =
+    "Exit status: 0 ok, 1 the run failed, 2 bad input or usage, 3 refused because it would destroy something,\n"
+    "4 with --strict: this machine is unfit for measuring. A signal ends it with 128 + its number, after clean-up.";
+
+// Says what went wrong on standard error; returns the exit code for it.
+int report_failure(const harness::Failure& failure);
+
+// Replaces the file; "-" is standard output. False, and said on standard error, when it cannot be written.
+bool write_output(const std::string& file, std::string_view text);
+// Before hours of measuring: whether write_output() will probably work.
+bool can_write(const std::string& file);
+
+// The verb that measures; the returned function is called when it was chosen and its options are set.
+void add_dbench_verb(CLI::App& program, int& exit_code, const std::string& command_line);
+
+}  // namespace cowbench::programs
