@@ -65,11 +65,14 @@ class Reactor {
 
   // Monotonic; read once a turn, so it stands still while a coroutine runs.
   u64 now_ns() const { return now_ns_; }
-  // Wall-clock time for timestamps: nanoseconds since 1970, never used to order anything.
+  // Wall-clock time for timestamps: nanoseconds since 1970, read once a turn, never used to order anything.
   virtual u64 wall_clock_ns() const = 0;
 
   // Resumes `coroutine` in a later turn slice of this core.
   virtual void schedule(std::coroutine_handle<> coroutine) = 0;
+  // The same, but behind everything else that is ready, one of these a turn: for work without end, such as a load, which
+  // gives way after about a turn's time so that what others wait for (commits, I/O) is not kept waiting.
+  virtual void schedule_last(std::coroutine_handle<> coroutine) = 0;
   // Delivers `message` on core `to`, in order per pair of cores. May be called on this core only (foreign threads use
   // Cores).
   virtual void post(CoreIndex to, Message& message) = 0;

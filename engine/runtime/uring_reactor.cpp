@@ -126,7 +126,12 @@ void UringReactor::turn() {
 }
 
 u64 UringReactor::wall_clock_ns() const {
-  return static_cast<u64>(std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1});
+  if (wall_clock_turn_ns_ != now_ns_) {
+    wall_clock_turn_ns_ = now_ns_;
+    wall_clock_ns_ =
+        static_cast<u64>(std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1});
+  }
+  return wall_clock_ns_;
 }
 
 // Messages
@@ -241,6 +246,10 @@ void UringReactor::run_slice() {
     if (monotonic_ns() >= end_ns) break;
     until_clock = coroutines_per_clock_reading;
   }
+  if (!last_queue_.empty()) {
+    last_queue_.pop().resume();
+    ++resumed;
+  }
   counters_.coroutines_resumed.add(resumed);
 }
 
@@ -277,7 +286,7 @@ bool UringReactor::has_messages() const {
 }
 
 bool UringReactor::runnable() const {
-  if (!run_queue_.empty() || first_hook_ != nullptr || has_messages()) return true;
+  if (!run_queue_.empty() || !last_queue_.empty() || first_hook_ != nullptr || has_messages()) return true;
   if (overflowing_.empty()) return false;
   // Nothing but messages that the peer has no room for: let it run if it shares our processor.
   std::this_thread::yield();

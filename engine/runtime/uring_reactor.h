@@ -76,6 +76,7 @@ class UringReactor final : public Reactor {
 
   u64 wall_clock_ns() const override;
   void schedule(std::coroutine_handle<> coroutine) override { run_queue_.push(coroutine); }
+  void schedule_last(std::coroutine_handle<> coroutine) override { last_queue_.push(coroutine); }
   void post(CoreIndex to, Message& message) override;
   void at_turn_end(TurnHook& hook) override;
   void start_timer(Timer& timer) override { timers_.start(timer); }
@@ -122,6 +123,9 @@ class UringReactor final : public Reactor {
   Counters counters_;
 
   RunQueue run_queue_;
+  RunQueue last_queue_;  // schedule_last()
+  mutable u64 wall_clock_ns_ = 0;
+  mutable u64 wall_clock_turn_ns_ = 0;  // now_ns_ when it was read
   TimerHeap timers_;
   TurnHook* first_hook_ = nullptr;
   TurnHook* last_hook_ = nullptr;
