@@ -21,8 +21,12 @@ TEST(PageArena, pieces_never_overlap_and_all_memory_comes_back) {
       std::byte* memory = arena.allocate(order);
       if (memory == nullptr) continue;
       const auto after = held.lower_bound(memory);
-      if (after != held.end()) ASSERT_GE(after->first, memory + (block_bytes << order));
-      if (after != held.begin()) ASSERT_LE(std::prev(after)->first + (block_bytes << std::prev(after)->second), memory);
+      if (after != held.end()) {
+        ASSERT_GE(after->first, memory + (block_bytes << order));
+      }
+      if (after != held.begin()) {
+        ASSERT_LE(std::prev(after)->first + (block_bytes << std::prev(after)->second), memory);
+      }
       held.emplace(memory, order);
     } else if (!held.empty()) {
       const auto victim = std::next(held.begin(), static_cast<long>(random.below(held.size())));

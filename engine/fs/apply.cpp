@@ -87,6 +87,7 @@ void CoreState::apply(const ChangeSet& changes) {
     reserved += journal::record_bytes(chain.size);
     const Update update{TreeId::dirents, chain.size == 0 ? UpdateKind::erase : UpdateKind::upsert, key, chain.span()};
     home.apply(update);
+    names_.forget(change.directory, key.offset);
     used += slice::journal_bytes(update);
   }
   stream().unreserve(reserved - used);

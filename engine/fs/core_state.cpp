@@ -179,18 +179,25 @@ Task<Status> CoreState::remove_keys(SliceState& home, InodeNumber number) {
 
 CoreState::Answer CoreState::look_up(InodeNumber directory, std::string_view name, Dirent& entry,
                                      slice::Missing& missing) {
-  SliceState& home = slice(format::slice_of(directory));
   const u64 hash = format::dirent_hash(name, filesystem_.superblock().hash_seed);
+  if (const NameCache::Entry* known = names_.find(directory, hash, name)) {
+    entry.inode = known->inode;
+    entry.type = known->type;
+    return known->inode != 0 ? Answer::found : Answer::absent;
+  }
+  SliceState& home = slice(format::slice_of(directory));
   const btree::Lookup found = home.slice.tree(TreeId::dirents).find({directory, hash, format::snapshot_live});
   if (found.state == btree::Lookup::State::missing) {
     missing = {TreeId::dirents, found.missing};
     return Answer::missing;
   }
-  if (found.state == btree::Lookup::State::absent) return Answer::absent;
   format::DirentChain chain(found.value);
   while (chain.next(entry)) {
-    if (entry.name == name) return Answer::found;
+    if (entry.name != name) continue;
+    names_.remember(directory, hash, name, entry.inode, entry.type);
+    return Answer::found;
   }
+  names_.remember(directory, hash, name, 0, format::FileType::unknown);
   return Answer::absent;
 }
 

@@ -8,6 +8,7 @@
 #include "engine/data/copygc.h"
 #include "engine/fs/change_set.h"
 #include "engine/fs/inode.h"
+#include "engine/fs/name_cache.h"
 #include "engine/journal/journal.h"
 
 namespace cowfs::fs {
@@ -128,6 +129,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   const CoreIndex core_;
   const CoreSettings settings_;
   data::CoreData data_;
+  NameCache names_;
   absl::flat_hash_map<u16, std::unique_ptr<SliceState>> slices_;
   absl::flat_hash_map<InodeNumber, absl::flat_hash_map<std::string, RemoteName>> remote_names_;
 
