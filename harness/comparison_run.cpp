@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "engine/base/random.h"
 #include "harness/byte_size.h"
@@ -116,7 +117,9 @@ class ComparisonRun : public RoundExecutor {
                                 (media.failure().kind == FailureKind::missing || media.failure().kind == FailureKind::failed);
     if (may_do_without) {
       loop_trouble_ = ": " + to_text(media.failure());
-      media = Media::attach(ledger_, plain(medium), progress);
+      auto image = plain(medium);
+      if (!image) return image.failure();
+      media = Media::attach(ledger_, *image, progress);
     }
     if (!media) return media.failure();
     media_.emplace(std::move(*media));
@@ -229,10 +232,14 @@ class ComparisonRun : public RoundExecutor {
     request_.progress(progress);
   }
 
-  static MediaRequest plain(const MediaRequest& medium) {
+  // Next to a directory that is a target too, if there is one: both then stand on the same disk.
+  Outcome<MediaRequest> plain(const MediaRequest& medium) {
     MediaRequest request = medium;
     request.plain_image = true;
-    request.directory = plain_image_directory(medium.kind);
+    request.directory = plain_image_directory(request_, medium.kind);
+    const Action made = ledger_.make({MadeKind::directory, request.directory},
+                                     [&] { return make_private_directory(request.directory); });
+    if (!made) return made.failure();
     return request;
   }
 
@@ -253,8 +260,12 @@ class ComparisonRun : public RoundExecutor {
 
 }  // namespace
 
-std::string plain_image_directory(MediaKind kind) {
-  return fmt::format("{}/cowbench-{}", kind == MediaKind::ram ? "/dev/shm" : "/var/tmp", geteuid());
+std::string plain_image_directory(const DbenchRunRequest& request, MediaKind kind) {
+  std::string parent = kind == MediaKind::ram ? "/dev/shm" : "/var/tmp";
+  const auto path = std::ranges::find(request.targets, TargetKind::path, &TargetName::kind);
+  if (kind == MediaKind::disk && path != request.targets.end())
+    parent = std::filesystem::absolute(path->argument).lexically_normal();
+  return fmt::format("{}/cowbench-image-{}-{}", parent, to_text(kind), getpid());
 }
 
 void TimeLeft::done() {

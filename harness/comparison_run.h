@@ -79,7 +79,7 @@ class Entrant {
 std::vector<Entrant> entrants_of(const DbenchRunRequest& request);
 
 // Where images go that need no root.
-std::string plain_image_directory(MediaKind kind);
+std::string plain_image_directory(const DbenchRunRequest& request, MediaKind kind);
 
 // Runs it and adds it to `record`, also when it fails half-way.
 Action run_comparison(const DbenchRunRequest& request, const MediaRequest& media, Ledger& ledger, TimeLeft& time_left,

@@ -44,8 +44,8 @@ using workloads::OpKind;
 // though dbench's table has no row for them.
 //
 // A host may also have turn(), an awaitable that is awaited before each operation: there it lets other clients of its core
-// run (a client whose every call is answered from memory would otherwise keep the core for a whole pass), or bounds the
-// stack (trampoline.h). What a turn takes counts as part of the operation that follows.
+// run (a client whose every call is answered from memory would otherwise keep the core for a whole pass). What a turn
+// takes counts as part of the operation that follows.
 template <typename Host>
 concept DbenchHost = requires(Host& host, OpKind kind, u64 number) {
   { host.now_ns() } -> std::convertible_to<u64>;        // monotonic

@@ -6,15 +6,13 @@
 
 #include "harness/dbench_client.h"
 #include "harness/null_target.h"
-#include "harness/trampoline.h"
+#include "harness/ready_task.h"
 
 namespace cowbench::harness {
 namespace {
 
 struct ClockHost {
   u64 operations = 0;
-  Trampoline trampoline;
-  Trampoline::Turn turn() { return trampoline.turn(); }
   u64 now_ns() { return static_cast<u64>(std::chrono::steady_clock::now().time_since_epoch().count()); }
   bool stop_requested() const { return false; }
   void record(OpKind, u64, u64, u64) { operations++; }
@@ -35,7 +33,7 @@ void pass(benchmark::State& state, const char* file) {
     ClientOptions options;
     options.passes_max = 1;
     DbenchClient client(program, options, target, host);
-    const ClientOutcome outcome = host.trampoline.run(client.run());
+    const ClientOutcome outcome = run_ready(client.run());
     if (outcome.failed) return state.SkipWithError(outcome.message.c_str());
     operations += host.operations;
   }

@@ -9,7 +9,7 @@
 
 #include "harness/null_target.h"
 #include "harness/test_targets.h"
-#include "harness/trampoline.h"
+#include "harness/ready_task.h"
 
 namespace cowbench::harness {
 namespace {
@@ -29,10 +29,8 @@ struct FakeHost {
   u64 operations = 0;
   u64 bytes = 0;
   u64 previous_end_ns = 0;
-  Trampoline trampoline;
   bool gaps = false;  // some operation did not start where the one before ended
 
-  Trampoline::Turn turn() { return trampoline.turn(); }
   u64 now_ns() { return clock_ns += 1000; }
   bool stop_requested() const { return operations >= stop_after_operations; }
   void record(OpKind kind, u64 start_ns, u64 end_ns, u64 op_bytes) {
@@ -78,7 +76,7 @@ MemoryRun run_in_memory(std::string_view text, ClientOptions options = {}) {
   const Program program = parsed(text);
   MemoryRun run_of;
   DbenchClient client(program, options, run_of.target, run_of.host);
-  run_of.outcome = run_of.host.trampoline.run(client.run());
+  run_of.outcome = run_ready(client.run());
   return run_of;
 }
 
@@ -308,11 +306,11 @@ TEST(DbenchClient, StopsBeforeTheNextOperationAndCleansUp) {
   ClientOptions options;
   options.client = 12;
   DbenchClient client(program, options, target, host);
-  const ClientOutcome outcome = host.trampoline.run(client.run());
+  const ClientOutcome outcome = run_ready(client.run());
   EXPECT_EQ(outcome.operations, 5u);
   EXPECT_EQ(outcome.passes, 0u);
   EXPECT_EQ(target.open_handles(), 2u);
-  host.trampoline.run(client.cleanup());
+  run_ready(client.cleanup());
   EXPECT_EQ(target.open_handles(), 0u);
   EXPECT_EQ(target.below(""), (std::vector<std::string>{"/", "/clients", "/clients/client12", "/clients/client12/sub"}));
 }
@@ -371,7 +369,7 @@ TEST(DbenchClient, VerifyFindsWhatIsWrong) {
     options.payload = PayloadKind::random;
     options.verify = true;
     DbenchClient client(program, options, target, host);
-    const ClientOutcome outcome = host.trampoline.run(client.run());
+    const ClientOutcome outcome = run_ready(client.run());
     EXPECT_EQ(outcome.mismatches, c.mismatches);
     EXPECT_EQ(outcome.failed, !c.message.empty());
     EXPECT_THAT(outcome.message, HasSubstr(c.message));
@@ -409,10 +407,10 @@ WholeRun verified(const Program& program, const std::string& directory, u32 clie
   options.payload = PayloadKind::random;
   options.verify = true;
   DbenchClient client(program, options, target, host);
-  WholeRun whole{host.trampoline.run(client.run()), {}};
+  WholeRun whole{run_ready(client.run()), {}};
   EXPECT_EQ(host.pass_ends_ns.size(), whole.outcome.passes);
   whole.counts = target.counts;
-  host.trampoline.run(client.cleanup());
+  run_ready(client.cleanup());
   return whole;
 }
 
@@ -446,7 +444,7 @@ TEST(DbenchClient, RunsOnTheNullTarget) {
   ClientOptions options;
   options.passes_max = 2;
   DbenchClient client(program, options, target, host);
-  const ClientOutcome outcome = host.trampoline.run(client.run());
+  const ClientOutcome outcome = run_ready(client.run());
   EXPECT_FALSE(outcome.failed) << outcome.message;
   EXPECT_EQ(outcome.complaints, 0u);
   EXPECT_EQ(outcome.bytes, 2 * program.accounted_bytes);

@@ -100,7 +100,7 @@ Outcome<std::vector<std::string>> plan_dbench(const DbenchRunRequest& request) {
       if (geteuid() != 0 && media.kind != MediaKind::device) {
         lines.push_back("# without root: an image file for cowfs; targets that need mkfs are skipped");
         medium.plain_image = true;
-        medium.directory = plain_image_directory(media.kind);
+        medium.directory = plain_image_directory(request, media.kind);
       }
       auto plan = plan_media(medium);
       if (!plan) return plan.failure();

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "harness/command.h"
 #include "harness/null_target.h"
 #include "harness/posix_fs.h"
+#include "harness/ready_task.h"
 
 namespace cowbench::harness {
 namespace {
@@ -38,26 +40,6 @@ class ThreadHost : public CountingHost {
 };
 static_assert(DbenchHost<ThreadHost>);
 
-// A coroutine whose every call is ready runs to its end when it is started.
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() const noexcept { return {}; }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_never final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    [[noreturn]] void unhandled_exception() const noexcept { std::abort(); }
-  };
-};
-
-template <typename T>
-Detached store_result(cowfs::runtime::Task<T> task, std::optional<T>& into) {
-  into = co_await task;
-}
-Detached await_end(cowfs::runtime::Task<void> task, bool& ended) {
-  co_await task;
-  ended = true;
-}
-
 template <TargetCalls Target>
 void run_client(const RunRequest& request, u32 client, RoundMemory& memory) {
   ClientSlot& slot = memory.slot(client);
@@ -73,15 +55,11 @@ void run_client(const RunRequest& request, u32 client, RoundMemory& memory) {
   slot.state = state_ready;
   memory.wait_while(phase_wait);
 
-  std::optional<ClientOutcome> outcome;
-  store_result(dbench.run(), outcome);
-  assert(outcome.has_value());
-  slot.note(*outcome);
+  const ClientOutcome outcome = run_ready(dbench.run());
+  slot.note(outcome);
   for (const Phase phase : {phase_warmup, phase_measure, phase_stop}) memory.wait_while(phase);
-  bool ended = false;
-  await_end(dbench.cleanup(), ended);
-  assert(ended);
-  if (!outcome->failed) slot.state = state_done;
+  run_ready(dbench.cleanup());
+  if (!outcome.failed) slot.state = state_done;
 }
 
 using ClientFunction = void (*)(const RunRequest& request, u32 client, RoundMemory& memory);

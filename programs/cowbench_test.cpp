@@ -46,8 +46,11 @@ class CowbenchTest : public testing::Test {
     return in_directory(name);
   }
 
-  pid_t start(std::vector<std::string> arguments) const {
-    arguments.insert(arguments.begin(), COWBENCH_PROGRAM);
+  pid_t start(std::vector<std::string> arguments, bool give_up_root = false) const {
+    // A copy, since another user may not get into the build folder.
+    const std::string program = in_directory("cowbench");
+    std::filesystem::copy_file(COWBENCH_PROGRAM, program, std::filesystem::copy_options::skip_existing);
+    arguments.insert(arguments.begin(), program);
     std::vector<char*> raw;
     for (std::string& argument : arguments) raw.push_back(argument.data());
     raw.push_back(nullptr);
@@ -55,6 +58,8 @@ class CowbenchTest : public testing::Test {
     if (child == 0) {
       dup2(open(in_directory("output").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
       dup2(open(in_directory("errors").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+      constexpr uid_t nobody = 65534;
+      if (give_up_root && geteuid() == 0 && setuid(nobody) != 0) _exit(126);
       execv(raw[0], raw.data());
       _exit(127);
     }
@@ -157,6 +162,27 @@ TEST_F(CowbenchTest, DirectoryTargetRunsInInterleavedRoundsAndLeavesNothing) {
   ASSERT_THAT(comparison.results, SizeIs(2));
   for (const results::TargetResult& result : comparison.results) EXPECT_THAT(result.rounds, SizeIs(2));
   EXPECT_THAT(comparison.ratios, Not(IsEmpty()));
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+}
+
+TEST_F(CowbenchTest, WithoutRootCowfsRunsOnAnImageBesideADirectory) {
+  std::filesystem::permissions(directory_, std::filesystem::perms::all);
+  const std::string place = in_directory("place");
+  std::filesystem::create_directory(place);
+  std::filesystem::permissions(place, std::filesystem::perms::all);
+  const Ended ended = wait_for(start(
+      {"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.5", "--target", "cowfs:cache=64M,node_cache=32M", "--target",
+       "xfs", "--target", "path:" + place, "--rounds", "1", "--size", "768M", "--no-calibrate", "--json", "-"},
+      true));
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  std::string reason;
+  const auto record = results::parse_record(ended.output, reason);
+  ASSERT_TRUE(record.ok()) << reason;
+  const results::Comparison& comparison = record->comparisons.front();
+  EXPECT_THAT(comparison.results, SizeIs(2));
+  ASSERT_THAT(comparison.skipped, SizeIs(1));
+  EXPECT_EQ(comparison.skipped[0].target, "xfs");
+  EXPECT_THAT(comparison.skipped[0].reason, HasSubstr("root"));
   EXPECT_TRUE(std::filesystem::is_empty(place));
 }
 

@@ -164,6 +164,8 @@ int measure(const DbenchOptions& options, harness::DbenchRunRequest& request) {
   request.progress = [&](const results::Progress& progress) { writer.show(progress); };
   const harness::DbenchRunReport report = run_dbench(request, **ledger);
   writer.finish();
+  // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
+  if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
   const bool written = report.record.comparisons.empty() || write_results(options, report.record);
   if (report.failure) return report_failure(*report.failure);
   return written ? exit_ok : exit_run_failed;
