@@ -368,7 +368,8 @@ Task<Status> Operations::punch_hole(Inode& inode, u64 offset, u64 end) {
 }
 
 Task<Status> Operations::zero_range(Inode& inode, u64 offset, u64 end) {
-  static constexpr std::array<std::byte, block_bytes> zeros{};
+  // The ends of a hole without a whole block may lie in two blocks.
+  static constexpr std::array<std::byte, 2 * block_bytes> zeros{};
   assert(end - offset <= zeros.size());
   const ByteSpan from{zeros.data(), end - offset};
   co_return co_await write_regions(inode, offset, from, false);
