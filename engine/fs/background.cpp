@@ -114,7 +114,8 @@ Task<Status> CoreState::truncate(Inode& inode, u64 bytes) {
     inode.size = bytes;
     inode.modify_ns = inode.change_ns = now;
     inode.truncating = true;
-    result = co_await inode.file_data().truncate(bytes, &inode);
+    const u64 cut = filesystem_.cut_in_slice(inode.number, inode.home.slice.id(), bytes);
+    result = co_await inode.file_data().truncate(cut, &inode);
     inode.truncating = false;
     inode.blocks += static_cast<u64>(inode.file_data().take_blocks_change());
     if (result && old_size > filesystem_.region_bytes()) result = co_await truncate_shares(inode, old_size);
@@ -136,7 +137,7 @@ Task<Status> CoreState::truncate_shares(Inode& inode, u64 old_size) {
     const u16 where = filesystem_.slice_of_region(inode.number, region);
     const CoreIndex there = filesystem_.core_of_slice(where);
     const InodeNumber number = inode.number;
-    const u64 bytes = inode.size;
+    const u64 bytes = filesystem_.cut_in_slice(number, where, inode.size);
     auto cut = [this, there, number, where, bytes] {
       return filesystem_.core(there).share(number, where).truncate(bytes, nullptr);
     };

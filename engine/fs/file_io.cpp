@@ -234,9 +234,9 @@ Task<Status> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, 
 Task<Status> Operations::clean_shares(Inode& inode) {
   if (inode.shares_known) co_return Status{};
   const InodeNumber number = inode.number;
-  const u64 end = inode.persisted_size;
   for (u16 slice = 0; slice < state_.superblock().slices; ++slice) {
     if (slice == format::slice_of(number)) continue;
+    const u64 end = state_.cut_in_slice(number, slice, inode.persisted_size);
     const CoreIndex core = state_.core_of_slice(slice);
     auto there = [this, core, number, slice, end] {
       data::FileData& share = state_.core(core).share(number, slice);

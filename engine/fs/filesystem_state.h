@@ -51,6 +51,12 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
     return static_cast<u16>((format::slice_of(inode) + region) % superblock_.slices);
   }
 
+  // Where a truncation to `bytes` cuts the part of a file that lives in `slice`: the block that stays in part belongs to
+  // one slice, and no other may write its zeroed tail.
+  u64 cut_in_slice(InodeNumber inode, u16 slice, u64 bytes) const {
+    return slice_of_region(inode, bytes / region_bytes()) == slice ? bytes : round_up(bytes, block_bytes);
+  }
+
   // Runs function() -> Task<T> on a core. What happened before the call on either side is in the same or an earlier epoch
   // than what happens after it on the other: a core that hears from a later epoch moves there first.
   template <typename Function>

@@ -74,6 +74,7 @@ class Slice {
   bool ready(const Update& update, Missing& missing);
   void apply(const Update& update);
   u64 take_inode_counter() { return next_inode_++; }
+  u64 next_inode_counter() const { return next_inode_; }
 
   // Space.
   space::BucketTable& buckets() { return buckets_; }

@@ -1,0 +1,185 @@
+// The order is that of a mount: superblocks, commit ring, journal, slice headers and trees as they lie on the medium; then
+// recovery in memory, the same code as a mount's, and everything that the recovered trees say of each other. What is damaged
+// below is found in the first part and named there; the second part skips what it cannot read and says so.
+//
+// Memory: 64 bytes for each inode, a bit for each block in use of one slice at a time.
+#include <fmt/format.h>
+
+#include "engine/admin/check_internal.h"
+
+namespace cowfs::admin {
+
+using format::TreeId;
+
+namespace {
+
+constexpr u64 progress_interval_ns = 200'000'000;
+constexpr std::size_t items_per_batch = 256;
+
+std::string_view name_of(FindingClass what_class) {
+  switch (what_class) {
+#define COWFS_FINDING(name, meaning) \
+  case FindingClass::name: return #name;
+#include "engine/admin/finding_classes.inc"
+#undef COWFS_FINDING
+  }
+  return {};
+}
+
+}  // namespace
+
+Checker::Checker(ReadOnlyDevice& device, const CheckOptions& options)
+    : device_(device), superblock_(device.superblock()), options_(options), medium_(device.device()) {}
+
+void Checker::found(FindingClass what_class, At at, std::string what) {
+  ++report.findings_total;
+  if (report.findings.size() == CheckReport::findings_max) return;
+  Finding finding;
+  finding.name = name_of(what_class);
+  if (at.slice) finding.slice = std::to_string(*at.slice);
+  if (at.tree) finding.tree = format::name(*at.tree);
+  finding.where = std::move(at.where);
+  finding.inode = at.inode;
+  finding.what = std::move(what);
+  report.findings.push_back(std::move(finding));
+}
+
+void Checker::found(FindingClass what_class, const Error& error, std::string where) {
+  At at;
+  if (error.place.slice != Place::nowhere) at.slice = static_cast<u16>(error.place.slice);
+  if (error.place.tree < format::tree_count) at.tree = static_cast<TreeId>(error.place.tree);
+  at.where = std::move(where);
+  found(what_class, std::move(at), to_text(error));
+}
+
+void Checker::phase(std::string name, u64 total) {
+  progress_ = {std::move(name), 0, total};
+  progress_told_ns_ = 0;
+  advance(0);
+}
+
+void Checker::advance(u64 done) {
+  progress_.done += done;
+  if (!options_.progress) return;
+  const u64 now = runtime::this_reactor().now_ns();
+  if (progress_told_ns_ != 0 && now < progress_told_ns_ + progress_interval_ns) return;
+  progress_told_ns_ = now;
+  options_.progress(progress_);
+}
+
+bool Checker::any_incomplete(TreeId tree) const {
+  for (u16 slice = 0; slice < superblock_.slices; ++slice) {
+    if (incomplete(slice, tree)) return true;
+  }
+  return false;
+}
+
+Task<std::vector<Item>> Checker::next_items(u16 slice, TreeId tree, format::Key* from) {
+  std::vector<Item> items;
+  if (incomplete(slice, tree)) co_return items;
+  slice::Slice& home = recovered_->slice(slice);
+  while (true) {
+    btree::Cursor at = home.tree(tree).seek(*from);
+    for (; at.valid() && items.size() < items_per_batch; at.next()) {
+      const ByteSpan value = at.value();
+      items.push_back({at.key(), {value.begin(), value.end()}});
+    }
+    if (!items.empty()) {
+      if (items.back().key == format::key_max) {
+        *from = format::key_max;
+      } else {
+        *from = btree::successor(items.back().key);
+      }
+      co_return items;
+    }
+    if (at.state() != btree::Cursor::State::missing) co_return items;
+    home.evict();
+    const Status loaded = co_await home.load({tree, at.missing()});
+    if (loaded) continue;
+    incomplete_.insert(static_cast<u32>(slice) << 8 | static_cast<u32>(tree));
+    found(FindingClass::tree_unreadable, loaded.error());
+    co_return items;
+  }
+}
+
+Task<std::optional<std::vector<std::byte>>> Checker::get(u16 slice, TreeId tree, format::Key key) {
+  slice::Slice& home = recovered_->slice(slice);
+  home.evict();
+  auto value = co_await home.get(tree, key);
+  if (value) co_return std::move(*value);
+  if (incomplete_.insert(static_cast<u32>(slice) << 8 | static_cast<u32>(tree)).second) {
+    found(FindingClass::tree_unreadable, value.error());
+  }
+  co_return std::nullopt;
+}
+
+Task<void> Checker::run() {
+  for (const std::string& note : device_.notes()) {
+    found(FindingClass::superblock_copy_damaged, At{}, note);
+  }
+  co_await check_commit_ring();
+  co_await check_journal();
+  phase("nodes on the medium", superblock_.slices);
+  for (u16 slice = 0; slice < superblock_.slices; ++slice) {
+    co_await check_slice_on_medium(slice);
+    advance(1);
+  }
+  phase("recovery in memory", 0);
+  recovered_ = std::make_unique<RecoveredState>(device_);
+  const Status opened = co_await recovered_->open();
+  if (opened) {
+    co_await check_recovered();
+  } else {
+    found(FindingClass::recovery_refused, opened.error());
+    report.notes.push_back("what is checked after recovery was not: names, pointers, accounting, data");
+  }
+  co_await recovered_->close();
+  recovered_.reset();
+}
+
+Task<void> Checker::check_recovered() {
+  const journal::History& history = recovered_->state().history();
+  report.notes.insert(report.notes.end(), history.notes.begin(), history.notes.end());
+  co_await check_leases();
+  phase("inodes", superblock_.slices);
+  for (u16 slice = 0; slice < superblock_.slices; ++slice) {
+    co_await check_inodes(slice);
+    co_await check_orphans(slice);
+    co_await check_xattrs(slice);
+    advance(1);
+  }
+  phase("names", superblock_.slices);
+  for (u16 slice = 0; slice < superblock_.slices; ++slice) {
+    co_await check_names(slice);
+    advance(1);
+  }
+  if (names_known()) check_links();
+  u64 blocks = 0;
+  for (u16 slice = 0; slice < superblock_.slices; ++slice) blocks += recovered_->slice(slice).buckets().live_blocks();
+  phase(options_.data ? "extents and data, blocks" : "extents, blocks", blocks);
+  for (u16 slice = 0; slice < superblock_.slices; ++slice) co_await check_slice(slice);
+  co_await find_paths();
+}
+
+std::vector<FindingClassShown> finding_classes() {
+  return {
+#define COWFS_FINDING(name, meaning) {#name, meaning},
+#include "engine/admin/finding_classes.inc"
+#undef COWFS_FINDING
+  };
+}
+
+namespace {
+Task<void> check_all(Checker* checker) { return checker->run(); }
+}  // namespace
+
+Result<CheckReport> check(const std::string& path, const CheckOptions& options) {
+  const auto opened = ReadOnlyDevice::open(path);
+  if (!opened) return opened.error();
+  Checker checker(**opened, options);
+  Checker* self = &checker;
+  (*opened)->run([self] { return check_all(self); });
+  return std::move(checker.report);
+}
+
+}  // namespace cowfs::admin

@@ -1,0 +1,216 @@
+// show-super, usage, list, list-journal: looking without judging.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/admin/read_only_device.h"
+#include "engine/admin/tools.h"
+#include "engine/journal/recovery.h"
+
+namespace cowfs::admin {
+
+using format::TreeId;
+
+namespace {
+
+// "name    value" lines, as format::to_text makes them.
+std::vector<std::pair<std::string, std::string>> fields_of(const std::string& text) {
+  constexpr std::size_t name_column = 23;
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string line = text.substr(at, end - at);
+    std::string name = line.substr(0, name_column);
+    name.erase(name.find_last_not_of(' ') + 1);
+    fields.emplace_back(name, line.size() > name_column ? line.substr(name_column) : "");
+    at = end + 1;
+  }
+  return fields;
+}
+
+Task<Result<Usage>> measure(RecoveredState* recovered, const format::Superblock* superblock) {
+  const Status opened = co_await recovered->open();
+  if (!opened) {
+    co_await recovered->close();
+    co_return opened.error();
+  }
+  const u64 bucket_bytes = superblock->bucket_blocks * block_bytes;
+  Usage usage;
+  usage.capacity_bytes = superblock->capacity_blocks * block_bytes;
+  usage.bucket_bytes = bucket_bytes;
+  usage.journal_bytes = superblock->journal_buckets * bucket_bytes;
+  usage.data_buckets = usage.data_buckets_free = superblock->bucket_count - superblock->first_data_bucket;
+  usage.user_bytes = usage.data_buckets * bucket_bytes * superblock->usable_percent / 100;
+  for (u16 id = 0; id < superblock->slices; ++id) {
+    slice::Slice& slice = recovered->slice(id);
+    SliceUsage one;
+    one.slice = id;
+    one.inodes = slice.inode_count();
+    one.buckets = slice.buckets().owned_count();
+    one.buckets_empty = slice.buckets().empty_count();
+    one.data_bytes = slice.buckets().live_blocks() * block_bytes;
+    one.metadata_bytes = slice.metadata().live_blocks() * block_bytes;
+    one.metadata_buckets = slice.metadata().bucket_count();
+    usage.inodes += one.inodes;
+    usage.data_buckets_free -= std::min(usage.data_buckets_free, one.buckets);
+    usage.used_bytes += one.data_bytes + one.metadata_buckets * bucket_bytes;
+    usage.slices.push_back(one);
+  }
+  const journal::History& history = recovered->state().history();
+  if (!history.entries.empty()) {
+    usage.notes.push_back(fmt::format("after {} journal entries up to epoch {} were replayed in memory",
+                                      history.entries.size(), history.last.value));
+  }
+  co_await recovered->close();
+  co_return usage;
+}
+
+// Prints keys or nodes as walk() meets them.
+class Lister final : public btree::NodeVisitor {
+ public:
+  Lister(const ListOptions& options, const std::function<void(const Listed&)>& show, u16 slice, TreeId tree,
+         ListSummary& summary)
+      : options_(options), show_(show), slice_(slice), tree_(tree), summary_(summary) {}
+
+  Status visit(const format::NodePointer& pointer, const format::NodeHeader& header, ByteSpan image) override {
+    if (options_.nodes) {
+      const format::Key first = header.first.key();
+      const format::Key last = header.last.key();
+      const format::Address address{pointer.address};
+      line(fmt::format("level {} at {}:{} epoch {} keys {} bytes {} from {:#x}:{} to {:#x}:{}", header.level,
+                       address.device(), address.block(), u64{header.epoch}, u16{header.count}, u32{header.image_bytes},
+                       first.inode, first.offset, last.inode, last.offset),
+           false);
+      return {};
+    }
+    if (header.level > 0) return {};
+    for (u32 i = 0; i < header.count; ++i) {
+      format::Slot slot;
+      std::memcpy(&slot, image.data() + sizeof header + i * sizeof slot, sizeof slot);
+      line(format::to_text(tree_, slot.key(), image.subspan(slot.value_offset, slot.value_bytes)), false);
+    }
+    return {};
+  }
+  void damaged(const format::NodePointer&, const Error& error) override {
+    ++summary_.damaged;
+    line(to_text(error), true);
+  }
+
+ private:
+  void line(std::string text, bool damaged) {
+    ++summary_.lines;
+    show_({slice_, std::string(format::name(tree_)), std::move(text), damaged});
+  }
+
+  const ListOptions& options_;
+  const std::function<void(const Listed&)>& show_;
+  const u16 slice_;
+  const TreeId tree_;
+  ListSummary& summary_;
+};
+
+Task<Status> list_slice(ReadOnlyDevice* opened, const ListOptions* options, const std::function<void(const Listed&)>* show,
+                        u16 slice, ListSummary* summary) {
+  const Result<SliceHeaderFound> found = co_await read_slice_header(opened->device(), opened->superblock(), slice);
+  if (!found) co_return found.error();
+  for (const Error& error : found->damaged) {
+    ++summary->damaged;
+    const Listed line{slice, "", to_text(error), true};
+    (*show)(line);
+  }
+  if (!found->newest) co_return Status{};
+  const format::SliceHeader& header = *found->newest;
+  summary->notes.push_back(fmt::format("slice {}: checkpoint {} of epoch {}, next inode {}", slice,
+                                       u64{header.sequence}, u64{header.checkpoint_epoch}, u64{header.next_inode}));
+  MediumReader reader(opened->device());
+  for (u8 id = 0; id < format::tree_count; ++id) {
+    const TreeId tree = static_cast<TreeId>(id);
+    if (options->tree && *options->tree != format::name(tree)) continue;
+    Lister lister(*options, *show, slice, tree, *summary);
+    const format::NodeIdentity identity{format::filesystem_id(opened->superblock()), slice, tree};
+    const btree::Root root{header.roots[id], header.levels[id]};
+    const Status walked = co_await btree::walk(reader, identity, root, lister);
+    if (!walked) co_return walked;
+  }
+  co_return Status{};
+}
+
+Task<Result<journal::History>> history_of(ReadOnlyDevice* opened) {
+  return journal::read_history(opened->device(), opened->superblock());
+}
+
+Task<Result<ListSummary>> list_slices(ReadOnlyDevice* opened, const ListOptions* options,
+                                      const std::function<void(const Listed&)>* show) {
+  ListSummary summary;
+  summary.notes = opened->notes();
+  for (u16 slice = 0; slice < opened->superblock().slices; ++slice) {
+    if (options->slice && *options->slice != slice) continue;
+    const Status listed = co_await list_slice(opened, options, show, slice, &summary);
+    if (!listed) co_return listed.error();
+  }
+  const Result<journal::History> history = co_await history_of(opened);
+  if (history) {
+    summary.notes.push_back(fmt::format("trees are as of the checkpoints; the journal has {} entries, epochs {} to {}",
+                                        history->entries.size(), history->oldest_needed.value, history->last.value));
+  } else {
+    summary.notes.push_back("the journal: " + to_text(history.error()));
+  }
+  co_return summary;
+}
+
+}  // namespace
+
+Result<SuperblockShown> show_superblock(const std::string& path) {
+  const auto opened = ReadOnlyDevice::open(path);
+  if (!opened) return opened.error();
+  return SuperblockShown{fields_of(format::to_text((*opened)->superblock())), (*opened)->notes()};
+}
+
+Result<Usage> usage(const std::string& path) {
+  const auto opened = ReadOnlyDevice::open(path);
+  if (!opened) return opened.error();
+  RecoveredState recovered(**opened);
+  RecoveredState* state = &recovered;
+  const format::Superblock* superblock = &(*opened)->superblock();
+  Result<Usage> measured = (*opened)->run([state, superblock] { return measure(state, superblock); });
+  if (measured) {
+    measured->notes.insert(measured->notes.begin(), (*opened)->notes().begin(), (*opened)->notes().end());
+  }
+  return measured;
+}
+
+Result<ListSummary> list(const std::string& path, const ListOptions& options,
+                         const std::function<void(const Listed&)>& show) {
+  const auto opened = ReadOnlyDevice::open(path);
+  if (!opened) return opened.error();
+  if (options.slice && *options.slice >= (*opened)->superblock().slices) {
+    return Error{Code::slice_unknown, *options.slice};
+  }
+  bool known = !options.tree;
+  for (u8 id = 0; id < format::tree_count; ++id) known = known || *options.tree == format::name(static_cast<TreeId>(id));
+  if (!known) return Error{Code::tree_unknown, 0};
+  ReadOnlyDevice* device = opened->get();
+  return (*opened)->run([device, &options, &show] { return list_slices(device, &options, &show); });
+}
+
+Result<JournalShown> list_journal(const std::string& path) {
+  const auto opened = ReadOnlyDevice::open(path);
+  if (!opened) return opened.error();
+  ReadOnlyDevice* device = opened->get();
+  const Result<journal::History> history = (*opened)->run([device] { return history_of(device); });
+  if (!history) return history.error();
+  JournalShown shown;
+  shown.last_epoch = history->last.value;
+  shown.oldest_needed_epoch = history->oldest_needed.value;
+  shown.session = history->session;
+  for (const journal::HistoryEntry& entry : history->entries) {
+    const format::Address address{entry.pointer.address};
+    shown.entries.push_back({entry.epoch().value, entry.stream, entry.session, entry.sequence, entry.records,
+                             entry.pointer.bytes, address.device(), address.block()});
+  }
+  shown.notes = (*opened)->notes();
+  shown.notes.insert(shown.notes.end(), history->notes.begin(), history->notes.end());
+  return shown;
+}
+
+}  // namespace cowfs::admin

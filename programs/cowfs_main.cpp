@@ -1,0 +1,334 @@
+// cowfs: makes, shows and checks filesystems. Each verb parses, calls one function of the engine, and prints.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/admin/tools.h"
+#include "engine/engine.h"
+
+namespace cowbench::programs {
+namespace {
+
+using cowfs::u16;
+using cowfs::u64;
+using nlohmann::ordered_json;
+namespace admin = cowfs::admin;
+
+enum ExitCode : int { exit_ok = 0, exit_errors_found = 1, exit_bad_input = 2 };
+constexpr const char* exit_codes_text =
+    "Exit status: 0 ok, for check: clean; 1 errors found on the device, or reading or writing it failed;\n"
+    "2 bad usage, or a device that is no intact cowfs device to begin with: missing, in use, too small, read-only,\n"
+    "cut off, another format or version. --json prints one object; list prints one a line.";
+
+// Of the device, for the user; 1 when something on it is damaged behind its superblock, 2 when it cannot be used at all.
+int report_error(const std::string& device, const cowfs::Error& error) {
+  using cowfs::Code;
+  fmt::print(stderr, "cowfs: {}: {}\n", device, to_text(error));
+  const bool unusable = error.code == Code::superblock_magic_mismatch || error.code == Code::device_truncated ||
+                        error.code == Code::device_open_failed ||
+                        error_class(error.code) == cowfs::ErrorClass::request;
+  return unusable ? exit_bad_input : exit_errors_found;
+}
+
+void print_notes(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) fmt::print("note: {}\n", note);
+}
+
+// Damaged names may be any bytes; JSON may not.
+std::string dumped(const ordered_json& object, int indent) {
+  return object.dump(indent, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+int format_verb(const cowfs::FormatOptions& options, bool json) {
+  const std::string named = options.devices.front();
+  const cowfs::Status made = cowfs::format_devices(options);
+  if (!made) return report_error(named, made.error());
+  const auto shown = admin::show_superblock(options.devices[0]);
+  if (!shown) return report_error(named, shown.error());
+  ordered_json object{{"schema", "cowfs.format/1"}, {"device", named}};
+  for (const auto& [name, value] : shown->fields) object["superblock"][name] = value;
+  if (json) {
+    fmt::print("{}\n", dumped(object, 2));
+  } else {
+    fmt::print("{}: formatted\n", named);
+    for (const auto& [name, value] : shown->fields) fmt::print("{:<22} {}\n", name, value);
+  }
+  return exit_ok;
+}
+
+void add_format_verb(CLI::App& program, int& exit_code) {
+  struct Options {
+    cowfs::FormatOptions format;
+    u64 bucket_bytes = 0, journal_bytes = 0;
+    bool json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand("format", "Make a filesystem; what the device holds is lost");
+  verb->add_option("DEV", options->format.devices, "Block devices or existing image files; this version takes one")
+      ->required();
+  verb->add_flag("--force", options->format.force, "Also when the device carries a filesystem or another signature");
+  verb->add_option("--label", options->format.label, "Name of the filesystem, at most 63 bytes")
+      ->check([](const std::string& label) { return label.size() < 64 ? "" : "longer than 63 bytes"; });
+  verb->add_option("--slices", options->format.slices, "Parts that cores work on; a power of two (0: from capacity)");
+  verb->add_option("--bucket-size", options->bucket_bytes, "Unit of space, 512K to 8M (0: from capacity)")
+      ->transform(CLI::AsSizeValue(false));
+  verb->add_option("--journal-size", options->journal_bytes, "At least 8M (0: from capacity)")
+      ->transform(CLI::AsSizeValue(false));
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.format/1");
+  verb->callback([options, &exit_code] {
+    options->format.bucket_bytes = options->bucket_bytes;
+    options->format.journal_bytes = options->journal_bytes;
+    exit_code = format_verb(options->format, options->json);
+  });
+}
+
+int show_super_verb(const std::string& device, bool json) {
+  const auto shown = admin::show_superblock(device);
+  if (!shown) return report_error(device, shown.error());
+  if (json) {
+    ordered_json object{{"schema", "cowfs.superblock/1"}, {"device", device}};
+    for (const auto& [name, value] : shown->fields) object["superblock"][name] = value;
+    object["notes"] = shown->notes;
+    fmt::print("{}\n", dumped(object, 2));
+    return exit_ok;
+  }
+  for (const auto& [name, value] : shown->fields) fmt::print("{:<22} {}\n", name, value);
+  print_notes(shown->notes);
+  return exit_ok;
+}
+
+std::string size_text(u64 bytes) {
+  if (bytes >= 10 * cowfs::gib) return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / cowfs::gib);
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / cowfs::mib);
+}
+
+ordered_json to_json(const admin::Usage& usage) {
+  ordered_json object{{"schema", "cowfs.usage/1"},
+                      {"capacity_bytes", usage.capacity_bytes},
+                      {"bucket_bytes", usage.bucket_bytes},
+                      {"journal_bytes", usage.journal_bytes},
+                      {"data_buckets", usage.data_buckets},
+                      {"data_buckets_free", usage.data_buckets_free},
+                      {"user_bytes", usage.user_bytes},
+                      {"used_bytes", usage.used_bytes},
+                      {"inodes", usage.inodes},
+                      {"slices", ordered_json::array()},
+                      {"notes", usage.notes}};
+  for (const admin::SliceUsage& slice : usage.slices) {
+    object["slices"].push_back({{"slice", slice.slice},
+                                {"inodes", slice.inodes},
+                                {"buckets", slice.buckets},
+                                {"buckets_empty", slice.buckets_empty},
+                                {"data_bytes", slice.data_bytes},
+                                {"metadata_bytes", slice.metadata_bytes},
+                                {"metadata_buckets", slice.metadata_buckets}});
+  }
+  return object;
+}
+
+int usage_verb(const std::string& device, bool json) {
+  const auto usage = admin::usage(device);
+  if (!usage) return report_error(device, usage.error());
+  if (json) {
+    fmt::print("{}\n", dumped(to_json(*usage), 2));
+    return exit_ok;
+  }
+  fmt::print("capacity {}, journal {}, for users {}, used {}, {} inodes\n", size_text(usage->capacity_bytes),
+             size_text(usage->journal_bytes), size_text(usage->user_bytes), size_text(usage->used_bytes), usage->inodes);
+  fmt::print("{} data buckets of {}, {} not leased\n\n", usage->data_buckets, size_text(usage->bucket_bytes),
+             usage->data_buckets_free);
+  fmt::print("{:>5} {:>10} {:>8} {:>6} {:>12} {:>12} {:>17}\n", "slice", "inodes", "buckets", "empty", "data", "metadata",
+             "metadata buckets");
+  for (const admin::SliceUsage& slice : usage->slices) {
+    fmt::print("{:>5} {:>10} {:>8} {:>6} {:>12} {:>12} {:>17}\n", slice.slice, slice.inodes, slice.buckets,
+               slice.buckets_empty, size_text(slice.data_bytes), size_text(slice.metadata_bytes), slice.metadata_buckets);
+  }
+  print_notes(usage->notes);
+  return exit_ok;
+}
+
+int list_verb(const std::string& device, const admin::ListOptions& options, bool json) {
+  const auto show = [json](const admin::Listed& line) {
+    if (json) {
+      const ordered_json object{
+          {"slice", line.slice}, {"tree", line.tree}, {"text", line.text}, {"damaged", line.damaged}};
+      fmt::print("{}\n", dumped(object, -1));
+    } else {
+      fmt::print("slice {} {}{}{}\n", line.slice, line.damaged ? "DAMAGED " : "",
+                 line.tree.empty() || line.text.starts_with(line.tree) ? "" : line.tree + " ", line.text);
+    }
+  };
+  const auto listed = admin::list(device, options, show);
+  if (!listed) return report_error(device, listed.error());
+  // Lines of the listing only go to standard output.
+  for (const std::string& note : listed->notes) fmt::print(stderr, "note: {}\n", note);
+  return listed->damaged == 0 ? exit_ok : exit_errors_found;
+}
+
+void add_list_verb(CLI::App& program, int& exit_code) {
+  struct Options {
+    std::string device;
+    admin::ListOptions list;
+    bool json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand(
+      "list", "Show keys or nodes of the trees, as of each slice's newest checkpoint; the journal's newer ones are not in it");
+  verb->add_option("DEV", options->device, "Block device or image file")->required();
+  verb->add_option("--slice", options->list.slice, "Only this slice");
+  verb->add_option("--tree", options->list.tree,
+                   "Only this tree: inodes, dirents, xattrs, extents, leases, alloc, backpointers or orphans");
+  verb->add_flag("--nodes", options->list.nodes, "Nodes instead of keys");
+  verb->add_flag("--json", options->json, "One JSON object a line");
+  verb->callback([options, &exit_code] { exit_code = list_verb(options->device, options->list, options->json); });
+}
+
+int list_journal_verb(const std::string& device, bool json) {
+  const auto journal = admin::list_journal(device);
+  if (!journal) return report_error(device, journal.error());
+  ordered_json object{{"schema", "cowfs.journal/1"},
+                      {"last_epoch", journal->last_epoch},
+                      {"oldest_needed_epoch", journal->oldest_needed_epoch},
+                      {"session", journal->session},
+                      {"entries", ordered_json::array()},
+                      {"notes", journal->notes}};
+  if (!json) {
+    fmt::print("history to epoch {}, needed from {}, session {}, {} entries\n", journal->last_epoch,
+               journal->oldest_needed_epoch, journal->session, journal->entries.size());
+  }
+  for (const admin::JournalEntryShown& entry : journal->entries) {
+    if (json) {
+      object["entries"].push_back({{"epoch", entry.epoch},
+                                   {"stream", entry.stream},
+                                   {"session", entry.session},
+                                   {"sequence", entry.sequence},
+                                   {"records", entry.records},
+                                   {"bytes", entry.bytes},
+                                   {"device", entry.device},
+                                   {"block", entry.block}});
+    } else {
+      fmt::print("epoch {} stream {} session {} sequence {} records {} bytes {} at {}:{}\n", entry.epoch, entry.stream,
+                 entry.session, entry.sequence, entry.records, entry.bytes, entry.device, entry.block);
+    }
+  }
+  if (json) fmt::print("{}\n", dumped(object, 2));
+  if (!json) print_notes(journal->notes);
+  return exit_ok;
+}
+
+ordered_json to_json(const admin::CheckReport& report) {
+  ordered_json object{{"schema", "cowfs.check/1"},
+                      {"clean", report.clean()},
+                      {"findings_total", report.findings_total},
+                      {"findings", ordered_json::array()},
+                      {"notes", report.notes},
+                      {"counted", report.counted}};
+  for (const admin::Finding& finding : report.findings) {
+    object["findings"].push_back({{"class", finding.name},
+                                  {"slice", finding.slice},
+                                  {"tree", finding.tree},
+                                  {"where", finding.where},
+                                  {"path", finding.path},
+                                  {"what", finding.what}});
+  }
+  return object;
+}
+
+void print_finding(const admin::Finding& finding) {
+  fmt::print("{}{}{}{}{}: {}\n", finding.name, finding.slice.empty() ? "" : " slice " + finding.slice,
+             finding.tree.empty() ? "" : " tree " + finding.tree, finding.where.empty() ? "" : " " + finding.where,
+             finding.path.empty() ? "" : " " + finding.path, finding.what);
+}
+
+int check_verb(const std::string& device, bool data, bool json) {
+  admin::CheckOptions options;
+  options.data = data;
+  if (!json && isatty(STDERR_FILENO) != 0) {
+    options.progress = [](const admin::CheckProgress& progress) {
+      const std::string share =
+          progress.total == 0 ? "" : fmt::format(" {}%", std::min<u64>(progress.done * 100 / progress.total, 100));
+      fmt::print(stderr, "\r\x1b[K{}{}", progress.phase, share);
+    };
+  }
+  const auto report = admin::check(device, options);
+  if (options.progress) fmt::print(stderr, "\r\x1b[K");
+  if (!report) return report_error(device, report.error());
+  if (json) {
+    fmt::print("{}\n", dumped(to_json(*report), 2));
+    return report->clean() ? exit_ok : exit_errors_found;
+  }
+  for (const admin::Finding& finding : report->findings) print_finding(finding);
+  print_notes(report->notes);
+  std::string counted;
+  for (const auto& [what, count] : report->counted) counted += fmt::format("{}{} {}", counted.empty() ? "" : ", ", count, what);
+  fmt::print("{}: {} ({})\n", device,
+             report->clean() ? std::string("clean") : fmt::format("{} errors found", report->findings_total), counted);
+  return report->clean() ? exit_ok : exit_errors_found;
+}
+
+void add_check_verb(CLI::App& program, int& exit_code) {
+  struct Options {
+    std::string device;
+    bool no_data = false, json = false, classes = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand(
+      "check", "Verify everything, without writing: history that a crash left is replayed in memory");
+  verb->add_option("DEV", options->device, "Block device or image file, not mounted");
+  verb->add_flag("--no-data", options->no_data, "Do not read file data");
+  verb->add_flag("--classes", options->classes, "Only list what can be found");
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.check/1");
+  verb->callback([options, &exit_code] {
+    if (options->classes) {
+      for (const auto& shown : admin::finding_classes()) fmt::print("{:<24} {}\n", shown.name, shown.meaning);
+      return;
+    }
+    if (options->device.empty()) throw CLI::RequiredError("DEV");
+    exit_code = check_verb(options->device, !options->no_data, options->json);
+  });
+}
+
+// A verb that takes a device and --json.
+void add_simple_verb(CLI::App& program, int& exit_code, const char* name, const char* description, const char* schema,
+                     int (*run)(const std::string&, bool)) {
+  struct Options {
+    std::string device;
+    bool json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand(name, description);
+  verb->add_option("DEV", options->device, "Block device or image file")->required();
+  verb->add_flag("--json", options->json, fmt::format("As JSON, schema {}", schema));
+  verb->callback([options, run, &exit_code] { exit_code = run(options->device, options->json); });
+}
+
+int run(int argument_count, char** arguments) {
+  int exit_code = exit_ok;
+  CLI::App program("Makes, shows and checks cowfs filesystems", "cowfs");
+  program.require_subcommand(1);
+  program.set_version_flag("--version", "cowfs 0.1.0");
+  add_format_verb(program, exit_code);
+  add_simple_verb(program, exit_code, "show-super", "Show the superblock", "cowfs.superblock/1", show_super_verb);
+  add_simple_verb(program, exit_code, "usage", "Show where the space went, as the next mount will find it",
+                  "cowfs.usage/1", usage_verb);
+  add_list_verb(program, exit_code);
+  add_simple_verb(program, exit_code, "list-journal", "Show the journal entries that recovery needs", "cowfs.journal/1",
+                  list_journal_verb);
+  add_check_verb(program, exit_code);
+  program.footer(exit_codes_text);
+  for (CLI::App* verb : program.get_subcommands({})) verb->footer(exit_codes_text);
+  try {
+    program.parse(argument_count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? exit_ok : exit_bad_input;
+  }
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace cowbench::programs
+
+int main(int argument_count, char** arguments) { return cowbench::programs::run(argument_count, arguments); }
