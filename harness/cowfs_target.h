@@ -108,7 +108,10 @@ class CowfsTarget {
   }
   auto rename(const std::string& from, const std::string& to) {
     Charge::pay(1);
-    return done(filesystem_.rename(from, to, 0));
+    return call<void>(filesystem_.rename(from, to, 0), [this, &from, &to] {
+      if (extended_attributes_) move_paths(from, to);
+      return i64{0};
+    });
   }
   auto mkdir(const std::string& path, u32 mode) {
     Charge::pay(1);
@@ -226,6 +229,11 @@ class CowfsTarget {
       assert(at != scans_.rend());
       if (at->handle == handle) return *at;
     }
+  }
+  // Open files keep their handles when they, or a directory above them, get another name.
+  void move_paths(const std::string& from, const std::string& to) {
+    for (auto& [handle, path] : paths_)
+      if (path == from || path.starts_with(from + "/")) path.replace(0, from.size(), to);
   }
   const std::string& path_of(i64 handle) {
     assert(extended_attributes_);
