@@ -28,6 +28,14 @@ Part first_part(u64 offset, u64 length) {
 }
 
 constexpr u64 overwrite_debt_max_blocks = 1024;  // of one core, on a filesystem that is full
+constexpr u64 read_ahead_windows = 8;            // 512 KiB
+
+// The blocks of a window before byte `end` of the file.
+BlockMask mask_before(u64 window, u64 end) {
+  const u64 begin = window * window_bytes;
+  if (end <= begin) return 0;
+  return mask_of(0, static_cast<u32>(std::min<u64>(window_blocks, (end - begin + block_bytes - 1) / block_bytes)));
+}
 
 }  // namespace
 
@@ -130,7 +138,7 @@ u64 FileData::try_read(u64 offset, MutableByteSpan into) {
   return done;
 }
 
-Task<Status> FileData::read(u64 offset, MutableByteSpan into) {
+Task<Status> FileData::read(u64 offset, MutableByteSpan into, u64 ahead_end) {
   ++users_;
   Status result;
   bool sequential = offset == sequential_at_ || offset == 0;
@@ -140,12 +148,34 @@ Task<Status> FileData::read(u64 offset, MutableByteSpan into) {
     into = into.subspan(done);
     if (into.empty()) break;
     const Part part = first_part(offset, into.size());
-    result = co_await load(part.window, sequential ? mask_of(0, window_blocks) : part.mask());
+    BlockMask wanted = part.mask();
+    if (sequential) {
+      wanted |= mask_before(part.window, ahead_end);
+      read_ahead(part.window + 1, ahead_end);
+    }
+    result = co_await load(part.window, wanted);
     if (!result) break;
     sequential = true;
   }
   --users_;
   co_return result;
+}
+
+// Starts loads of the windows from `window` on that were not asked for yet. They run by themselves; one that fails is
+// simply tried again by whoever needs the data, and hears the error.
+void FileData::read_ahead(u64 window, u64 ahead_end) {
+  if (ahead_window_ < window || ahead_window_ > window + read_ahead_windows) ahead_window_ = window;
+  const u64 end = std::min(window + read_ahead_windows, (ahead_end + window_bytes - 1) / window_bytes);
+  for (; ahead_window_ < end && !lock_.exclusive(); ++ahead_window_) {
+    if (find(ahead_window_) != nullptr) continue;
+    home_.core.gate.spawn(load_ahead(ahead_window_, mask_before(ahead_window_, ahead_end)));
+  }
+}
+
+Task<void> FileData::load_ahead(u64 window, BlockMask wanted) {
+  ++users_;
+  (void)co_await load(window, wanted);
+  --users_;
 }
 
 // Makes a block that is about to be written in part valid, if that needs no waiting.
@@ -200,7 +230,7 @@ Task<Status> FileData::make_writable(u64 offset, u64 length) {
   if (core.cache.must_write_back()) {
     core.flush_wanted.wake_all();
     co_await core.written_back.wait();
-    co_return Status{};
+    co_return core.write_back_result;
   }
   if (lock_.exclusive()) {
     co_await lock_.acquire_shared();
@@ -239,6 +269,7 @@ Task<Status> FileData::take_tokens(u64 first_block, u64 blocks) {
   if (!tokens.try_borrow(blocks, overwrite_debt_max_blocks)) {
     home_.core.flush_wanted.wake_all();
     co_await home_.core.written_back.wait();
+    co_return home_.core.write_back_result;
   }
   co_return Status{};
 }
@@ -250,7 +281,7 @@ Task<Status> FileData::wait_for_memory() {
   }
   core.flush_wanted.wake_all();
   co_await core.written_back.wait();
-  co_return Status{};
+  co_return core.write_back_result;
 }
 
 }  // namespace cowfs::data

@@ -37,7 +37,8 @@ class FileData {
   // Copies from the cache as far as it can without waiting; returns the bytes done.
   u64 try_read(u64 offset, MutableByteSpan into);
   // Errors: of the device; extent_checksum_mismatch; no memory is cache_exhausted. Nothing wrong is ever returned.
-  Task<Status> read(u64 offset, MutableByteSpan into);
+  // A sequential reader finds what follows loaded already, up to `ahead_end` (bytes): the end of the file or region.
+  Task<Status> read(u64 offset, MutableByteSpan into, u64 ahead_end);
 
   u64 try_write(u64 offset, ByteSpan from);
   // Errors: space_full, those of read (a partial block is read first). What was written before an error stays.
@@ -93,6 +94,8 @@ class FileData {
   bool prepare_block(Folio& folio, u32 block);
 
   Task<Status> load(u64 window, BlockMask wanted);
+  void read_ahead(u64 window, u64 ahead_end);
+  Task<void> load_ahead(u64 window, BlockMask wanted);
   Task<Status> fill(Folio& folio, BlockMask blocks);
   Task<Status> read_extents(u64 first_block, MutableByteSpan into);
   Task<Status> read_extent(format::Extent extent, u32 from, MutableByteSpan into);
@@ -104,9 +107,11 @@ class FileData {
   Task<Status> place_runs(const std::vector<ExtentRange>& runs, std::vector<Piece>& pieces);
   void stage(Piece& piece);
   Task<Status> wait_for_pieces(std::vector<Piece>& pieces);
-  Task<Status> insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes);
+  Task<Status> insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted);
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
-  void end_pieces(const std::vector<Piece>& pieces, bool inserted);
+  void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);
+  void overtake_loads(const Piece& piece);
+  void give_up_direct(const Piece& piece);
   void update_cached(u64 first_block, ByteSpan from);
   void drop_cached(u64 first_block, u64 end_block);
   Task<Status> zero_tail(u64 block, u32 from);
@@ -123,6 +128,7 @@ class FileData {
   u64 dirty_blocks_ = 0;
   u64 dirty_since_ns_ = 0;
   u64 sequential_at_ = 0;  // where the last read ended
+  u64 ahead_window_ = 0;   // windows before it were asked for
   u32 users_ = 0;          // tasks inside
   SharedLock lock_;        // shared: loads and write-back; exclusive: truncate and punch
   runtime::Mutex write_back_lock_;

@@ -21,6 +21,7 @@ struct Folio {
   BlockMask valid = 0;         // memory holds the file's newest content
   BlockMask dirty = 0;         // newer than the medium; a space token is taken for each
   BlockMask loading = 0;       // a read from the medium is under way into memory
+  BlockMask overtaken = 0;     // of those: a direct write went by, what is read may be old
   BlockMask writing = 0;       // copied for write-back; the medium does not name the copy yet
   Folio* previous = nullptr;
   Folio* next = nullptr;
@@ -28,8 +29,10 @@ struct Folio {
 };
 
 struct CacheLimits {
-  u64 dirty_background_percent = 20;  // of the budget: write-back begins
-  u64 dirty_percent = 40;             // writers wait for write-back
+  // Of the budget. The memory is the cache's own, so it may be mostly dirty: kernels stop at a fifth because theirs is
+  // everybody's. What is dirty for 30 s is written back in any case.
+  u64 dirty_background_percent = 60;  // write-back begins
+  u64 dirty_percent = 80;             // writers wait for it
 };
 
 class PageCache {

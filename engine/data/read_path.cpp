@@ -33,7 +33,8 @@ Task<Status> FileData::load(u64 window, BlockMask wanted) {
   const Status filled = co_await fill(*folio, missing);
   folio->loading = 0;
   home_.core.cache.count_busy(-1);
-  if (filled) folio->valid |= missing;
+  if (filled) folio->valid |= static_cast<BlockMask>(missing & ~folio->overtaken);
+  folio->overtaken = 0;
   loaded_.wake_all();
   home_.core.written_back.wake_all();
   co_return filled;

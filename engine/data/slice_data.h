@@ -16,6 +16,7 @@ struct CoreData {
   WriteBuffers buffers;
   runtime::Gate gate;              // device writes, read-ahead, write-back
   runtime::WaitList written_back;    // woken when blocks became clean or a load ended
+  Status write_back_result;          // of the newest write-back: those who wait for one hear why it does not come
   runtime::WaitList flush_wanted;    // where the flusher waits
   FileData* dirty_first = nullptr;   // files with dirty blocks, oldest first
   FileData* dirty_last = nullptr;

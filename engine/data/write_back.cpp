@@ -55,9 +55,11 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
     result = co_await place_runs(runs, pieces);
     const Status written = co_await wait_for_pieces(pieces);
     if (result) result = written;
-    if (result) result = co_await insert_pieces(pieces, attributes);
-    end_pieces(pieces, result.ok());
+    std::size_t inserted = 0;
+    if (result) result = co_await insert_pieces(pieces, attributes, inserted);
+    end_pieces(pieces, inserted);
   }
+  home_.core.write_back_result = result;
   home_.core.written_back.wake_all();
   if (!result) co_return result.error();
   co_return home_.slice.stream().current();
@@ -131,8 +133,8 @@ Task<Status> FileData::wait_for_pieces(std::vector<Piece>& pieces) {
   co_return result;
 }
 
-// As many pieces at once as one transaction may hold; one epoch names them all.
-Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes) {
+// As many pieces at once as one transaction may hold; one epoch names them all. `inserted` counts those that are in.
+Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted) {
   journal::Stream& stream = home_.slice.stream();
   ExtentPlan plan;
   while (!pieces.empty()) {
@@ -188,6 +190,7 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
     assert(used <= bytes);
     stream.unreserve(bytes - used);
     pieces = pieces.subspan(count);
+    inserted += count;
   }
   co_return Status{};
 }
@@ -232,15 +235,17 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
   co_return Status{};
 }
 
-void FileData::end_pieces(const std::vector<Piece>& pieces, bool inserted) {
-  for (const Piece& piece : pieces) {
+// The first `inserted` pieces are named by keys; the blocks of the others are dirty again.
+void FileData::end_pieces(const std::vector<Piece>& pieces, std::size_t inserted) {
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& piece = pieces[i];
     for (u64 block = piece.first_block; block < piece.end_block(); ++block) {
       Folio& folio = *find(block / window_blocks);
       const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
       if ((folio.writing & bit) == 0) continue;
       folio.writing &= static_cast<BlockMask>(~bit);
       if (folio.writing == 0) home_.core.cache.count_busy(-1);
-      if (inserted) continue;
+      if (i < inserted) continue;
       if ((folio.dirty & bit) != 0) home_.core.tokens.give(1);  // written again meanwhile, with a token of its own
       mark_dirty(folio, bit);
     }
@@ -279,14 +284,45 @@ Task<Status> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* 
   }
   const Status written = co_await wait_for_pieces(pieces);
   if (result) result = written;
-  if (result) result = co_await insert_pieces(pieces, attributes);
-  if (!result) {
-    for (const Piece& piece : pieces) home_.core.tokens.give(piece.placement.blocks);
+  std::size_t inserted = 0;
+  if (result) result = co_await insert_pieces(pieces, attributes, inserted);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    if (i < inserted) {
+      overtake_loads(pieces[i]);
+    } else {
+      give_up_direct(pieces[i]);
+    }
   }
   lock_.release_shared();
   if (serial) write_back_lock_.release();
   --users_;
   co_return result;
+}
+
+// A load that began before the keys were in may have read the old blocks, and so may one that ended meanwhile.
+void FileData::overtake_loads(const Piece& piece) {
+  for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
+    Folio* folio = find(block / window_blocks);
+    if (folio == nullptr) continue;
+    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+    folio->overtaken |= static_cast<BlockMask>(folio->loading & bit);
+    const bool newer = ((folio->dirty | folio->writing) & bit) != 0;
+    if (!newer) folio->valid &= static_cast<BlockMask>(~bit);
+  }
+}
+
+// What was not written directly may have replaced dirty blocks in the cache: there it is dirty, and is tried again.
+void FileData::give_up_direct(const Piece& piece) {
+  u64 tokens = piece.placement.blocks;
+  for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
+    Folio* folio = find(block / window_blocks);
+    if (folio == nullptr) continue;
+    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+    if ((folio->valid & bit) == 0 || ((folio->dirty | folio->writing) & bit) != 0) continue;
+    mark_dirty(*folio, bit);
+    --tokens;
+  }
+  home_.core.tokens.give(tokens);
 }
 
 // A direct write goes by the cache; copies that are there follow it and are as clean as the write will make them.

@@ -59,6 +59,7 @@ void CoreState::apply(const ChangeSet& changes) {
     Inode& inode = change.created ? add_inode(change.inode) : *find_inode(change.inode);
     if (change.created) {
       inode.has_xattrs = false;
+      inode.is_new = inode.end_known = inode.shares_known = true;
       inode.mode = change.mode;
       inode.user = change.user;
       inode.group = change.group;

@@ -110,7 +110,7 @@ Task<Result<std::string>> Operations::read_link_here(InodeNumber number) {
   ++inode.references;
   std::string target(inode.size, '\0');
   const MutableByteSpan into{reinterpret_cast<std::byte*>(target.data()), target.size()};
-  const Status read = co_await inode.file_data().read(0, into);
+  const Status read = co_await inode.file_data().read(0, into, inode.size);
   --inode.references;
   state_.here().release(inode);
   if (!read) co_return read.error();

@@ -120,14 +120,56 @@ Task<Status> CoreState::truncate(Inode& inode, u64 bytes) {
     inode.blocks += static_cast<u64>(inode.file_data().take_blocks_change());
     if (result && old_size > filesystem_.region_bytes()) result = co_await truncate_shares(inode, old_size);
   } else if (bytes > inode.size) {
-    inode.size = bytes;
-    inode.modify_ns = inode.change_ns = now;
-    inode.attributes_dirty = true;
+    if (!may_grow(inode, bytes)) result = co_await clean_behind_end(inode, bytes);
+    if (result) {
+      inode.size = std::max(inode.size, bytes);
+      inode.modify_ns = inode.change_ns = now;
+      inode.attributes_dirty = true;
+    }
   }
   inode.write_back_lock.release();
   --inode.references;
   release(inode);
   co_return result;
+}
+
+bool CoreState::may_grow(const Inode& inode, u64 end) const {
+  if (end <= inode.size) return true;
+  return inode.end_known && (end <= filesystem_.region_bytes() || inode.shares_known);
+}
+
+Task<Status> CoreState::prepare_growth(Inode& inode, u64 end) {
+  ++inode.references;
+  co_await inode.write_back_lock.acquire();
+  const Status result = co_await clean_behind_end(inode, end);
+  inode.write_back_lock.release();
+  --inode.references;
+  release(inode);
+  co_return result;
+}
+
+// The caller holds write_back_lock. Until this is through the file has not grown, so nothing behind its end is wanted.
+Task<Status> CoreState::clean_behind_end(Inode& inode, u64 end) {
+  const InodeNumber number = inode.number;
+  if (!inode.end_known) {
+    const u64 cut = filesystem_.cut_in_slice(number, inode.home.slice.id(), inode.size);
+    const Status cleaned = co_await inode.file_data().truncate(cut, nullptr);
+    if (!cleaned) co_return cleaned;
+    inode.end_known = true;
+  }
+  if (inode.shares_known || end <= filesystem_.region_bytes()) co_return Status{};
+  for (u16 where = 0; where < filesystem_.superblock().slices; ++where) {
+    if (where == inode.home.slice.id()) continue;
+    const u64 bytes = filesystem_.cut_in_slice(number, where, inode.size);
+    const CoreIndex there = filesystem_.core_of_slice(where);
+    auto cut = [this, there, number, where, bytes] {
+      return filesystem_.core(there).share(number, where).truncate(bytes, nullptr);
+    };
+    const Status cleaned = co_await filesystem_.call(there, cut);
+    if (!cleaned) co_return cleaned;
+  }
+  inode.shares_known = true;
+  co_return Status{};
 }
 
 Task<Status> CoreState::truncate_shares(Inode& inode, u64 old_size) {

@@ -70,6 +70,7 @@ Inode& CoreState::add_inode(InodeNumber number) {
 Task<Result<Inode*>> CoreState::get_inode(InodeNumber number) {
   while (true) {
     if (Inode* inode = find_inode(number)) co_return inode;
+    if (!slices_.contains(format::slice_of(number))) co_return Error{Code::inode_missing, number};
     SliceState& home = slice(format::slice_of(number));
     const btree::Lookup found = home.slice.tree(TreeId::inodes).find({number, 0, format::snapshot_live});
     if (found.state == btree::Lookup::State::missing) {

@@ -58,9 +58,10 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
 
   // Inodes of this core's slices.
   Inode* find_inode(InodeNumber number) {
-    SliceState& home = slice(format::slice_of(number));
-    const auto found = home.inodes.find(number);
-    return found == home.inodes.end() ? nullptr : found->second.get();
+    const auto home = slices_.find(format::slice_of(number));
+    if (home == slices_.end()) return nullptr;  // a damaged name may say any number
+    const auto found = home->second->inodes.find(number);
+    return found == home->second->inodes.end() ? nullptr : found->second.get();
   }
   // Errors: inode_missing; of the tree. The inode stays until the next await unless it is referenced.
   Task<Result<Inode*>> get_inode(InodeNumber number);
@@ -83,6 +84,10 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<Result<Epoch>> write_back_share(InodeNumber number, u16 slice_id);
   // Sets the size of a regular file, or finishes a truncation that a crash interrupted. The caller holds inode.lock.
   Task<Status> truncate(Inode& inode, u64 bytes);
+  // A crash may have left data behind the end of a file: the rest of its last block, and extents of writes that never came
+  // to count. They go before the file grows for the first time after a mount.
+  bool may_grow(const Inode& inode, u64 end) const;
+  Task<Status> prepare_growth(Inode& inode, u64 end);
   // Everything dirty on this core.
   Task<Status> write_back_all();
   Task<Status> checkpoint_all();
@@ -118,6 +123,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<void> reap(Inode& inode);
   Task<Result<Epoch>> write_back_referenced(Inode& inode);
   Task<Status> truncate_shares(Inode& inode, u64 old_size);
+  Task<Status> clean_behind_end(Inode& inode, u64 end);
   Task<Status> remove_keys(SliceState& home, InodeNumber number);
   Task<void> flusher();
   Task<void> checkpointer();

@@ -119,7 +119,7 @@ Task<Result<u64>> Operations::read_here(FileHandle handle, u64 offset, MutableBy
     data::FileData& data = inode.file_data();
     const u64 done = data.try_read(offset, into);
     if (done < length) {
-      const Status read = co_await data.read(offset + done, into.subspan(done));
+      const Status read = co_await data.read(offset + done, into.subspan(done), std::min(inode.size, state_.region_bytes()));
       if (!read) co_return read.error();
     }
   } else {
@@ -140,9 +140,14 @@ Task<Result<u64>> Operations::write_here(FileHandle handle, u64 offset, ByteSpan
   const int flags = file(handle).flags;
   if (!may_write(flags)) co_return Error{Code::handle_not_writable, inode.number};
   if (state_.settings().read_only) co_return Error{Code::read_only_filesystem};
-  if ((flags & O_APPEND) != 0) offset = inode.size;
-  if (offset > file_bytes_max - from.size()) co_return Error{Code::file_too_large, offset};
   if (from.empty()) co_return u64{0};
+  while (true) {
+    if ((flags & O_APPEND) != 0) offset = inode.size;
+    if (offset > file_bytes_max - from.size()) co_return Error{Code::file_too_large, offset};
+    if (state_.here().may_grow(inode, offset + from.size())) break;
+    const Status prepared = co_await state_.here().prepare_growth(inode, offset + from.size());
+    if (!prepared) co_return prepared.error();
+  }
   const u64 end = offset + from.size();
   if ((flags & O_APPEND) != 0) inode.size = end;  // the next append goes behind, whenever this one is done
   const bool direct = is_direct(flags, offset, from.data(), from.size());
@@ -166,8 +171,6 @@ Task<Result<u64>> Operations::write_here(FileHandle handle, u64 offset, ByteSpan
 }
 
 Task<Status> Operations::read_regions(Inode& inode, u64 offset, MutableByteSpan into, bool direct) {
-  const Status cleaned = co_await clean_shares(inode);
-  if (!cleaned) co_return cleaned;
   const InodeNumber number = inode.number;
   while (!into.empty()) {
     const u64 region = offset / state_.region_bytes();
@@ -175,19 +178,20 @@ Task<Status> Operations::read_regions(Inode& inode, u64 offset, MutableByteSpan 
     // The last block of a file may be shorter than a direct read can be; such a rest goes through the cache.
     const bool direct_here = direct && length % block_bytes == 0;
     const MutableByteSpan part = into.first(length);
+    const u64 ahead_end = std::min(inode.size, (region + 1) * state_.region_bytes());
     const u16 where = state_.slice_of_region(number, region);
     Status read;
     if (where == format::slice_of(number)) {
       if (direct_here) {
         read = co_await inode.file_data().read_direct(offset, part);
       } else {
-        read = co_await inode.file_data().read(offset, part);
+        read = co_await inode.file_data().read(offset, part, ahead_end);
       }
     } else {
       const CoreIndex core = state_.core_of_slice(where);
-      auto there = [this, core, number, where, offset, part, direct_here] {
+      auto there = [this, core, number, where, offset, part, direct_here, ahead_end] {
         data::FileData& share = state_.core(core).share(number, where);
-        return direct_here ? share.read_direct(offset, part) : share.read(offset, part);
+        return direct_here ? share.read_direct(offset, part) : share.read(offset, part, ahead_end);
       };
       read = co_await state_.call(core, there);
     }
@@ -199,8 +203,6 @@ Task<Status> Operations::read_regions(Inode& inode, u64 offset, MutableByteSpan 
 }
 
 Task<Status> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct) {
-  const Status cleaned = co_await clean_shares(inode);
-  if (!cleaned) co_return cleaned;
   const InodeNumber number = inode.number;
   while (!from.empty()) {
     const u64 region = offset / state_.region_bytes();
@@ -226,26 +228,6 @@ Task<Status> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, 
     offset += length;
     from = from.subspan(length);
   }
-  co_return Status{};
-}
-
-// A crash may have kept extents of other slices whose file never got its size. Before such slices are used for the first time
-// after a mount, what lies behind the end of the file is removed there.
-Task<Status> Operations::clean_shares(Inode& inode) {
-  if (inode.shares_known) co_return Status{};
-  const InodeNumber number = inode.number;
-  for (u16 slice = 0; slice < state_.superblock().slices; ++slice) {
-    if (slice == format::slice_of(number)) continue;
-    const u64 end = state_.cut_in_slice(number, slice, inode.persisted_size);
-    const CoreIndex core = state_.core_of_slice(slice);
-    auto there = [this, core, number, slice, end] {
-      data::FileData& share = state_.core(core).share(number, slice);
-      return share.truncate(end, nullptr);
-    };
-    const Status cut = co_await state_.call(core, there);
-    if (!cut) co_return cut;
-  }
-  inode.shares_known = true;
   co_return Status{};
 }
 

@@ -47,7 +47,7 @@ Task<Status> FilesystemState::make_slices(CoreIndex index) {
     state.add_slice(std::make_unique<SliceState>(id, superblock_, devices_, journal_->stream(index), *this, settings,
                                                  state.data(), *this));
     slice::Slice& made = state.slice(id).slice;
-    Status read = co_await made.read_header();
+    Status read = co_await made.read_header(history_.oldest_needed);
     if (read) read = co_await made.load_resident_trees();
     if (!read) co_return read;
   }

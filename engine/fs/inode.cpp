@@ -85,7 +85,6 @@ Attributes Inode::attributes() const {
 
 data::FileData& Inode::file_data() {
   if (!data_) {
-    const bool is_new = persisted_size == 0 && blocks == 0 && (flags & format::inode_truncating) == 0;
     data_ = std::make_unique<data::FileData>(home.data, number, is_new);
   }
   return *data_;

@@ -79,7 +79,9 @@ struct Inode final : data::AttributeWriter {
   bool has_xattrs = true;         // it may have; only a new inode is known to have none
   bool dead = false;              // its last name and its last reference are gone
   bool erased = false;            // so is its key: the object goes with the last who looks at it
-  bool shares_known = false;      // leftovers of a crash in other slices were removed
+  bool is_new = false;            // made in this mount: the tree has no extent that memory does not know
+  bool end_known = false;         // what a crash may have left behind its end is gone, in the home slice
+  bool shares_known = false;      // and in the others
   runtime::Mutex lock;            // held by operations that change names, links or the size downwards
   runtime::Mutex write_back_lock;  // one write-back or truncation at a time; taken after `lock`
   RangeLocks range_locks;

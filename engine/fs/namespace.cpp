@@ -138,28 +138,55 @@ Task<Status> Operations::symlink(std::string_view target, std::string_view path)
   co_return co_await state_.call(state_.core_of(parent), make);
 }
 
-// The name appears only when the target is in place: no crash leaves a link to nothing.
+// The inode is made as an orphan, and its name appears when the target is in place: no crash leaves a link to nothing.
 Task<Status> Operations::make_symlink(InodeNumber parent, std::string_view name, std::string_view target) {
-  NewNode node;
-  node.mode = S_IFLNK | 0777;
-  node.slice = format::slice_of(parent);
-  const Result<InodeNumber> made = co_await create(parent, name, node);
-  if (!made) co_return made.error();
+  Locks locks(state_);
+  const Status locked = co_await locks.acquire(parent);
+  if (!locked) co_return locked;
+  const Status result = co_await make_symlink_locked(parent, name, target);
+  co_await locks.release();
+  co_return result;
+}
+
+Task<Status> Operations::make_symlink_locked(InodeNumber parent, std::string_view name, std::string_view target) {
   CoreState& here = state_.here();
-  const Result<Inode*> inode = co_await here.get_inode(*made);
-  if (!inode) co_return inode.error();
-  ++(*inode)->references;
+  const Result<Dirent> found = co_await here.look_up(parent, name);
+  if (found) co_return Error{Code::entry_exists, found->inode};
+  if (found.error().code != Code::no_such_entry) co_return found.error();
+  const Inode& directory = *here.find_inode(parent);
+  if (!directory.is_directory()) co_return Error{Code::not_a_directory, parent};
+  if (directory.links == 0) co_return Error{Code::no_such_entry, parent};
+
+  const u16 slice = format::slice_of(parent);
+  const InodeNumber number = format::inode_number(slice, here.slice(slice).slice.take_inode_counter());
+  ChangeSet orphan;
+  InodeChange child = created(number, S_IFLNK | 0777, 0);
+  child.links = 0;
+  orphan.inodes.push_back(child);
+  Status result = co_await run(orphan);
+  if (!result) co_return result;
+  Inode& inode = *here.find_inode(number);
+  ++inode.references;
   const ByteSpan bytes{reinterpret_cast<const std::byte*>(target.data()), target.size()};
-  Status result = co_await (*inode)->file_data().write(0, bytes);
+  result = co_await inode.file_data().write(0, bytes);
   if (result) {
-    (*inode)->size = target.size();
-    (*inode)->attributes_dirty = true;
-    const Result<Epoch> written = co_await here.write_back(**inode);
+    inode.size = target.size();
+    inode.attributes_dirty = true;
+    const Result<Epoch> written = co_await here.write_back(inode);
     if (!written) result = written.error();
   }
-  --(*inode)->references;
-  here.release(**inode);
-  if (!result) (void)co_await remove(parent, name, false);
+  if (result) {
+    ChangeSet changes;
+    changes.names.push_back({parent, name, number, FileType::symlink});
+    InodeChange named;
+    named.inode = number;
+    named.links = 1;
+    changes.inodes.push_back(named);
+    changes.inodes.push_back(directory_grew(parent, 1, 0));
+    result = co_await run(changes);
+  }
+  --inode.references;
+  here.release(inode);
   co_return result;
 }
 

@@ -70,6 +70,7 @@ class Operations {
   Task<Result<InodeNumber>> create(InodeNumber parent, std::string_view name, NewNode node);
   Task<Result<InodeNumber>> create_locked(InodeNumber parent, std::string_view name, NewNode node);
   Task<Status> make_symlink(InodeNumber parent, std::string_view name, std::string_view target);
+  Task<Status> make_symlink_locked(InodeNumber parent, std::string_view name, std::string_view target);
   Task<Status> remove(InodeNumber parent, std::string_view name, bool directory);
   Task<Status> remove_locked(InodeNumber parent, std::string_view name, InodeNumber child, bool directory);
   Task<Status> add_link(InodeNumber inode, InodeNumber parent, std::string_view name);
@@ -121,7 +122,6 @@ class Operations {
   Task<Result<DirectoryRead>> read_directory_here(FileHandle handle, u64 cookie, MutableByteSpan into);
   Task<Status> read_regions(Inode& inode, u64 offset, MutableByteSpan into, bool direct);
   Task<Status> write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct);
-  Task<Status> clean_shares(Inode& inode);
   Task<Status> punch_hole(Inode& inode, u64 offset, u64 end);
   Task<Status> zero_range(Inode& inode, u64 offset, u64 end);
 

@@ -8,6 +8,7 @@
 // at least one of them sees the other.
 #include "engine/runtime/uring_reactor.h"
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -95,6 +96,12 @@ Status UringReactor::open() {
   if (result < 0) return Error{Code::runtime_ring_unavailable, static_cast<u64>(-result)};
   ring_open_ = true;
   io_uring_register_ring_fd(&ring_);  // saves a look-up a call; fine without
+  // Flushes run on kernel workers, which would be pinned like this thread and wait behind it while it is busy. They may
+  // run wherever the process may; fine without.
+  cpu_set_t processors;
+  if (::sched_getaffinity(::getpid(), sizeof processors, &processors) == 0) {
+    io_uring_register_iowq_aff(&ring_, sizeof processors, &processors);
+  }
   return {};
 }
 
