@@ -138,8 +138,6 @@ Task<void> Checker::run() {
 }
 
 Task<void> Checker::check_recovered() {
-  const journal::History& history = recovered_->state().history();
-  report.notes.insert(report.notes.end(), history.notes.begin(), history.notes.end());
   co_await check_leases();
   phase("inodes", superblock_.slices);
   for (u16 slice = 0; slice < superblock_.slices; ++slice) {

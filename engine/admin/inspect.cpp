@@ -209,7 +209,6 @@ Result<JournalShown> list_journal(const std::string& path) {
                              entry.pointer.bytes, address.device(), address.block()});
   }
   shown.notes = (*opened)->notes();
-  shown.notes.insert(shown.notes.end(), history->notes.begin(), history->notes.end());
   return shown;
 }
 

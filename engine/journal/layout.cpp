@@ -19,6 +19,26 @@ Commit decode(ByteSpan raw) {
   return commit;
 }
 
+constexpr u64 atomic_write_bytes = 512;  // a sector is written whole or not at all
+
+// The epoch after `newest` that a damaged block in `slot` was of; 0 when it was older, foreign, or may have been torn by
+// a power cut before anybody was told. Its number and its tails both tell, so that one damaged field does not hide it.
+u64 lost_epoch(ByteSpan raw, u64 slot, u64 filesystem, u64 newest) {
+  format::CommitBlock block;
+  std::memcpy(&block, raw.data(), sizeof block);
+  if (block.magic != format::commit_magic && block.filesystem != filesystem) return 0;
+  constexpr u64 tails_max = (atomic_write_bytes - sizeof block) / sizeof(format::EntryPointer);
+  if (block.bytes > atomic_write_bytes && block.streams > tails_max) return 0;
+  const u64 next = newest + (slot + format::commit_slots - newest % format::commit_slots) % format::commit_slots;
+  bool later = block.epoch == next;
+  for (u64 i = 0; i < std::min<u64>(block.streams, tails_max); ++i) {
+    format::EntryPointer tail;
+    std::memcpy(&tail, raw.data() + sizeof block + i * sizeof tail, sizeof tail);
+    later = later || (tail.epoch > newest && tail.epoch <= next);
+  }
+  return later ? next : 0;
+}
+
 }  // namespace
 
 JournalLayout JournalLayout::of(const format::Superblock& superblock) {
@@ -45,13 +65,26 @@ Task<Result<std::vector<Commit>>> CommitRing::read_all() {
   const Status status = co_await read;
   if (!status.ok()) co_return status.error();
   std::vector<Commit> commits;
+  std::vector<u64> damaged;
   for (u64 slot = 0; slot < format::commit_slots; ++slot) {
     const ByteSpan raw = buffer.span().subspan(slot * slot_bytes, slot_bytes);
-    if (!format::validate_commit(raw, layout_.filesystem).ok()) continue;
+    const Status valid = format::validate_commit(raw, layout_.filesystem);
+    if (!valid.ok()) {
+      if (valid.error().code != Code::commit_block_identity_mismatch) damaged.push_back(slot);
+      continue;
+    }
     Commit commit = decode(raw);
     if (commit.epoch.value % format::commit_slots == slot) commits.push_back(std::move(commit));
   }
   std::sort(commits.begin(), commits.end(), [](const Commit& a, const Commit& b) { return a.epoch > b.epoch; });
+  for (u64 slot : damaged) {
+    if (commits.empty()) break;
+    const ByteSpan raw = buffer.span().subspan(slot * slot_bytes, slot_bytes);
+    const u64 lost = lost_epoch(raw, slot, layout_.filesystem, commits.front().epoch.value);
+    if (lost == 0) continue;
+    const u64 offset = layout_.commit_ring_block * block_bytes + slot * slot_bytes;
+    co_return Error{Code::journal_commit_damaged, lost, {.device = layout_.device_index, .offset_bytes = offset}};
+  }
   co_return commits;
 }
 

@@ -44,7 +44,8 @@ class CommitRing {
  public:
   CommitRing(device::Device& device, const JournalLayout& layout) : device_(device), layout_(layout) {}
 
-  // Every valid commit block, newest first. Damaged and empty places are skipped. Errors: of the device.
+  // Every valid commit block, newest first. Empty places, damaged older blocks and torn ones are skipped. Errors: of the
+  // device; journal_commit_damaged: a block was newer than every valid one, and cannot have been torn.
   Task<Result<std::vector<Commit>>> read_all();
   // Writes `commit` to its place; on the medium when it answers. Errors: of the device.
   // Precondition: commit.tails.size() <= format::commit_streams_max.

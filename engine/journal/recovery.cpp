@@ -41,7 +41,6 @@ Task<Result<ByteSpan>> read_entry(device::Device& device, const JournalLayout& l
 
 struct Walk {
   std::vector<HistoryEntry> entries;
-  bool torn = false;            // an entry of the commit's own epoch does not verify
   std::optional<Error> broken;  // the first entry that does not verify
 };
 
@@ -72,7 +71,6 @@ Task<Status> walk_chain(device::Device& device, const JournalLayout& layout, con
         verdict = Error{Code::journal_chain_broken, pointer.epoch, place};
     }
     if (!verdict.ok()) {
-      walk.torn = pointer.epoch == commit.epoch.value;
       walk.broken = verdict.error();
       co_return Status{};
     }
@@ -119,26 +117,16 @@ Task<Result<History>> read_history(device::Device& device, const format::Superbl
   CommitRing ring(device, layout);
   const Result<std::vector<Commit>> commits = co_await ring.read_all();
   if (!commits.ok()) co_return commits.error();
-  std::vector<std::string> notes;
-  std::optional<u32> torn_session;
-  for (const Commit& commit : *commits) {
-    Result<Walk> walk = co_await walk_commit(device, layout, commit);
-    if (!walk.ok()) co_return walk.error();
-    if (!walk->broken) {
-      History history = history_of(layout, commit, *walk);
-      // Epochs that were tried and lost are never used again, nor is the one whose commit block may be half-written.
-      history.next = {commits->front().epoch.value + 2};
-      history.session = commits->front().session;
-      history.notes = std::move(notes);
-      co_return history;
-    }
-    const Error& why = *walk->broken;
-    if (!walk->torn || torn_session == commit.session)
-      co_return Error{Code::journal_chain_broken, commit.epoch.value, why.place};
-    torn_session = commit.session;
-    notes.push_back(fmt::format("epoch {} was never acknowledged: {}", commit.epoch.value, to_text(why)));
-  }
-  co_return Error{Code::journal_no_commit, 0, {.device = layout.device_index}};
+  if (commits->empty()) co_return Error{Code::journal_no_commit, 0, {.device = layout.device_index}};
+  const Commit& newest = commits->front();
+  Result<Walk> walk = co_await walk_commit(device, layout, newest);
+  if (!walk.ok()) co_return walk.error();
+  // Entries are flushed before the block that names them is written: one that does not verify was damaged later.
+  if (walk->broken) co_return Error{Code::journal_chain_broken, newest.epoch.value, walk->broken->place};
+  History history = history_of(layout, newest, *walk);
+  // Epochs that were tried and lost are never used again, nor is the one whose commit block may be half-written.
+  history.next = {newest.epoch.value + 2};
+  co_return history;
 }
 
 struct ReplayReader::Window : Bucket {};
@@ -180,7 +168,6 @@ std::string to_text(const History& history) {
   std::string text =
       fmt::format("history to epoch {}, needed from {}, session {}, {} entries in {} chains\n", history.last.value,
                   history.oldest_needed.value, history.session, history.entries.size(), history.tails.size());
-  for (const std::string& note : history.notes) text += "note: " + note + "\n";
   for (const HistoryEntry& entry : history.entries) {
     const format::Address address{entry.pointer.address};
     text += fmt::format("epoch {} stream {} session {} sequence {} records {} bytes {} at {}:{}\n", entry.epoch().value,

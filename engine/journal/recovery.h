@@ -27,12 +27,10 @@ struct History {
   u32 session = 0;                    // newest that wrote a commit block
   std::vector<HistoryEntry> entries;  // ordered by epoch, then stream, then sequence
   std::vector<format::EntryPointer> tails;  // newest entry of each chain
-  std::vector<std::string> notes;           // what was unusual, for people
 };
 
-// Finds the newest commit and walks its chains back to oldest_needed. A commit block whose own epoch's entries do not
-// verify was torn before it was acknowledged: recovery falls back to the one before it and notes it (once a session).
-// Reads only. Errors: of the device; journal_no_commit (no valid commit block);
+// Finds the newest commit and walks its chains back to oldest_needed. Reads only.
+// Errors: of the device; journal_no_commit (no valid commit block); journal_commit_damaged (the newest one);
 // journal_chain_broken (an entry that was acknowledged does not verify; place says where).
 Task<Result<History>> read_history(device::Device& device, const format::Superblock& superblock);
 

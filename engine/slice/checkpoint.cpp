@@ -167,11 +167,18 @@ Task<Status> Slice::write_space_list(SliceHeader& header) {
   }
   const u64 blocks = metadata_.bucket_count() * sizeof(format::MetadataBucket) / block_bytes + 1;
   const format::Address place = metadata_.allocate(blocks);
-  const std::vector<format::MetadataBucket> list = metadata_.list_for_header();
+  std::vector<format::MetadataBucket> list = metadata_.list_for_header();
   const u64 bytes = list.size() * sizeof(format::MetadataBucket);
   const u64 used_blocks = round_up(bytes, block_bytes) / block_bytes;
   assert(used_blocks <= blocks);
-  if (used_blocks < blocks) metadata_.release(place.plus(used_blocks), blocks - used_blocks);
+  if (used_blocks < blocks) {
+    // Dead in the next list as usual, and in this one at once: nothing else would tell after a mount.
+    metadata_.release(place.plus(used_blocks), blocks - used_blocks);
+    const u64 bucket = format::bucket_of(place, bucket_blocks()).value;
+    const auto entry = std::find_if(list.begin(), list.end(), [&](const auto& one) { return one.bucket == bucket; });
+    assert(entry != list.end());
+    entry->live_blocks = static_cast<u32>(entry->live_blocks - (blocks - used_blocks));
+  }
 
   std::vector<std::byte> image(used_blocks * block_bytes);
   std::memcpy(image.data(), list.data(), bytes);

@@ -15,27 +15,36 @@ u64 Slice::header_offset_bytes(u64 sequence) const {
   return (superblock_.slice_headers_block + id_ * 2ull + sequence % 2) * block_bytes;
 }
 
-Task<Status> Slice::read_header() {
-  bool found = false;
-  Status problem = Error{Code::slice_header_missing, id_, Place{.device = 0, .slice = id_}};
+namespace {
+
+// True when a damaged header is one that `valid` replaced. Two fields say so: one damaged one cannot pretend it. A header's
+// content lies within one sector, so a power cut does not tear it.
+bool is_superseded(const format::SliceHeader& damaged, const format::SliceHeader& valid) {
+  const bool never_written = damaged.magic == 0 && damaged.sequence == 0 && valid.sequence == 1;
+  const bool known = damaged.magic == valid.magic && damaged.filesystem == valid.filesystem && damaged.slice == valid.slice;
+  return never_written || (known && damaged.sequence < valid.sequence && damaged.checkpoint_epoch < valid.checkpoint_epoch);
+}
+
+}  // namespace
+
+Task<Status> Slice::read_header(Epoch oldest_needed) {
+  std::array<format::SliceHeader, 2> headers{};
+  std::array<Status, 2> states;
   AlignedBuffer raw(block_bytes);
   for (u64 place = 0; place < 2; ++place) {
-    const Status read = co_await devices_[0].read(header_offset_bytes(place), raw.span());
-    if (!read) {
-      problem = read;
-      continue;
-    }
-    format::SliceHeader header;
-    std::memcpy(&header, raw.data(), sizeof header);
-    const Status valid = format::validate_slice_header(header, format::filesystem_id(superblock_), id_);
-    if (!valid) {
-      problem = valid;
-      continue;
-    }
-    if (!found || header.sequence > header_.sequence) header_ = header;
-    found = true;
+    states[place] = co_await devices_[0].read(header_offset_bytes(place), raw.span());
+    if (!states[place]) continue;
+    std::memcpy(&headers[place], raw.data(), block_bytes);
+    states[place] = format::validate_slice_header(headers[place], format::filesystem_id(superblock_), id_);
   }
-  if (!found) co_return problem;
+  if (!states[0] && !states[1]) co_return Error{Code::slice_header_missing, id_, Place{.device = 0, .slice = id_}};
+  const u64 best = !states[0] || (states[1] && headers[1].sequence > headers[0].sequence) ? 1 : 0;
+  header_ = headers[best];
+  const bool whole = states[1 - best] || is_superseded(headers[1 - best], header_);
+  if (!whole && oldest_needed.value > header_.checkpoint_epoch + 1) {
+    co_return Error{Code::slice_header_outdated, id_,
+                    Place{.device = 0, .slice = id_, .offset_bytes = header_offset_bytes(1 - best)}};
+  }
   for (u8 id = 0; id < format::tree_count; ++id) trees_[id]->open({header_.roots[id], header_.levels[id]});
   next_inode_ = header_.next_inode;
   inode_count_ = header_.inodes;
@@ -59,6 +68,9 @@ Task<Status> Slice::restore_space(std::vector<BucketId> leased) {
   for (BucketId id : leased) buckets_.adopt(id);
 
   const u64 count = header_.space_buckets;
+  if (count > superblock_.bucket_count) {
+    co_return Error{Code::space_list_entry_invalid, count, Place{.slice = id_}};
+  }
   if (count > 0) {
     AlignedBuffer raw(count * sizeof(format::MetadataBucket));
     const format::Address place{header_.space_list_address};
@@ -105,6 +117,13 @@ Task<Status> Slice::replay(Epoch epoch, format::Record record) {
   if (epoch <= Epoch{header_.checkpoint_epoch}) co_return Status{};
   const Update update{record.tree, record.kind, record.key, record.value};
   if (format::is_derived(record.tree)) co_return Error{Code::journal_record_invalid, id_, Place{.slice = id_}};
+  if (update.kind == UpdateKind::upsert) {
+    if (const Status valid = format::validate_value(update.tree, update.key, update.value); !valid) {
+      Error error = valid.error();
+      error.place.slice = id_;
+      co_return error;
+    }
+  }
   first_logged_ = std::min(first_logged_, epoch);
   replay_epoch_ = epoch;
 
@@ -117,17 +136,34 @@ Task<Status> Slice::replay(Epoch epoch, format::Record record) {
     if (!loaded) co_return loaded;
     missing = {};
   }
-  if (update.tree == TreeId::extents && update.kind == UpdateKind::upsert) {
-    const format::Extent extent = format::decode_extent(update.value);
-    if (extent.kind == format::ExtentKind::data) {
-      const BucketId id = format::bucket_of(extent.address, bucket_blocks());
-      if (buckets_.find(id) == nullptr) borrowed_.push_back(id), buckets_.adopt(id);
-      const Status sound = buckets_.check_pointer(extent.address, extent.blocks, extent.generation);
-      if (!sound) co_return sound;
-    }
+  if (update.tree == TreeId::extents) {
+    const Status sound = check_replayed_extent(update);
+    if (!sound) co_return sound;
   }
   change(update);
   co_return Status{};
+}
+
+// What the triggers rely on: the extent that goes is counted in its bucket, and the one that comes fits into its own.
+Status Slice::check_replayed_extent(const Update& update) {
+  const btree::Lookup old = tree(TreeId::extents).find(update.key);
+  format::Extent leaving;
+  BucketId left;
+  if (old.state == btree::Lookup::State::found) leaving = format::decode_extent(old.value);
+  if (leaving.kind == format::ExtentKind::data && leaving.blocks > 0) {
+    left = format::bucket_of(leaving.address, bucket_blocks());
+    const space::Bucket* bucket = buckets_.find(left);
+    if (bucket == nullptr || bucket->live_blocks < leaving.blocks) {
+      return Error{Code::alloc_pointer_invalid, leaving.address.value,
+                   Place{.device = leaving.address.device(), .slice = id_, .offset_bytes = leaving.address.offset_bytes()}};
+    }
+  }
+  if (update.kind == UpdateKind::erase) return {};
+  const format::Extent coming = format::decode_extent(update.value);
+  if (coming.kind != format::ExtentKind::data) return {};
+  const BucketId id = format::bucket_of(coming.address, bucket_blocks());
+  if (buckets_.find(id) == nullptr) borrowed_.push_back(id), buckets_.adopt(id);
+  return buckets_.check_pointer(coming.address, coming.blocks, coming.generation, id == left ? leaving.blocks : 0);
 }
 
 Status Slice::end_replay(Epoch last) {

@@ -55,7 +55,9 @@ class Slice {
         BucketSource& source, const SliceSettings& settings);
 
   // Open, in this order: read_header, load_trees, [slice 0: leases from replay], restore_space, replay.., end_replay.
-  Task<Status> read_header();
+  // `oldest_needed`: history before it is gone. Errors: slice_header_*; slice_header_outdated: the newest header is damaged,
+  // and history does not reach from the one before it to now.
+  Task<Status> read_header(Epoch oldest_needed);
   Task<Status> load_resident_trees();
   // `leased`: the buckets that the lease table gives this slice.
   Task<Status> restore_space(std::vector<format::BucketId> leased);
@@ -116,6 +118,7 @@ class Slice {
     std::array<btree::Frozen, format::tree_count> trees;
   };
 
+  Status check_replayed_extent(const Update& update);
   void change(const Update& update);
   void count_inode(const Update& update, const btree::Lookup& old);
   void change_extent(const Update& update);

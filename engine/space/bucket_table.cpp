@@ -129,12 +129,12 @@ void BucketTable::free_metadata(BucketId id) {
   finish_freeing(index_.at(id.value));
 }
 
-Status BucketTable::check_pointer(Address address, u32 blocks, u32 generation) const {
+Status BucketTable::check_pointer(Address address, u32 blocks, u32 generation, u32 leaving) const {
   const Bucket* bucket = find(format::bucket_of(address, bucket_blocks_));
   const bool fits = address.block() % bucket_blocks_ + blocks <= bucket_blocks_;
   const bool known = bucket != nullptr && bucket->state != BucketState::metadata && fits;
-  if (!known || (bucket->live_blocks != 0 && bucket->generation != generation) ||
-      bucket->live_blocks + blocks > bucket_blocks_) {
+  if (!known || (bucket->live_blocks != leaving && bucket->generation != generation) ||
+      bucket->live_blocks - leaving + blocks > bucket_blocks_) {
     return Error{Code::alloc_pointer_invalid, address.value, Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
   }
   return {};

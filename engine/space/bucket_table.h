@@ -80,7 +80,8 @@ class BucketTable {
 
   // Triggers of the extents tree. Error alloc_pointer_invalid: the bucket is not leased, the generation is another one,
   // or more would be live than it has blocks; only a damaged image or history can bring that about.
-  Status check_pointer(Address address, u32 blocks, u32 generation) const;
+  // `leaving`: live blocks of the bucket that the same change takes away.
+  Status check_pointer(Address address, u32 blocks, u32 generation, u32 leaving = 0) const;
   void add_live(Address address, u32 blocks, u32 generation);
   void remove_live(Address address, u32 blocks, Epoch now);
 
