@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -26,7 +27,10 @@ constexpr const char* exit_codes_text =
 // Of the device, for the user; 1 when something on it is damaged behind its superblock, 2 when it cannot be used at all.
 int report_error(const std::string& device, const cowfs::Error& error) {
   using cowfs::Code;
-  fmt::print(stderr, "cowfs: {}: {}\n", device, to_text(error));
+  const std::string reason = error.code == Code::device_open_failed
+                                 ? fmt::format(": {}", std::strerror(static_cast<int>(error.value)))
+                                 : "";
+  fmt::print(stderr, "cowfs: {}: {}{}\n", device, to_text(error), reason);
   const bool unusable = error.code == Code::superblock_magic_mismatch || error.code == Code::device_truncated ||
                         error.code == Code::device_open_failed ||
                         error_class(error.code) == cowfs::ErrorClass::request;
@@ -45,6 +49,11 @@ std::string dumped(const ordered_json& object, int indent) {
 int format_verb(const cowfs::FormatOptions& options, bool json) {
   const std::string named = options.devices.front();
   const cowfs::Status made = cowfs::format_devices(options);
+  if (!made && made.error().code == cowfs::Code::superblock_geometry_invalid) {
+    fmt::print(stderr, "cowfs: {}: {} is not possible: slices are a power of two up to 4096, buckets one from 512K to 8M\n",
+               named, made.error().value);
+    return exit_bad_input;
+  }
   if (!made) return report_error(named, made.error());
   const auto shown = admin::show_superblock(options.devices[0]);
   if (!shown) return report_error(named, shown.error());

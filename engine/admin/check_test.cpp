@@ -101,6 +101,30 @@ TEST(Check, clean_after_kill) {
   }
 }
 
+// A bucket that is full of live data when an extent in it is cut: replay took the new extent for more than fits.
+TEST(Check, an_overwrite_in_full_buckets_is_replayed) {
+  const TestImage image(256 * mib);
+  EXPECT_OK(format_image(image));
+  Model model;
+  std::unique_ptr<TestImage> copied;
+  for (u64 round = 0; round < 2; ++round) {
+    auto mounted = mount_image(image, false);
+    ASSERT_TRUE(mounted.ok());
+    Filesystem* filesystem = mounted->get();
+    const Piece whole{0, 8 * mib, 1};
+    const Piece hole{mib + 64 * kib + 4096, 4096, 2};
+    const Piece piece = round == 0 ? whole : hole;
+    filesystem->run(0, [filesystem, &model, piece] { return write_piece(filesystem, &model, "/full", piece, true); });
+    if (round == 1) copied = std::make_unique<TestImage>(image);
+    EXPECT_OK(filesystem->unmount());
+  }
+  expect_clean(*copied);
+  model["/full"] = {{mib + 64 * kib + 4096, 4096, 2}};
+  const auto mounted = mount_image(*copied, true);
+  ASSERT_TRUE(mounted.ok()) << to_text(mounted.error());
+  EXPECT_EQ(read_back_on(**mounted, model).right, 1u);
+}
+
 TEST(Check, usage_adds_up) {
   const TestImage image(256 * mib);
   EXPECT_OK(format_image(image));

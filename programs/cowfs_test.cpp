@@ -1,0 +1,102 @@
+// The program cowfs as a user runs it: exit codes, JSON, and what it says about bad devices.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace {
+
+using testing::HasSubstr;
+
+struct Ran {
+  int exit_code = -1;
+  std::string output;  // standard output and error
+};
+
+Ran run(const std::string& arguments) {
+  const std::string command = std::string(COWFS_PROGRAM) + " " + arguments + " 2>&1";
+  Ran ran;
+  FILE* pipe = popen(command.c_str(), "r");
+  std::array<char, 4096> part;
+  std::size_t got = 0;
+  while ((got = fread(part.data(), 1, part.size(), pipe)) > 0) ran.output.append(part.data(), got);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) ran.exit_code = WEXITSTATUS(status);
+  return ran;
+}
+
+class CowfsProgram : public testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/var/tmp/cowfs_program_XXXXXX";
+    const int file = mkstemp(path);
+    ASSERT_GE(file, 0);
+    ASSERT_EQ(ftruncate(file, 64 << 20), 0);
+    close(file);
+    image_ = path;
+  }
+  void TearDown() override { std::filesystem::remove(image_); }
+  std::string image_;
+};
+
+TEST_F(CowfsProgram, formats_shows_and_checks) {
+  EXPECT_EQ(run("format --label someone " + image_).exit_code, 0);
+  const Ran again = run("format " + image_);
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_THAT(again.output, HasSubstr("--force"));
+  EXPECT_EQ(run("format --force --bucket-size 1M " + image_).exit_code, 0);
+  for (const char* verb : {"show-super", "usage", "list-journal", "check"}) {
+    SCOPED_TRACE(verb);
+    const Ran ran = run(std::string(verb) + " --json " + image_);
+    EXPECT_EQ(ran.exit_code, 0) << ran.output;
+    const auto json = nlohmann::json::parse(ran.output, nullptr, false);
+    ASSERT_FALSE(json.is_discarded()) << ran.output;
+    EXPECT_THAT(json.at("schema").get<std::string>(), HasSubstr("cowfs."));
+    EXPECT_EQ(run(std::string(verb) + " --help").exit_code, 0);
+  }
+  EXPECT_THAT(run("check " + image_).output, HasSubstr(": clean"));
+  EXPECT_EQ(run("list --nodes " + image_).exit_code, 0);
+}
+
+TEST_F(CowfsProgram, a_damaged_copy_is_one_finding_and_exit_1) {
+  ASSERT_EQ(run("format " + image_).exit_code, 0);
+  FILE* file = fopen(image_.c_str(), "r+");
+  ASSERT_NE(file, nullptr);
+  fseek(file, 64 * 4096 + 300, SEEK_SET);
+  fputc(0x5a, file);
+  fclose(file);
+  const Ran ran = run("check " + image_);
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.output, HasSubstr("superblock_copy_damaged"));
+  EXPECT_THAT(run("show-super " + image_).output, HasSubstr("note: superblock copy 2"));
+}
+
+TEST_F(CowfsProgram, bad_devices_and_usage_are_exit_2) {
+  struct Case {
+    std::string arguments;
+    const char* says;
+  };
+  std::filesystem::resize_file(image_, 1 << 20);
+  for (const Case& c : {Case{"", "subcommand"}, Case{"check", "DEV"}, Case{"check /dev/null", "neither a block device"},
+                        Case{"check /no/such", "No such file"}, Case{"check " + image_, "not a cowfs device"},
+                        Case{"format " + image_, "smaller"}, Case{"format --bucket-size 3M " + image_, "smaller"},
+                        Case{"list --slice x " + image_, "slice"}, Case{"format /no/such", "No such file"}}) {
+    SCOPED_TRACE(c.arguments);
+    const Ran ran = run(c.arguments);
+    EXPECT_EQ(ran.exit_code, 2);
+    EXPECT_THAT(ran.output, HasSubstr(c.says));
+  }
+  std::filesystem::resize_file(image_, 64 << 20);
+  const Ran slices = run("format --slices 3 " + image_);
+  EXPECT_EQ(slices.exit_code, 2);
+  EXPECT_THAT(slices.output, HasSubstr("power of two"));
+}
+
+}  // namespace
