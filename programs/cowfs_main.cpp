@@ -27,13 +27,11 @@ constexpr const char* exit_codes_text =
 // Of the device, for the user; 1 when something on it is damaged behind its superblock, 2 when it cannot be used at all.
 int report_error(const std::string& device, const cowfs::Error& error) {
   using cowfs::Code;
-  const std::string reason = error.code == Code::device_open_failed
-                                 ? fmt::format(": {}", std::strerror(static_cast<int>(error.value)))
-                                 : "";
+  const std::string reason =
+      error.code == Code::device_open_failed ? fmt::format(": {}", std::strerror(static_cast<int>(error.value))) : "";
   fmt::print(stderr, "cowfs: {}: {}{}\n", device, to_text(error), reason);
   const bool unusable = error.code == Code::superblock_magic_mismatch || error.code == Code::device_truncated ||
-                        error.code == Code::device_open_failed ||
-                        error_class(error.code) == cowfs::ErrorClass::request;
+                        error.code == Code::device_open_failed || error_class(error.code) == cowfs::ErrorClass::request;
   return unusable ? exit_bad_input : exit_errors_found;
 }
 
@@ -50,7 +48,8 @@ int format_verb(const cowfs::FormatOptions& options, bool json) {
   const std::string named = options.devices.front();
   const cowfs::Status made = cowfs::format_devices(options);
   if (!made && made.error().code == cowfs::Code::superblock_geometry_invalid) {
-    fmt::print(stderr, "cowfs: {}: {} is not possible: slices are a power of two up to 4096, buckets one from 512K to 8M\n",
+    fmt::print(stderr,
+               "cowfs: {}: {} is not possible: slices are a power of two up to 4096, buckets one from 512K to 8M\n",
                named, made.error().value);
     return exit_bad_input;
   }
@@ -146,14 +145,16 @@ int usage_verb(const std::string& device, bool json) {
     return exit_ok;
   }
   fmt::print("capacity {}, journal {}, for users {}, used {}, {} inodes\n", size_text(usage->capacity_bytes),
-             size_text(usage->journal_bytes), size_text(usage->user_bytes), size_text(usage->used_bytes), usage->inodes);
+             size_text(usage->journal_bytes), size_text(usage->user_bytes), size_text(usage->used_bytes),
+             usage->inodes);
   fmt::print("{} data buckets of {}, {} not leased\n\n", usage->data_buckets, size_text(usage->bucket_bytes),
              usage->data_buckets_free);
-  fmt::print("{:>5} {:>10} {:>8} {:>6} {:>12} {:>12} {:>17}\n", "slice", "inodes", "buckets", "empty", "data", "metadata",
-             "metadata buckets");
+  fmt::print("{:>5} {:>10} {:>8} {:>6} {:>12} {:>12} {:>17}\n", "slice", "inodes", "buckets", "empty", "data",
+             "metadata", "metadata buckets");
   for (const admin::SliceUsage& slice : usage->slices) {
     fmt::print("{:>5} {:>10} {:>8} {:>6} {:>12} {:>12} {:>17}\n", slice.slice, slice.inodes, slice.buckets,
-               slice.buckets_empty, size_text(slice.data_bytes), size_text(slice.metadata_bytes), slice.metadata_buckets);
+               slice.buckets_empty, size_text(slice.data_bytes), size_text(slice.metadata_bytes),
+               slice.metadata_buckets);
   }
   print_notes(usage->notes);
   return exit_ok;
@@ -185,7 +186,8 @@ void add_list_verb(CLI::App& program, int& exit_code) {
   };
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand(
-      "list", "Show keys or nodes of the trees, as of each slice's newest checkpoint; the journal's newer ones are not in it");
+      "list",
+      "Show keys or nodes of the trees, as of each slice's newest checkpoint; the journal's newer ones are not in it");
   verb->add_option("DEV", options->device, "Block device or image file")->required();
   verb->add_option("--slice", options->list.slice, "Only this slice");
   verb->add_option("--tree", options->list.tree,
@@ -229,12 +231,9 @@ int list_journal_verb(const std::string& device, bool json) {
 }
 
 ordered_json to_json(const admin::CheckReport& report) {
-  ordered_json object{{"schema", "cowfs.check/1"},
-                      {"clean", report.clean()},
-                      {"findings_total", report.findings_total},
-                      {"findings", ordered_json::array()},
-                      {"notes", report.notes},
-                      {"counted", report.counted}};
+  ordered_json object{
+      {"schema", "cowfs.check/1"},         {"clean", report.clean()}, {"findings_total", report.findings_total},
+      {"findings", ordered_json::array()}, {"notes", report.notes},   {"counted", report.counted}};
   for (const admin::Finding& finding : report.findings) {
     object["findings"].push_back({{"class", finding.name},
                                   {"slice", finding.slice},
@@ -272,7 +271,8 @@ int check_verb(const std::string& device, bool data, bool json) {
   for (const admin::Finding& finding : report->findings) print_finding(finding);
   print_notes(report->notes);
   std::string counted;
-  for (const auto& [what, count] : report->counted) counted += fmt::format("{}{} {}", counted.empty() ? "" : ", ", count, what);
+  for (const auto& [what, count] : report->counted)
+    counted += fmt::format("{}{} {}", counted.empty() ? "" : ", ", count, what);
   fmt::print("{}: {} ({})\n", device,
              report->clean() ? std::string("clean") : fmt::format("{} errors found", report->findings_total), counted);
   return report->clean() ? exit_ok : exit_errors_found;

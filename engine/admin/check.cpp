@@ -19,7 +19,8 @@ constexpr std::size_t items_per_batch = 256;
 std::string_view name_of(FindingClass what_class) {
   switch (what_class) {
 #define COWFS_FINDING(name, meaning) \
-  case FindingClass::name: return #name;
+  case FindingClass::name:           \
+    return #name;
 #include "engine/admin/finding_classes.inc"
 #undef COWFS_FINDING
   }

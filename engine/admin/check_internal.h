@@ -22,13 +22,13 @@ enum class FindingClass : u8 {
 struct InodeSeen {
   u64 size = 0;
   u64 parent = 0;
-  u64 entries = 0;      // of a directory: names found in it
+  u64 entries = 0;  // of a directory: names found in it
   u32 subdirectories = 0;
   u32 mode = 0;
   u32 links = 0;
   u32 flags = 0;
-  u32 names = 0;        // that lead here
-  u64 named_in = 0;     // a directory that has such a name
+  u32 names = 0;     // that lead here
+  u64 named_in = 0;  // a directory that has such a name
   bool is_directory() const { return (mode & 0170000) == 0040000; }
 };
 
@@ -88,7 +88,9 @@ class Checker {
     return incomplete_.contains(static_cast<u32>(slice) << 8 | static_cast<u32>(tree));
   }
   bool any_incomplete(format::TreeId tree) const;
-  bool names_known() const { return !any_incomplete(format::TreeId::inodes) && !any_incomplete(format::TreeId::dirents); }
+  bool names_known() const {
+    return !any_incomplete(format::TreeId::inodes) && !any_incomplete(format::TreeId::dirents);
+  }
 
   struct At {
     std::optional<u16> slice = std::nullopt;
@@ -110,8 +112,8 @@ class Checker {
   CheckProgress progress_;
   u64 progress_told_ns_ = 0;
 
-  absl::flat_hash_map<u64, u16> leases_;                    // bucket -> slice
-  absl::flat_hash_set<u32> incomplete_;                     // trees that could not be read to the end
+  absl::flat_hash_map<u64, u16> leases_;  // bucket -> slice
+  absl::flat_hash_set<u32> incomplete_;   // trees that could not be read to the end
   absl::flat_hash_map<u64, InodeSeen> inodes_;
 
   // Of the slice being looked at.
@@ -120,12 +122,12 @@ class Checker {
     u64 live_blocks = 0;
     std::vector<bool> taken;
   };
-  absl::flat_hash_map<u64, BucketSeen> buckets_;            // data: what extents say
-  absl::flat_hash_map<u64, u64> metadata_blocks_;           // metadata: blocks of reachable nodes, by bucket
+  absl::flat_hash_map<u64, BucketSeen> buckets_;   // data: what extents say
+  absl::flat_hash_map<u64, u64> metadata_blocks_;  // metadata: blocks of reachable nodes, by bucket
   u64 data_extents_ = 0;
-  u64 alloc_blocks_ = 0;                                    // sum of the alloc tree on the medium
-  u64 inode_keys_ = 0;                                      // of the inodes tree on the medium
-  u64 inode_last_ = 0;                                      // previous extent of the slice: its inode and end
+  u64 alloc_blocks_ = 0;  // sum of the alloc tree on the medium
+  u64 inode_keys_ = 0;    // of the inodes tree on the medium
+  u64 inode_last_ = 0;    // previous extent of the slice: its inode and end
   u64 extent_end_ = 0;
   friend class MediumVisitor;
 };

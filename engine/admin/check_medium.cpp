@@ -14,7 +14,9 @@ namespace {
 
 constexpr u64 commit_slot_bytes = format::commit_slot_blocks * block_bytes;
 
-std::string block_text(format::Address address) { return fmt::format("block {}:{}", address.device(), address.block()); }
+std::string block_text(format::Address address) {
+  return fmt::format("block {}:{}", address.device(), address.block());
+}
 
 // True when something of this filesystem was written there: one damaged byte hides the magic or the id, not both.
 bool was_commit_block(ByteSpan raw, u64 filesystem) {
@@ -86,7 +88,8 @@ class MediumVisitor final : public btree::NodeVisitor {
     const u64 bucket_blocks = checker_.superblock_.bucket_blocks;
     checker_.metadata_blocks_[format::bucket_of(address, bucket_blocks).value] += pointer.blocks();
     if (address.block() % bucket_blocks + pointer.blocks() > bucket_blocks) {
-      checker_.found(FindingClass::node_misplaced, {slice_, tree_, 0, block_text(address)}, "it crosses its bucket's end");
+      checker_.found(FindingClass::node_misplaced, {slice_, tree_, 0, block_text(address)},
+                     "it crosses its bucket's end");
     }
     if (header.level > 0) return {};
     checker_.count("keys on the medium", header.count);

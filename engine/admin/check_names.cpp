@@ -126,7 +126,8 @@ void Checker::check_name(u16 slice, u64 directory, const format::Dirent& entry) 
   InodeSeen& inode = target->second;
   if ((inode.mode >> 12) != static_cast<u32>(entry.type)) {
     found(FindingClass::name_type_wrong, at,
-          fmt::format("\"{}\" says type {}, the inode's mode is {:o}", entry.name, static_cast<u32>(entry.type), inode.mode));
+          fmt::format("\"{}\" says type {}, the inode's mode is {:o}", entry.name, static_cast<u32>(entry.type),
+                      inode.mode));
   }
   ++inode.names;
   inode.named_in = directory;
@@ -166,7 +167,8 @@ void Checker::check_directory(u64 number, const InodeSeen& inode) {
   }
   const u64 parent = is_root ? number : inode.named_in;
   if (alive && inode.parent != parent) {
-    found(FindingClass::parent_wrong, at, fmt::format("{}, the name is in {}", inode_text(inode.parent), inode_text(parent)));
+    found(FindingClass::parent_wrong, at,
+          fmt::format("{}, the name is in {}", inode_text(inode.parent), inode_text(parent)));
   }
 }
 

@@ -38,7 +38,8 @@ Task<void> Checker::check_leases() {
       std::memcpy(&lease, item.value.data(), sizeof lease);
       const format::BucketId bucket{item.key.inode};
       const bool exists = bucket.device() == superblock_.device_index &&
-                          bucket.number() >= superblock_.first_data_bucket && bucket.number() < superblock_.bucket_count;
+                          bucket.number() >= superblock_.first_data_bucket &&
+                          bucket.number() < superblock_.bucket_count;
       if (!exists || lease.slice >= superblock_.slices) {
         found(FindingClass::lease_invalid, {u16{0}, TreeId::leases, 0, fmt::format("bucket {}", bucket.value)},
               fmt::format("leased to slice {}", u16{lease.slice}));
@@ -132,7 +133,8 @@ Task<void> Checker::check_extent(u16 slice, const Item& item) {
   seen.live_blocks += extent.blocks;
   for (u64 block = first; block < first + extent.blocks; ++block) {
     if (seen.taken[block]) {
-      found(FindingClass::blocks_shared, at, fmt::format("block {} of bucket {} is also another extent's", block, id.value));
+      found(FindingClass::blocks_shared, at,
+            fmt::format("block {} of bucket {} is also another extent's", block, id.value));
       break;
     }
     seen.taken[block] = true;
@@ -176,9 +178,10 @@ Task<void> Checker::check_backpointers(u16 slice) {
       const bool used = bucket != buckets_.end() && item.key.offset < bucket->second.taken.size() &&
                         bucket->second.taken[item.key.offset];
       if (used) continue;
-      found(FindingClass::backpointer_wrong,
-            {slice, TreeId::backpointers, back.inode, fmt::format("bucket {} block {}", item.key.inode, item.key.offset)},
-            fmt::format("no extent is there; it says inode {:#x} file block {}", u64{back.inode}, back.offset()));
+      found(
+          FindingClass::backpointer_wrong,
+          {slice, TreeId::backpointers, back.inode, fmt::format("bucket {} block {}", item.key.inode, item.key.offset)},
+          fmt::format("no extent is there; it says inode {:#x} file block {}", u64{back.inode}, back.offset()));
     }
   }
   count("backpointers", counted);

@@ -39,7 +39,8 @@ Task<void> collect(ReadOnlyDevice* opened, std::vector<Target>* targets) {
   EXPECT_OK(history);
   if (!history) co_return;
   const u64 slot = history->last.value % format::commit_slots;
-  targets->push_back({"newest commit block", (superblock.commit_ring_block + slot * format::commit_slot_blocks) * block_bytes,
+  targets->push_back({"newest commit block",
+                      (superblock.commit_ring_block + slot * format::commit_slot_blocks) * block_bytes,
                       sizeof(format::CommitBlock) + history->tails.size() * sizeof(format::EntryPointer)});
   for (const journal::HistoryEntry& entry : history->entries) {
     targets->push_back({"journal entry", format::Address{entry.pointer.address}.offset_bytes(), entry.pointer.bytes});
@@ -122,9 +123,9 @@ TEST(Damage, the_image_itself_is_sound_and_has_everything) {
   const Crashed& sound = crashed();
   std::set<std::string> kinds;
   for (const Target& target : sound.targets) kinds.insert(target.name);
-  for (const char* kind : {"newest commit block", "journal entry", "slice header", "space list", "node of inodes",
-                           "node of dirents", "node of xattrs", "node of extents", "node of leases", "node of alloc",
-                           "node of backpointers"}) {
+  for (const char* kind :
+       {"newest commit block", "journal entry", "slice header", "space list", "node of inodes", "node of dirents",
+        "node of xattrs", "node of extents", "node of leases", "node of alloc", "node of backpointers"}) {
     EXPECT_TRUE(kinds.contains(kind)) << kind;
   }
   const Result<CheckReport> report = check(sound.image->path(), {});
@@ -218,11 +219,12 @@ TEST(Damage, devices_that_cannot_be_mounted_say_why) {
     Code expected;
     void (*spoil)(const TestImage& image);
   };
-  const auto reseal = [](const TestImage& image, void (*change)(format::Superblock& superblock)) {
+  const auto reseal = [](const TestImage& image, void (*change)(format::Superblock & superblock)) {
     format::Superblock superblock = superblock_of(image);
     change(superblock);
     superblock.checksum = codec::crc32c(bytes_of(superblock).subspan(4));
-    for (u64 place : {block_bytes, 64 * block_bytes, 64 * mib - block_bytes}) image.overwrite(place, bytes_of(superblock));
+    for (u64 place : {block_bytes, 64 * block_bytes, 64 * mib - block_bytes})
+      image.overwrite(place, bytes_of(superblock));
   };
   static const auto resealed = reseal;
   const Case cases[] = {

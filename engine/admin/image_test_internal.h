@@ -47,7 +47,8 @@ class TestImage {
   }
   void overwrite(u64 offset, ByteSpan bytes) const {
     const int file = ::open(path_.c_str(), O_RDWR);
-    if (pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes.size())) std::abort();
+    if (pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset)) != static_cast<ssize_t>(bytes.size()))
+      std::abort();
     close(file);
   }
   std::vector<std::byte> read(u64 offset, u64 bytes) const {
@@ -191,7 +192,8 @@ inline Task<void> read_back(Filesystem* filesystem, const Model* model, ReadBack
   for (const auto& [path, pieces] : *model) {
     const Result<FileHandle> file = co_await filesystem->open(path, O_RDONLY, 0);
     if (!file) {
-      if (error_class(file.error().code) == ErrorClass::request) result->wrong.push_back(path + ": " + to_text(file.error()));
+      if (error_class(file.error().code) == ErrorClass::request)
+        result->wrong.push_back(path + ": " + to_text(file.error()));
       ++result->refused;
       continue;
     }
@@ -222,8 +224,8 @@ inline ReadBack read_back_on(Filesystem& filesystem, const Model& model) {
 inline std::string findings_text(const CheckReport& report) {
   std::string text;
   for (const Finding& finding : report.findings) {
-    text += finding.name + " slice " + finding.slice + " tree " + finding.tree + " " + finding.where + " " + finding.path +
-            ": " + finding.what + "\n";
+    text += finding.name + " slice " + finding.slice + " tree " + finding.tree + " " + finding.where + " " +
+            finding.path + ": " + finding.what + "\n";
   }
   return text;
 }

@@ -109,8 +109,8 @@ class Lister final : public btree::NodeVisitor {
   ListSummary& summary_;
 };
 
-Task<Status> list_slice(ReadOnlyDevice* opened, const ListOptions* options, const std::function<void(const Listed&)>* show,
-                        u16 slice, ListSummary* summary) {
+Task<Status> list_slice(ReadOnlyDevice* opened, const ListOptions* options,
+                        const std::function<void(const Listed&)>* show, u16 slice, ListSummary* summary) {
   const Result<SliceHeaderFound> found = co_await read_slice_header(opened->device(), opened->superblock(), slice);
   if (!found) co_return found.error();
   for (const Error& error : found->damaged) {
@@ -187,7 +187,8 @@ Result<ListSummary> list(const std::string& path, const ListOptions& options,
     return Error{Code::slice_unknown, *options.slice};
   }
   bool known = !options.tree;
-  for (u8 id = 0; id < format::tree_count; ++id) known = known || *options.tree == format::name(static_cast<TreeId>(id));
+  for (u8 id = 0; id < format::tree_count; ++id)
+    known = known || *options.tree == format::name(static_cast<TreeId>(id));
   if (!known) return Error{Code::tree_unknown, 0};
   ReadOnlyDevice* device = opened->get();
   return (*opened)->run([device, &options, &show] { return list_slices(device, &options, &show); });

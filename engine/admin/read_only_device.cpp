@@ -48,7 +48,8 @@ Task<Status> MediumReader::write(format::Address, ByteSpan) {
 
 void MediumReader::release(const format::NodePointer&) { assert(!"the medium is only read"); }
 
-Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const format::Superblock& superblock, u16 slice) {
+Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const format::Superblock& superblock,
+                                                 u16 slice) {
   SliceHeaderFound found;
   device::AlignedBuffer raw(2 * block_bytes);
   const u64 offset = (superblock.slice_headers_block + slice * 2ull) * block_bytes;

@@ -52,7 +52,8 @@ struct SliceHeaderFound {
   std::optional<format::SliceHeader> newest;
   std::vector<Error> damaged;  // places that hold something, and nothing valid
 };
-Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const format::Superblock& superblock, u16 slice);
+Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const format::Superblock& superblock,
+                                                 u16 slice);
 
 // The filesystem as the next mount will find it, recovered in memory. On the device's core; close() before it goes.
 class RecoveredState {
