@@ -106,7 +106,8 @@ void Inode::applied(u64, bool complete) {
   persisted_size = encoded_.size;
   flags = encoded_.flags;
   changed = home.slice.stream().current();
-  if (complete) attributes_dirty = false;
+  // The size may be ahead still: of data that a direct write put in place, or that came meanwhile.
+  if (complete) attributes_dirty = persisted_size != size;
 }
 
 }  // namespace cowfs::fs

@@ -104,6 +104,10 @@ Task<Status> Operations::rename_locked(RenameEnds ends, RenameView view) {
   if (new_home->links == 0) co_return Error{Code::no_such_entry, ends.to_parent};
 
   const bool moves = ends.from_parent != ends.to_parent;
+  if (moves && source_directory) {
+    const Status sound = co_await check_not_below(view.source.inode, ends.to_parent);
+    if (!sound) co_return sound;
+  }
   if (replaces && !exchange) {
     if (source_directory && !target_directory) co_return Error{Code::not_a_directory, view.target.inode};
     if (!source_directory && target_directory) co_return Error{Code::is_a_directory, view.target.inode};
@@ -112,10 +116,6 @@ Task<Status> Operations::rename_locked(RenameEnds ends, RenameView view) {
       if (!empty) co_return empty.error();
       if (!*empty) co_return Error{Code::directory_not_empty, view.target.inode};
     }
-  }
-  if (moves && source_directory) {
-    const Status sound = co_await check_not_below(view.source.inode, ends.to_parent);
-    if (!sound) co_return sound;
   }
   if (moves && exchange && target_directory) {
     const Status sound = co_await check_not_below(view.target.inode, ends.from_parent);
