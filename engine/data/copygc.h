@@ -19,6 +19,7 @@ class CopyGc final : public Cleaner {
   // Errors: of the device or journal; extent_checksum_mismatch: the damaged extent stays where it is.
   Task<Result<bool>> clean_one() override;
   void wake() override { wanted_.wake_all(); }
+  bool is_cleaning() const { return lock_.held(); }
 
   // Cleans in the background while buckets are scarce; ends after stop().
   Task<void> run();

@@ -47,6 +47,7 @@ class SpaceTokens {
 
  private:
   static constexpr u64 batch_ = 4096;
+  static constexpr int rounds_max_ = 64;
   TokenSource& source_;
   i64 free_ = 0;
   u64 borrowed_ = 0;

@@ -94,8 +94,11 @@ void CoreState::trim_inodes(SliceState& home) {
   std::size_t wanted = home.inodes.size() / 8;
   for (auto at = home.inodes.begin(); at != home.inodes.end() && wanted > 0;) {
     Inode& inode = *at->second;
-    const bool unused = inode.references == 0 && inode.links > 0 && !inode.attributes_dirty && !inode.lock.held() &&
-                        inode.remote_readers.none() && inode.birth_ns != 0 && inode.file_data().idle();
+    // The next fsync asks the inode in memory how much of history it needs.
+    const bool durable = inode.changed <= stream().durable();
+    const bool unused = durable && inode.references == 0 && inode.links > 0 && !inode.attributes_dirty &&
+                        !inode.lock.held() && inode.remote_readers.none() && inode.birth_ns != 0 &&
+                        inode.file_data().idle();
     if (unused) {
       home.inodes.erase(at++);
       --wanted;

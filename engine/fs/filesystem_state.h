@@ -109,7 +109,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   Task<Status> stop_core(CoreIndex index);
   Task<Status> drop_core(CoreIndex index);
   Task<Result<bool>> give_back(u16 slice);
-  Task<Result<u64>> grant_tokens(u64 wanted);
+  Task<Result<u64>> grant_tokens(u64 wanted, CoreIndex asking);
   Task<u64> surrender_tokens(CoreIndex index, u64 wanted);
 
   const format::Superblock superblock_;

@@ -18,15 +18,18 @@ Task<Result<slice::LeaseGrant>> FilesystemState::lease(u16 slice, std::size_t co
 }
 
 Task<Result<u64>> FilesystemState::acquire(u64 wanted) {
-  auto grant = [this, wanted] { return grant_tokens(wanted); };
+  const CoreIndex asking = runtime::this_reactor().core();
+  auto grant = [this, wanted, asking] { return grant_tokens(wanted, asking); };
   co_return co_await runtime::on(CoreIndex{0}, std::move(grant));
 }
 
-Task<Result<u64>> FilesystemState::grant_tokens(u64 wanted) {
+// What the asking core has left stays there: given to it once more it would look like help, and it would ask for ever.
+Task<Result<u64>> FilesystemState::grant_tokens(u64 wanted, CoreIndex asking) {
   co_await token_lock_.acquire();
   const runtime::MutexHold hold(token_lock_);
   if (free_tokens_ == 0) {
     for (CoreIndex index = 0; index < cores(); ++index) {
+      if (index == asking) continue;
       auto ask = [this, index, wanted] { return surrender_tokens(index, wanted); };
       free_tokens_ += co_await runtime::on(index, std::move(ask));
     }
@@ -55,7 +58,8 @@ Task<Result<bool>> FilesystemState::ask_others(u16 asking) {
 Task<Result<bool>> FilesystemState::give_back(u16 id) {
   SliceState& state = here().slice(id);
   space::BucketTable& buckets = state.slice.buckets();
-  if (buckets.empty_count() == 0) {
+  // A cleaner at work may be the one who asks; waiting for it would be waiting for oneself.
+  if (buckets.empty_count() == 0 && !state.copygc.is_cleaning()) {
     const Result<bool> cleaned = co_await state.copygc.clean_one();
     if (!cleaned) co_return cleaned.error();
     if (buckets.freeing_count() > 0) {
