@@ -1,0 +1,215 @@
+// A filesystem that is full: everything accepted is kept, space comes back, and overwriting goes on for ever.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "engine/device/aligned_buffer.h"
+#include "engine/sim/scenario.h"
+
+namespace cowfs::sim {
+namespace {
+
+constexpr u64 file_bytes = 1 * mib;
+
+std::string path_of(u64 index) { return "/f" + std::to_string(index); }
+
+void fill_block(MutableByteSpan block, u64 file, u64 index, u64 version) {
+  Random random(file * 1000003 + index * 101 + version);
+  for (std::size_t at = 0; at < block.size(); at += 8) {
+    const u64 word = random.next();
+    std::memcpy(block.data() + at, &word, 8);
+  }
+}
+
+// Files of whole blocks, and which version each block has.
+class Filler {
+ public:
+  explicit Filler(SimulatedFilesystem& filesystem) : filesystem_(&filesystem) {}
+  void use(SimulatedFilesystem& filesystem) { filesystem_ = &filesystem; }
+
+  std::vector<std::vector<u64>>& files() { return files_; }
+  u64 blocks() const {
+    u64 sum = 0;
+    for (const auto& file : files_) sum += file.size();
+    return sum;
+  }
+
+  // Writes new files until there is no space. Ends at the first error; what was accepted is remembered.
+  Task<void> fill(Status* ended, int flags) {
+    while (true) {
+      const std::string path = path_of(files_.size());
+      const Result<FileHandle> handle = co_await operations().open(path, O_RDWR | O_CREAT | flags, 0644);
+      if (!handle) {
+        *ended = handle.error();
+        co_return;
+      }
+      const u64 number = files_.size();
+      files_.emplace_back();
+      *ended = co_await fill_file(*handle, number);
+      const Status synced = co_await operations().fsync(*handle);
+      EXPECT_TRUE(synced.ok()) << to_text(synced.error());
+      const Status closed = co_await operations().close(*handle);
+      EXPECT_TRUE(closed.ok());
+      if (!*ended) co_return;
+    }
+  }
+
+  // Random single blocks anew, each with fsync every so often.
+  Task<void> overwrite(u64 seed, u64 count, bool direct, u64 sync_every) {
+    Random random(seed);
+    std::vector<FileHandle> handles;
+    for (u64 number = 0; number < files_.size(); ++number) {
+      const std::string path = path_of(number);
+      const Result<FileHandle> handle = co_await operations().open(path, O_RDWR | (direct ? O_DIRECT : 0), 0);
+      EXPECT_TRUE(handle.ok());
+      if (!handle) co_return;
+      handles.push_back(*handle);
+    }
+    device::AlignedBuffer block(block_bytes);
+    for (u64 i = 0; i < count && !testing::Test::HasFailure(); ++i) {
+      const u64 number = random.below(files_.size());
+      if (files_[number].empty()) continue;
+      const u64 index = random.below(files_[number].size());
+      const u64 version = ++files_[number][index];
+      fill_block(block.span(), number, index, version);
+      const Result<u64> written = co_await operations().write(handles[number], index * block_bytes, block.span());
+      EXPECT_TRUE(written.ok()) << "overwrite " << i << " of " << count << ": " << to_text(written.error());
+      if (i % sync_every != 0) continue;
+      const Status synced = co_await operations().fsync(handles[number]);
+      EXPECT_TRUE(synced.ok()) << to_text(synced.error());
+    }
+    for (FileHandle handle : handles) {
+      const Status closed = co_await operations().close(handle);
+      EXPECT_TRUE(closed.ok());
+    }
+  }
+
+  Task<void> check() {
+    device::AlignedBuffer got(file_bytes);
+    device::AlignedBuffer expected(block_bytes);
+    for (u64 number = 0; number < files_.size(); ++number) {
+      const std::string path = path_of(number);
+      const Result<FileHandle> handle = co_await operations().open(path, O_RDONLY, 0);
+      EXPECT_TRUE(handle.ok()) << path;
+      if (!handle) co_return;
+      const Result<u64> read = co_await operations().read(*handle, 0, got.span());
+      EXPECT_TRUE(read.ok()) << to_text(read.error());
+      EXPECT_EQ(read.ok() ? *read : 0, files_[number].size() * block_bytes);
+      for (u64 index = 0; read && index < files_[number].size(); ++index) {
+        fill_block(expected.span(), number, index, files_[number][index]);
+        const bool same = std::memcmp(expected.data(), got.data() + index * block_bytes, block_bytes) == 0;
+        EXPECT_TRUE(same) << path << " block " << index << " version " << files_[number][index];
+        if (!same) break;
+      }
+      const Status closed = co_await operations().close(*handle);
+      EXPECT_TRUE(closed.ok());
+    }
+  }
+
+  Task<void> remove_last(u64 count) {
+    for (u64 i = 0; i < count && !files_.empty(); ++i) {
+      const std::string path = path_of(files_.size() - 1);
+      const Status removed = co_await operations().unlink(path);
+      EXPECT_TRUE(removed.ok()) << to_text(removed.error());
+      files_.pop_back();
+    }
+    const Status synced = co_await operations().sync();
+    EXPECT_TRUE(synced.ok()) << to_text(synced.error());
+  }
+
+ private:
+  fs::Operations& operations() { return filesystem_->operations(); }
+
+  Task<Status> fill_file(FileHandle handle, u64 number) {
+    device::AlignedBuffer block(16 * block_bytes);
+    for (u64 index = 0; index < file_bytes / block_bytes; index += 16) {
+      for (u64 i = 0; i < 16; ++i) {
+        fill_block(block.span().subspan(i * block_bytes, block_bytes), number, index + i, 0);
+      }
+      const Result<u64> written = co_await operations().write(handle, index * block_bytes, block.span());
+      if (!written) {
+        // Some blocks of it may have been accepted, and the size tells.
+        const Result<Attributes> attributes = co_await operations().stat(handle);
+        EXPECT_TRUE(attributes.ok());
+        files_[number].resize(attributes->size / block_bytes);
+        co_return written.error();
+      }
+      files_[number].resize(index + 16);
+    }
+    co_return Status{};
+  }
+
+  SimulatedFilesystem* filesystem_;
+  std::vector<std::vector<u64>> files_;
+};
+
+u64 usable_blocks(SimulatedFilesystem& filesystem) {
+  fs::FilesystemState* state = &filesystem.state();
+  const Result<SpaceUse> use = filesystem.run(0, [state] { return state->space_use(); });
+  EXPECT_TRUE(use.ok());
+  return use->blocks;
+}
+
+void fill(SimulatedFilesystem& filesystem, Filler& filler, int flags) {
+  Status ended;
+  filesystem.run(0, [&] { return filler.fill(&ended, flags); });
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(to_errno(ended.error().code), ENOSPC) << to_text(ended.error());
+}
+
+void check(SimulatedFilesystem& filesystem, Filler& filler) {
+  const auto core = static_cast<runtime::CoreIndex>(filesystem.core_count() - 1);
+  filesystem.run(core, [&] { return filler.check(); });
+}
+
+TEST(Fullness, DISABLED_fills_up_keeps_everything_and_empties_again) {
+  for (u64 seed : seeds(3)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    Image image =
+        make_filesystem({.slices = static_cast<u16>(1 << random.below(3)), .region_bytes = 64 * mib, .seed = seed});
+    auto filesystem = std::make_unique<SimulatedFilesystem>(image, random_settings(random));
+    ASSERT_TRUE(filesystem->mount().ok());
+    const u64 usable = usable_blocks(*filesystem);
+    Filler filler(*filesystem);
+    for (int round = 0; round < 3 && !HasFailure(); ++round) {
+      fill(*filesystem, filler, random.one_in(2) ? O_DIRECT : 0);
+      EXPECT_GE(filler.blocks() * 100, usable * 97) << filler.blocks() << " of " << usable;
+      check(*filesystem, filler);
+      const Status closed = filesystem->close();
+      EXPECT_TRUE(closed.ok()) << to_text(closed.error());
+      image = filesystem->device().crash_image_all_lost();
+      filesystem = std::make_unique<SimulatedFilesystem>(image, random_settings(random));
+      ASSERT_TRUE(filesystem->mount().ok());
+      filler.use(*filesystem);
+      check(*filesystem, filler);
+      const u64 remove = random.one_in(2) ? filler.files().size() : 1 + random.below(filler.files().size());
+      filesystem->run(0, [&] { return filler.remove_last(remove); });
+    }
+    if (HasFailure()) return;
+  }
+}
+
+TEST(Fullness, DISABLED_a_full_device_can_be_overwritten_for_ever) {
+  for (u64 seed : seeds(4)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const u16 slices = static_cast<u16>(1 << random.below(3));
+    SimulatedFilesystem filesystem(make_filesystem({.slices = slices, .region_bytes = 64 * mib, .seed = seed}),
+                                   random_settings(random));
+    ASSERT_TRUE(filesystem.mount().ok());
+    Filler filler(filesystem);
+    const bool direct = seed % 2 == 0;
+    fill(filesystem, filler, 0);
+    const u64 sync_every = random.one_in(2) ? 1 : 32;
+    filesystem.run(0, [&] { return filler.overwrite(seed, filler.blocks(), direct, sync_every); });
+    check(filesystem, filler);
+    const Status closed = filesystem.close();
+    EXPECT_TRUE(closed.ok()) << to_text(closed.error());
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace cowfs::sim

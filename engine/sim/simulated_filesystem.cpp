@@ -1,0 +1,96 @@
+#include "engine/sim/simulated_filesystem.h"
+
+#include "engine/admin/format_device.h"
+#include "engine/admin/superblocks.h"
+
+namespace cowfs::sim {
+
+namespace {
+
+device::SimDeviceSettings with_seed(device::SimDeviceSettings settings, u64 seed) {
+  settings.seed = seed;
+  return settings;
+}
+
+// Small regions and a hash seed that depends on nothing but the seed.
+Task<Status> format_small(device::SimDevice* device, FormatSettings settings) {
+  FormatOptions options;
+  options.slices = settings.slices;
+  options.journal_bytes = settings.journal_bytes;
+  const Result<format::Superblock> made = co_await admin::format_device(*device, options);
+  if (!made) co_return made.error();
+  format::Superblock superblock = *made;
+  superblock.region_bytes = settings.region_bytes;
+  superblock.hash_seed = settings.seed;
+  superblock.sequence = superblock.sequence + 1;
+  co_return co_await admin::write_superblocks(*device, superblock);
+}
+
+}  // namespace
+
+MountSettings random_settings(Random& random) {
+  MountSettings settings;
+  settings.seed = random.next();
+  settings.cores = static_cast<u16>(1 + random.below(4));
+  settings.cache_bytes = (2 + random.below(3) * 3) * mib;
+  settings.node_cache_bytes = random.one_in(2) ? 1 * mib : 16 * mib;
+  if (random.one_in(2)) settings.dirty_expire_ns = 1'000'000 * (1 + random.below(50));
+  if (random.one_in(2)) settings.commit_interval_ns = 1'000'000 * (1 + random.below(20));
+  if (random.one_in(3)) settings.inodes_max = 16;
+  settings.discard = random.one_in(3);
+  settings.device.slow_one_in = random.one_in(2) ? 50 : 0;
+  settings.device.unit_bytes = random.one_in(2) ? 512 : 4096;
+  return settings;
+}
+
+Image make_filesystem(const FormatSettings& settings) {
+  runtime::SimCores cores({.cores = 1, .seed = settings.seed});
+  device::SimDevice device(Bytes{settings.device_bytes}, device::SimDeviceSettings{.seed = settings.seed});
+  device::SimDevice* target = &device;
+  const Status made = cores.run(0, [target, settings] { return format_small(target, settings); });
+  assert(made.ok());
+  cores.settle();
+  return device.image();
+}
+
+SimulatedFilesystem::SimulatedFilesystem(Image image, const MountSettings& settings)
+    : settings_(settings),
+      cores_({.cores = settings.cores, .seed = settings.seed}),
+      device_(std::move(image), with_seed(settings.device, settings.seed)) {}
+
+SimulatedFilesystem::~SimulatedFilesystem() { abandon(); }
+
+Status SimulatedFilesystem::mount() {
+  const Result<admin::SuperblockFound> found = cores_.run(0, [this] { return admin::read_superblock(device_); });
+  if (!found) return found.error();
+  fs::FilesystemSettings settings;
+  settings.core.cache_bytes = settings_.cache_bytes;
+  settings.core.populate_cache = false;
+  settings.core.dirty_expire_ns = settings_.dirty_expire_ns;
+  settings.core.inodes_max = settings_.inodes_max;
+  settings.node_cache_bytes = settings_.node_cache_bytes;
+  settings.commit_interval_ns = settings_.commit_interval_ns;
+  settings.discard = settings_.discard;
+  state_ = std::make_unique<fs::FilesystemState>(found->superblock, std::vector<device::Device*>{&device_},
+                                                 cores_.count(), settings);
+  operations_ = std::make_unique<fs::Operations>(*state_);
+  return cores_.run(0, [this] { return state_->open(); });
+}
+
+Status SimulatedFilesystem::close() {
+  const Status closed = cores_.run(0, [this] { return state_->close(); });
+  operations_.reset();
+  state_.reset();
+  cores_.settle();
+  return closed;
+}
+
+void SimulatedFilesystem::abandon() {
+  if (state_ == nullptr) return;
+  cores_.run(0, [this] { return state_->abandon(); });
+  operations_.reset();
+  state_.reset();
+  cores_.settle();
+}
+
+}  // namespace cowfs::sim

@@ -1,0 +1,76 @@
+// The whole engine on simulated cores and a simulated device: one seed, one history. A mount owns its cores and its
+// device; what survives it is an image, from which the next mount starts, with any number of cores.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "engine/device/sim_device.h"
+#include "engine/fs/filesystem_state.h"
+#include "engine/fs/operations.h"
+#include "engine/runtime/sim_reactor.h"
+
+namespace cowfs::sim {
+
+using device::Image;
+using runtime::Task;
+
+struct FormatSettings {
+  u64 device_bytes = 64 * mib;
+  u16 slices = 4;
+  u64 region_bytes = 256 * kib;
+  u64 journal_bytes = 8 * mib;
+  u64 seed = 1;
+};
+
+struct MountSettings {
+  u64 seed = 1;
+  u16 cores = 2;
+  u64 cache_bytes = 4 * mib;  // a core
+  u64 node_cache_bytes = 16 * mib;
+  u64 dirty_expire_ns = 30'000'000'000;
+  u64 commit_interval_ns = 1'000'000'000;
+  std::size_t inodes_max = 128 * 1024;
+  bool discard = false;
+  device::SimDeviceSettings device = {};
+};
+
+// Everything that a seed can vary without changing what must come out.
+MountSettings random_settings(Random& random);
+
+// The image of a new filesystem.
+Image make_filesystem(const FormatSettings& settings);
+
+class SimulatedFilesystem {
+ public:
+  SimulatedFilesystem(Image image, const MountSettings& settings);
+  ~SimulatedFilesystem();
+  SimulatedFilesystem(const SimulatedFilesystem&) = delete;
+  SimulatedFilesystem& operator=(const SimulatedFilesystem&) = delete;
+
+  // Errors: of the superblock, of recovery. Afterwards only abandon() or destruction.
+  Status mount();
+  Status close();
+  void abandon();
+  bool is_mounted() const { return state_ != nullptr; }
+
+  u16 core_count() const { return cores_.count(); }
+  runtime::SimCores& cores() { return cores_; }
+  device::SimDevice& device() { return device_; }
+  fs::FilesystemState& state() { return *state_; }
+  fs::Operations& operations() { return *operations_; }
+
+  // Runs `task` (a coroutine of an object that outlives it) on a core.
+  template <typename Function>
+  auto run(runtime::CoreIndex core, Function function) {
+    return cores_.run(core, std::move(function));
+  }
+
+ private:
+  MountSettings settings_;
+  runtime::SimCores cores_;
+  device::SimDevice device_;
+  std::unique_ptr<fs::FilesystemState> state_;
+  std::unique_ptr<fs::Operations> operations_;
+};
+
+}  // namespace cowfs::sim
