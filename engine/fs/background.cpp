@@ -12,6 +12,7 @@ constexpr u64 flushes_at_once_max = 16;
 }  // namespace
 
 void CoreState::start_background() {
+  each_slice([&](SliceState& state) { charged_blocks_ += state.slice.metadata().bucket_count() * state.slice.bucket_blocks(); });
   gate_.spawn(flusher());
   gate_.spawn(checkpointer());
   gate_.spawn(discarder());
@@ -275,6 +276,16 @@ void CoreState::checkpoint_wanted(Epoch up_to) {
   checkpoint_work_.wake_all();
 }
 
+// Metadata takes its buckets when it needs them; what it took is not for users any more, so that a filesystem of many small
+// files says that it is full while checkpoints still find room.
+void CoreState::charge_metadata() {
+  u64 blocks = 0;
+  each_slice([&](SliceState& state) { blocks += state.slice.metadata().bucket_count() * state.slice.bucket_blocks(); });
+  if (blocks > charged_blocks_) data_.tokens.force(blocks - charged_blocks_);
+  if (blocks < charged_blocks_) data_.tokens.give(charged_blocks_ - blocks);
+  charged_blocks_ = blocks;
+}
+
 Task<void> CoreState::checkpointer() {
   while (!stopping_) {
     slice::Slice* next = nullptr;
@@ -287,6 +298,7 @@ Task<void> CoreState::checkpointer() {
       continue;
     }
     const Status done = co_await next->checkpoint();
+    charge_metadata();
     if (done) {
       ++checkpoints_;
     } else {
@@ -300,6 +312,7 @@ Task<Status> CoreState::checkpoint_all() {
     slice::Slice& one = slice(id).slice;
     while (one.oldest_needed() != Epoch{~0ull}) {
       const Status done = co_await one.checkpoint();
+      charge_metadata();
       if (!done) co_return done;
       ++checkpoints_;
     }

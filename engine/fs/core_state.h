@@ -130,6 +130,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<void> discarder();
   Task<void> flush_one(data::FileData& file);
   void trim_inodes(SliceState& home);
+  void charge_metadata();
 
   FilesystemState& filesystem_;
   const CoreIndex core_;
@@ -145,6 +146,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   runtime::WaitList discard_work_;
   Epoch checkpoint_up_to_;
   u64 checkpoints_ = 0;
+  u64 charged_blocks_ = 0;  // of metadata, for which tokens are taken
   std::atomic<u64> published_used_blocks_{0};
   std::atomic<u64> published_inodes_{0};
   u64 flushes_running_ = 0;

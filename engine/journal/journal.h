@@ -102,6 +102,7 @@ class Journal {
   Epoch wanted_;   // closes up to it were asked for
   Epoch durable_;
   Epoch oldest_needed_;  // as committed
+  u64 close_began_ns_ = 0;
   bool dirty_ = false;   // an epoch that is not being closed has records
   bool stopping_ = false;
   bool spreading_ = false;

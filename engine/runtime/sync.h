@@ -16,6 +16,14 @@ struct Yield {
 };
 inline Yield yield() { return {}; }
 
+// Lets everything that is ready on this core run first, loads that gave way included; at once when nothing is.
+struct YieldToAll {
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> self) const { this_reactor().schedule_last(self); }
+  void await_resume() const noexcept {}
+};
+inline YieldToAll yield_to_all() { return {}; }
+
 // A list of waiters; wake_all() schedules everyone who waits now. Waiters are linked through their own frames, so an
 // unused list costs two words and no memory is ever allocated.
 class WaitList {

@@ -130,6 +130,9 @@ void UringReactor::turn() {
   push_overflow();
   wake_peers();
   submit_and_reap();
+  // A load keeps this thread busy for ever, and the kernel would let it, while the workers that serve its own I/O wait for
+  // the processor.
+  if (in_flight_ > 0 && more_to_run_) ::sched_yield();
 }
 
 u64 UringReactor::wall_clock_ns() const {
@@ -253,6 +256,7 @@ void UringReactor::run_slice() {
     if (monotonic_ns() >= end_ns) break;
     until_clock = coroutines_per_clock_reading;
   }
+  more_to_run_ = !last_queue_.empty() || !run_queue_.empty();
   if (!last_queue_.empty()) {
     last_queue_.pop().resume();
     ++resumed;

@@ -124,6 +124,7 @@ class UringReactor final : public Reactor {
 
   RunQueue run_queue_;
   RunQueue last_queue_;  // schedule_last()
+  bool more_to_run_ = false;  // after this turn's slice
   mutable u64 wall_clock_ns_ = 0;
   mutable u64 wall_clock_turn_ns_ = 0;  // now_ns_ when it was read
   TimerHeap timers_;
