@@ -37,8 +37,15 @@ class BucketSupply {
   Task<Status> wait_for_bucket(Watermark watermark);
   // True when empty buckets are getting scarce for this slice.
   bool scarce() const { return scarce_; }
+  // May one of the slice's empty buckets be taken? When they are scarce, users leave the last ones to what makes more.
+  bool available(Watermark watermark) const {
+    const std::size_t kept = watermark == Watermark::user && scarce_ ? kept_for_moving_ : 0;
+    return slice_.buckets().empty_count() > kept;
+  }
 
  private:
+  static constexpr std::size_t kept_for_moving_ = 2;
+
   Slice& slice_;
   SpacePressure& pressure_;
   Cleaner* cleaner_ = nullptr;

@@ -20,7 +20,7 @@ Task<Result<bool>> CopyGc::clean_one() {
   co_await lock_.acquire();
   const runtime::MutexHold hold(lock_);
   space::BucketTable& buckets = home_.slice.buckets();
-  const auto victim = buckets.choose_victim(home_.slice.stream().current());
+  const auto victim = buckets.choose_victim(home_.slice.stream().current(), home_.supply.scarce());
   if (!victim) co_return false;
 
   std::vector<Move> moves;

@@ -27,7 +27,7 @@ Part first_part(u64 offset, u64 length) {
   return {window, begin, static_cast<u32>(std::min<u64>(window_bytes, begin + length))};
 }
 
-constexpr u64 overwrite_debt_max_blocks = 1024;  // of one core, on a filesystem that is full
+constexpr u64 overwrite_debt_max_blocks = 128;  // of one core, on a filesystem that is full
 constexpr u64 read_ahead_windows = 8;            // 512 KiB
 
 // The blocks of a window before byte `end` of the file.

@@ -21,36 +21,46 @@ class SpaceTokens {
   explicit SpaceTokens(TokenSource& source) : source_(source) {}
 
   bool try_take(u64 count) {
-    if (free_ < static_cast<i64>(count)) return false;
-    free_ -= static_cast<i64>(count);
+    if (free_ < count) return false;
+    free_ -= count;
     return true;
   }
   void give(u64 count) {
-    const u64 repaid = count < borrowed_ ? count : borrowed_;
-    borrowed_ -= repaid;
-    free_ += static_cast<i64>(count - repaid);
+    pay(count, borrowed_);
+    pay(count, debt_);
+    free_ += count;
   }
-  // For what cannot be refused (metadata): may leave a debt that later gifts pay.
-  void force(u64 count) { free_ -= static_cast<i64>(count); }
+  // For what cannot be refused (metadata): what is not there is a debt that later gifts pay.
+  void force(u64 count) {
+    const u64 there = count < free_ ? count : free_;
+    free_ -= there;
+    debt_ += count - there;
+  }
   // For blocks that replace others on a full filesystem: up to `limit` tokens that do not exist, repaid by later gifts.
   bool try_borrow(u64 count, u64 limit) {
     if (borrowed_ + count > limit) return false;
     borrowed_ += count;
-    free_ += static_cast<i64>(count);
+    free_ += count;
     return true;
   }
   // Error space_full.
   runtime::Task<Status> take(u64 count);
   // What is free here, up to `count`, for somebody else.
   u64 surrender(u64 count);
-  i64 free() const { return free_; }
+  u64 free() const { return free_; }
 
  private:
+  static void pay(u64& count, u64& owed) {
+    const u64 paid = count < owed ? count : owed;
+    count -= paid;
+    owed -= paid;
+  }
   static constexpr u64 batch_ = 4096;
   static constexpr int rounds_max_ = 64;
   TokenSource& source_;
-  i64 free_ = 0;
+  u64 free_ = 0;
   u64 borrowed_ = 0;
+  u64 debt_ = 0;
 };
 
 }  // namespace cowfs::data

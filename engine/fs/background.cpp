@@ -193,14 +193,20 @@ Task<Status> CoreState::truncate_shares(Inode& inode, u64 old_size) {
 Task<void> CoreState::flush_one(data::FileData& file) {
   const InodeNumber number = file.inode();
   const u16 where = file.home().slice.id();
-  // An error leaves the data dirty; whoever calls fsync hears of it.
+  bool failed = false;
   if (format::slice_of(number) == where) {
-    if (Inode* inode = find_inode(number); inode != nullptr && !inode->dead) (void)co_await write_back(*inode);
+    Inode* inode = find_inode(number);
+    if (inode != nullptr && !inode->dead) {
+      const Result<Epoch> written = co_await write_back(*inode);
+      failed = !written.ok();
+    }
   } else {
-    (void)co_await file.write_back(~0ull, nullptr);
+    const Result<Epoch> written = co_await file.write_back(~0ull, nullptr);
+    failed = !written.ok();
   }
   --flushes_running_;
-  data_.flush_wanted.wake_all();
+  // An error leaves the data dirty, and whoever calls fsync hears of it; the flusher tries again when its timer fires.
+  if (!failed) data_.flush_wanted.wake_all();
 }
 
 Task<void> CoreState::flusher() {
@@ -211,7 +217,7 @@ Task<void> CoreState::flusher() {
     for (data::FileData* file = data_.dirty_first; file != nullptr; file = next) {
       next = file->next_dirty();
       const bool old = file->dirty_since_ns() + settings_.dirty_expire_ns < now;
-      const bool wanted = old || data_.cache.wants_write_back() || data_.tokens.free() <= 0;
+      const bool wanted = old || data_.cache.wants_write_back() || data_.tokens.free() == 0;
       if (!wanted || flushes_running_ == flushes_at_once_max) break;
       if (file->flush_pending) continue;
       file->flush_pending = true;

@@ -74,11 +74,20 @@ Task<Status> FilesystemState::open() {
     auto count = [this, index] { return used_blocks(index); };
     used += co_await runtime::on(index, std::move(count));
   }
-  usable_blocks_ = leases_->total_count() * superblock_.bucket_blocks * superblock_.usable_percent / 100;
+  usable_blocks_ = usable_buckets() * superblock_.bucket_blocks;
   free_tokens_ = usable_blocks_ - std::min(usable_blocks_, used);
   done = co_await make_root();
   if (done) done = co_await on_each_core(&FilesystemState::start_core);
   co_return done;
+}
+
+// What users may fill. The rest keeps copygc and checkpoints moving: a share of the whole, and on small devices at least the
+// free buckets that users are refused, and for each slice those that are never full (open ones, metadata, being freed).
+u64 FilesystemState::usable_buckets() const {
+  constexpr u64 unfilled_per_slice = 4;
+  const u64 total = leases_->total_count();
+  const u64 kept = leases_->kept_back(slice::Watermark::user) + superblock_.slices * unfilled_per_slice;
+  return std::min(total * superblock_.usable_percent / 100, total - std::min(total, kept));
 }
 
 Task<Status> FilesystemState::recover() {

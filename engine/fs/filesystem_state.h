@@ -93,6 +93,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   Task<Status> make_core(CoreIndex index);
   Task<Status> make_slices(CoreIndex index);
   Task<Status> recover();
+  u64 usable_buckets() const;
   Task<Status> restore_leases();
   Task<Status> restore_space(CoreIndex index);
   Task<Status> replay_leases();

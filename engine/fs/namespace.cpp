@@ -58,7 +58,7 @@ Task<Result<InodeNumber>> Operations::create_locked(InodeNumber parent, std::str
   if (directory.links == 0) co_return Error{Code::no_such_entry, parent};
   const bool is_directory = S_ISDIR(node.mode);
   if (is_directory && directory.links >= links_max) co_return Error{Code::too_many_links, parent};
-  if (here.data().tokens.free() <= 0) {
+  if (here.data().tokens.free() == 0) {
     const Status room = co_await here.data().tokens.take(1);
     if (!room) co_return room.error();
     here.data().tokens.give(1);

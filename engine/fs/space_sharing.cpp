@@ -61,13 +61,19 @@ Task<Result<bool>> FilesystemState::give_back(u16 id) {
   // A cleaner at work may be the one who asks; waiting for it would be waiting for oneself.
   if (buckets.empty_count() == 0 && !state.copygc.is_cleaning()) {
     const Result<bool> cleaned = co_await state.copygc.clean_one();
-    if (!cleaned) co_return cleaned.error();
+    if (!cleaned && error_class(cleaned.error().code) != ErrorClass::space) co_return cleaned.error();
     if (buckets.freeing_count() > 0) {
       const Status committed = co_await here().stream().commit(here().stream().current());
       if (!committed) co_return committed.error();
     }
   }
   std::vector<BucketId> given = buckets.give_back(give_back_count);
+  if (given.empty() && buckets.empty_count() > 0) {
+    // What is empty here is so since the last checkpoint, which still counts blocks in it.
+    const Status checkpointed = co_await state.slice.checkpoint();
+    if (!checkpointed && error_class(checkpointed.error().code) != ErrorClass::space) co_return checkpointed.error();
+    given = buckets.give_back(give_back_count);
+  }
   if (given.empty()) co_return false;
   auto take = [this, given = std::move(given)] { return leases_->take_back(given); };
   const Status taken = co_await runtime::on(core_of_slice(0), std::move(take));

@@ -163,7 +163,7 @@ void check(SimulatedFilesystem& filesystem, Filler& filler) {
   filesystem.run(core, [&] { return filler.check(); });
 }
 
-TEST(Fullness, DISABLED_fills_up_keeps_everything_and_empties_again) {
+TEST(Fullness, fills_up_keeps_everything_and_empties_again) {
   for (u64 seed : seeds(3)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);

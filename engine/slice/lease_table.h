@@ -22,9 +22,10 @@ class LeaseTable {
 
   std::size_t free_count() const { return free_.size(); }
   std::size_t total_count() const { return total_; }
+  // Free buckets that `watermark` cannot have.
+  std::size_t kept_back(Watermark watermark) const;
 
  private:
-  std::size_t kept_back(Watermark watermark) const;
   Task<Status> write(std::vector<Update> updates);
 
   Slice& zero_;

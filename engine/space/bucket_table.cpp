@@ -236,7 +236,7 @@ BucketPin BucketTable::pin(Address address) {
   return {*this, index_.at(format::bucket_of(address, bucket_blocks_).value)};
 }
 
-std::optional<BucketId> BucketTable::choose_victim(Epoch now) {
+std::optional<BucketId> BucketTable::choose_victim(Epoch now, bool urgent) {
   const u32 total = static_cast<u32>(buckets_.size());
   double best_score = 0;
   Bucket* best = nullptr;
@@ -246,7 +246,7 @@ std::optional<BucketId> BucketTable::choose_victim(Epoch now) {
     if (bucket.state != BucketState::closed || bucket.evacuating || bucket.live_blocks == bucket_blocks_) continue;
     const double full = static_cast<double>(bucket.live_blocks) / static_cast<double>(bucket_blocks_);
     const double age = static_cast<double>(now.value - std::min(now, bucket.written).value + 1);
-    const double score = (1 - full) * age / (1 + full);
+    const double score = urgent ? 1 - full : (1 - full) * age / (1 + full);
     if (score > best_score) {
       best_score = score;
       best = &bucket;

@@ -93,8 +93,9 @@ class BucketTable {
   BucketPin pin(Address address);
 
   // The closed bucket whose evacuation pays most: free space gained and age against blocks to move (the cost-benefit
-  // rule of Rosenblum and Ousterhout, SOSP 1991). Nothing when every closed bucket is full.
-  std::optional<BucketId> choose_victim(Epoch now);
+  // rule of Rosenblum and Ousterhout, SOSP 1991). `urgent`: the one that gains most, whatever its age. Nothing when every
+  // closed bucket is full.
+  std::optional<BucketId> choose_victim(Epoch now, bool urgent = false);
   void evacuation_ended(BucketId id);
 
   // Calls visit(const Bucket&) for every data bucket whose alloc entry is out of date, which then counts as written.
