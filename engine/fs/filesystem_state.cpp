@@ -82,11 +82,12 @@ Task<Status> FilesystemState::open() {
 }
 
 // What users may fill. The rest keeps copygc and checkpoints moving: a share of the whole, and on small devices at least the
-// free buckets that users are refused, and for each slice those that are never full (open ones, metadata, being freed).
+// free buckets that users are refused, for each slice those that are never full (open ones, metadata, being freed), and what
+// metadata can grow to: 104 bytes of keys for each 4 KiB block overwritten alone, and as much again during a checkpoint.
 u64 FilesystemState::usable_buckets() const {
-  constexpr u64 unfilled_per_slice = 4;
+  constexpr u64 unfilled_per_slice = 8;
   const u64 total = leases_->total_count();
-  const u64 kept = leases_->kept_back(slice::Watermark::user) + superblock_.slices * unfilled_per_slice;
+  const u64 kept = leases_->kept_back(slice::Watermark::user) + superblock_.slices * unfilled_per_slice + total / 16;
   return std::min(total * superblock_.usable_percent / 100, total - std::min(total, kept));
 }
 

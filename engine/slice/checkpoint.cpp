@@ -19,7 +19,7 @@ namespace {
 
 constexpr u64 checkpoint_slack_blocks = 64;   // growth between making room and the freeze
 constexpr u64 freeze_attempts_max = 64;
-constexpr std::size_t lease_count = 4;
+constexpr std::size_t buckets_for_copygc = 2;
 
 // Collects the nodes of a tree that lie in some buckets.
 class NodesInBuckets final : public btree::NodeVisitor {
@@ -58,10 +58,13 @@ u64 Slice::checkpoint_blocks_bound() const {
 }
 
 Task<Status> Slice::prepare_checkpoint() {
-  while (!metadata_.make_room(checkpoint_blocks_bound(), stream_.current())) {
-    const Result<bool> leased = co_await lease_more(lease_count, Watermark::metadata);
-    if (!leased) co_return leased.error();
-    if (!*leased) co_return Error{Code::space_no_buckets, id_, Place{.slice = id_}};
+  // Leased ones first: the slice's last empty buckets are what copygc moves data into, and without it nothing gets free.
+  while (metadata_.room_blocks() < checkpoint_blocks_bound()) {
+    if (buckets_.empty_count() <= buckets_for_copygc) {
+      const Result<bool> leased = co_await lease_more(1, Watermark::metadata);
+      if (!leased) co_return leased.error();
+    }
+    if (!metadata_.add_bucket(stream_.current())) co_return Error{Code::space_no_buckets, id_, Place{.slice = id_}};
   }
   Missing missing;
   while (!alloc_changes_ready(missing)) {

@@ -31,13 +31,10 @@ u64 MetadataSpace::room_blocks() const {
   return room;
 }
 
-bool MetadataSpace::make_room(u64 blocks, Epoch epoch) {
-  while (room_blocks() < blocks) {
-    const auto taken = buckets_.take(space::Stream::metadata, epoch);
-    if (!taken) return false;
-    buckets_held_.push_back({*taken, 0, 0});
-  }
-  return true;
+bool MetadataSpace::add_bucket(Epoch epoch) {
+  const auto taken = buckets_.take(space::Stream::metadata, epoch);
+  if (taken) buckets_held_.push_back({*taken, 0, 0});
+  return taken.has_value();
 }
 
 runtime::Task<Status> MetadataSpace::read(format::NodePointer pointer, MutableByteSpan image) {

@@ -22,8 +22,8 @@ class MetadataSpace final : public btree::NodeStore {
 
   // Blocks that allocate() can still hand out without taking an empty bucket the table does not have.
   u64 room_blocks() const;
-  // Takes empty buckets from the table until room_blocks() >= blocks. False: the table ran out; lease and call again.
-  bool make_room(u64 blocks, Epoch epoch);
+  // Takes an empty bucket of the table for metadata. False: there is none.
+  bool add_bucket(Epoch epoch);
 
   runtime::Task<Status> read(format::NodePointer pointer, MutableByteSpan image) override;
   format::Address allocate(u64 blocks) override;
