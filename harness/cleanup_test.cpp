@@ -192,8 +192,8 @@ TEST_F(CleanupTest, DamagedRecordsAreReportedAndNothingIsDone) {
   std::filesystem::create_directory(state_);
   std::filesystem::permissions(state_, std::filesystem::perms::owner_all);
   const char* records[] = {"", "{", "[]", R"({"schema":"other"})", R"({"schema":"cowbench.state/1","pid":"x"})",
-                           R"({"schema":"cowbench.state/1","pid":0,"start_ticks":0,"boot_id":"",)"
-                           R"("made":[{"kind":"x","path":"/"}]})"};
+                           (R"({"schema":"cowbench.state/1","pid":0,"start_ticks":0,"boot_id":"",)"
+                            R"("made":[{"kind":"x","path":"/"}]})")};
   int number = 0;
   for (const char* record : records) std::ofstream(state_ + "/" + std::to_string(number++) + ".json") << record;
   const CleanupReport report = clean_up_leftovers(state_);
