@@ -39,13 +39,11 @@ class BucketSupply {
   bool scarce() const { return scarce_; }
   // May one of the slice's empty buckets be taken? When they are scarce, users leave the last ones to what makes more.
   bool available(Watermark watermark) const {
-    const std::size_t kept = watermark == Watermark::user && scarce_ ? kept_for_moving_ : 0;
+    const std::size_t kept = watermark == Watermark::user && scarce_ ? slice::buckets_for_copygc : 0;
     return slice_.buckets().empty_count() > kept;
   }
 
  private:
-  static constexpr std::size_t kept_for_moving_ = 2;
-
   Slice& slice_;
   SpacePressure& pressure_;
   Cleaner* cleaner_ = nullptr;

@@ -12,7 +12,7 @@ constexpr u64 flushes_at_once_max = 16;
 }  // namespace
 
 void CoreState::start_background() {
-  each_slice([&](SliceState& state) { charged_blocks_ += state.slice.metadata().bucket_count() * state.slice.bucket_blocks(); });
+  charged_blocks_ = metadata_blocks();
   gate_.spawn(flusher());
   gate_.spawn(checkpointer());
   gate_.spawn(discarder());
@@ -190,23 +190,24 @@ Task<Status> CoreState::truncate_shares(Inode& inode, u64 old_size) {
   co_return Status{};
 }
 
-Task<void> CoreState::flush_one(data::FileData& file) {
+// With its inode, where this is the file's home.
+Task<Status> CoreState::write_back(data::FileData& file) {
   const InodeNumber number = file.inode();
-  const u16 where = file.home().slice.id();
-  bool failed = false;
-  if (format::slice_of(number) == where) {
-    Inode* inode = find_inode(number);
-    if (inode != nullptr && !inode->dead) {
-      const Result<Epoch> written = co_await write_back(*inode);
-      failed = !written.ok();
-    }
-  } else {
+  if (format::slice_of(number) != file.home().slice.id()) {
     const Result<Epoch> written = co_await file.write_back(~0ull, nullptr);
-    failed = !written.ok();
+    co_return written ? Status{} : Status{written.error()};
   }
+  Inode* inode = find_inode(number);
+  if (inode == nullptr || inode->dead) co_return Status{};
+  const Result<Epoch> written = co_await write_back(*inode);
+  co_return written ? Status{} : Status{written.error()};
+}
+
+Task<void> CoreState::flush_one(data::FileData& file) {
+  const Status written = co_await write_back(file);
   --flushes_running_;
   // An error leaves the data dirty, and whoever calls fsync hears of it; the flusher tries again when its timer fires.
-  if (!failed) data_.flush_wanted.wake_all();
+  if (written) data_.flush_wanted.wake_all();
 }
 
 Task<void> CoreState::flusher() {
@@ -285,8 +286,7 @@ void CoreState::checkpoint_wanted(Epoch up_to) {
 // Metadata takes its buckets when it needs them; what it took is not for users any more, so that a filesystem of many small
 // files says that it is full while checkpoints still find room.
 void CoreState::charge_metadata() {
-  u64 blocks = 0;
-  each_slice([&](SliceState& state) { blocks += state.slice.metadata().bucket_count() * state.slice.bucket_blocks(); });
+  const u64 blocks = metadata_blocks();
   if (blocks > charged_blocks_) data_.tokens.force(blocks - charged_blocks_);
   if (blocks < charged_blocks_) data_.tokens.give(charged_blocks_ - blocks);
   charged_blocks_ = blocks;
@@ -343,14 +343,22 @@ Task<void> CoreState::discarder() {
   }
 }
 
+u64 CoreState::metadata_blocks() {
+  u64 blocks = 0;
+  each_slice([&](SliceState& state) { blocks += state.slice.metadata().bucket_count() * state.slice.bucket_blocks(); });
+  return blocks;
+}
+
+u64 CoreState::used_blocks() {
+  u64 blocks = metadata_blocks();
+  each_slice([&](SliceState& state) { blocks += state.slice.buckets().live_blocks(); });
+  return blocks;
+}
+
 void CoreState::publish_use() {
-  u64 used = 0;
   u64 inodes = 0;
-  each_slice([&](SliceState& state) {
-    used += state.slice.buckets().live_blocks() + state.slice.metadata().bucket_count() * state.slice.bucket_blocks();
-    inodes += state.slice.inode_count();
-  });
-  used += static_cast<u64>(std::max<i64>(data_.cache.dirty_blocks(), 0));
+  each_slice([&](SliceState& state) { inodes += state.slice.inode_count(); });
+  const u64 used = used_blocks() + static_cast<u64>(std::max<i64>(data_.cache.dirty_blocks(), 0));
   published_used_blocks_.store(used, std::memory_order_relaxed);
   published_inodes_.store(inodes, std::memory_order_relaxed);
 }

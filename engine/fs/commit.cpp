@@ -46,7 +46,7 @@ Task<Status> Operations::run_here(ChangeSet& changes) {
   co_return Status{};
 }
 
-// On `core`: everything the changes touch here is resident and stays so until end_across; journal room is reserved.
+// On `core`: everything the changes touch here is resident and stays so until it is applied or undone; journal room is reserved.
 Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes) {
   CoreState& here = state_.core(core);
   here.each_slice([](SliceState& state) { state.slice.hold_nodes(); });

@@ -111,6 +111,8 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   void remember_remote(InodeNumber directory, std::string_view name, RemoteName entry);
   void forget_remote(InodeNumber directory) { remote_names_.erase(directory); }
 
+  // Blocks of data that live and of buckets that metadata holds, in all slices of this core.
+  u64 used_blocks();
   // For statfs on any core: as of a moment ago.
   void publish_use();
   u64 published_used_blocks() const { return published_used_blocks_.load(std::memory_order_relaxed); }
@@ -131,6 +133,8 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<void> flush_one(data::FileData& file);
   void trim_inodes(SliceState& home);
   void charge_metadata();
+  u64 metadata_blocks();
+  Task<Status> write_back(data::FileData& file);
 
   FilesystemState& filesystem_;
   const CoreIndex core_;

@@ -160,13 +160,7 @@ Task<Status> FilesystemState::end_replay(CoreIndex index) {
   co_return Status{};
 }
 
-Task<u64> FilesystemState::used_blocks(CoreIndex index) {
-  u64 used = 0;
-  core(index).each_slice([&](SliceState& state) {
-    used += state.slice.buckets().live_blocks() + state.slice.metadata().bucket_count() * superblock_.bucket_blocks;
-  });
-  co_return used;
-}
+Task<u64> FilesystemState::used_blocks(CoreIndex index) { co_return core(index).used_blocks(); }
 
 // A filesystem that was never mounted has no root yet.
 Task<Status> FilesystemState::make_root() {

@@ -12,6 +12,10 @@ namespace cowfs::slice {
 // Who asks decides how far down the last empty buckets may be used: users never take what copygc and checkpoints need.
 enum class Watermark : u8 { user, copygc, metadata };
 
+// When no more can be leased, this many of a slice's empty buckets are left for copygc to move data into: without them
+// nothing would get free again.
+constexpr std::size_t buckets_for_copygc = 2;
+
 struct LeaseGrant {
   std::vector<format::BucketId> buckets;  // may be fewer than asked, or none
   Epoch epoch;                            // the lease is part of it: do not use the buckets in an earlier one

@@ -19,7 +19,6 @@ namespace {
 
 constexpr u64 checkpoint_slack_blocks = 64;   // growth between making room and the freeze
 constexpr u64 freeze_attempts_max = 64;
-constexpr std::size_t buckets_for_copygc = 2;
 
 // Collects the nodes of a tree that lie in some buckets.
 class NodesInBuckets final : public btree::NodeVisitor {
