@@ -14,9 +14,8 @@
 namespace cowbench::harness {
 namespace {
 
-// Our generator on a kernel filesystem must reach this share of the real dbench's throughput, or it handicaps a side.
+// Our clients on a kernel filesystem must reach this share of the real program's throughput, or they handicap a side.
 constexpr double calibration_floor = 0.95;
-constexpr std::string_view stock_name = "dbench 4.0";
 constexpr double null_seconds_max = 2;  // for what the generator costs; it varies little
 
 std::string phase_text(RunProgress::Phase phase) {
@@ -28,18 +27,10 @@ std::string phase_text(RunProgress::Phase phase) {
   return "?";
 }
 
-// Why the real dbench cannot run the same load; empty when it can.
-std::string calibration_obstacle(const DbenchRunRequest& request) {
-  if (request.calibration_rounds == 0) return "not asked for";
-  if (request.options.rate_mb_s > 0 || request.options.verify) return "dbench cannot be given the same limits";
-  if (request.options.payload != workloads::PayloadKind::zero) return "dbench writes zeros only";
-  return "";
-}
-
 class ComparisonRun : public RoundExecutor {
  public:
-  ComparisonRun(const DbenchRunRequest& request, Ledger& ledger, TimeLeft& time_left, results::Record& record)
-      : request_(request), ledger_(ledger), time_left_(time_left), record_(record) {}
+  ComparisonRun(const MeasureRequest& request, Ledger& ledger, TimeLeft& time_left, results::Record& record)
+      : request_(request), workload_(*request.workload), ledger_(ledger), time_left_(time_left), record_(record) {}
 
   Action run_on(const MediaRequest& medium) {
     describe(medium);
@@ -56,7 +47,7 @@ class ComparisonRun : public RoundExecutor {
     round_ = round;
     auto measured = measure(entrant, round);
     if (!measured) return measured.failure();
-    if (entrant.served_by_kernel() && round < request_.calibration_rounds && calibration_obstacle(request_).empty())
+    if (entrant.served_by_kernel() && round < request_.calibration_rounds && workload_.reference_obstacle().empty())
       if (const Action calibrated = calibrate(entrant); !calibrated) return calibrated.failure();
     return *measured;
   }
@@ -66,16 +57,13 @@ class ComparisonRun : public RoundExecutor {
  private:
   void describe(const MediaRequest& medium) {
     comparison_.media = to_text(medium.kind);
-    comparison_.workload = "dbench " + request_.loadfile.substr(request_.loadfile.rfind('/') + 1);
-    comparison_.clients = request_.clients;
+    comparison_.workload = workload_.name();
+    comparison_.clients = workload_.clients();
     comparison_.rounds = request_.rounds.value_or(0);
-    comparison_.seconds = request_.seconds;
-    LoadRequest load;
-    load.seconds = request_.seconds;
-    load.warmup_seconds = request_.warmup_seconds;
-    comparison_.warmup_seconds = warmup_seconds(load);
-    comparison_.cache_bytes = request_.cache_bytes.value_or(default_cache_bytes(request_.clients));
-    comparison_.payload = workloads::name(request_.options.payload);
+    comparison_.seconds = workload_.seconds();
+    comparison_.warmup_seconds = warmup_seconds(round_for(""));
+    comparison_.cache_bytes = request_.cache_bytes.value_or(workload_.default_cache_bytes());
+    comparison_.payload = workload_.payload();
   }
 
   Action execute(const MediaRequest& medium) {
@@ -134,11 +122,13 @@ class ComparisonRun : public RoundExecutor {
     time_left_.begin();
     show(entrant.label(), "prepare", {});
     if (const Action prepared = entrant.prepare(); !prepared) return prepared.failure();
-    auto measured = entrant.run(request_, load_for(entrant.label(), seed));
+    auto measured = entrant.run(workload_, round_for(entrant.label()), seed);
     const auto finished = entrant.finish();
     if (!measured) return with_target(entrant, measured.failure());
     if (!finished) return with_target(entrant, finished.failure());
-    entrant.keep(*measured, *finished, to_record(*measured, round, position_, seed));
+    results::Round record = to_record(*measured, round, position_, seed);
+    record.metrics.merge(workload_.metrics(*measured));
+    entrant.keep(*measured, *finished, std::move(record));
     time_left_.done();
     return measured->throughput_mb_s;
   }
@@ -148,35 +138,33 @@ class ComparisonRun : public RoundExecutor {
     return failure;
   }
 
-  LoadRequest load_for(const std::string& label, u64 seed) {
-    LoadRequest load;
-    load.program = request_.program;
-    load.clients = request_.clients;
-    load.seconds = request_.seconds;
-    load.warmup_seconds = request_.warmup_seconds;
-    load.pins = request_.pins;
-    load.options = request_.options;
-    load.options.seed = seed;
-    load.progress = [this, label](const RunProgress& progress) {
+  RoundRequest round_for(const std::string& label) {
+    RoundRequest round;
+    round.clients = workload_.clients();
+    round.seconds = workload_.seconds();
+    round.warmup_seconds = workload_.warmup_seconds();
+    round.pins = request_.pins;
+    round.progress = [this, label](const RunProgress& progress) {
       const bool moving = progress.phase != RunProgress::Phase::cleanup;
       show(label, phase_text(progress.phase), moving ? std::optional(progress.throughput_mb_s) : std::nullopt);
     };
-    return load;
+    return round;
   }
 
   Action calibrate(Entrant& entrant) {
     time_left_.begin();
-    show(std::string(stock_name) + " on " + entrant.label(), "prepare", {});
+    const std::string title = workload_.reference() + " on " + entrant.label();
+    show(title, "prepare", {});
     if (Action prepared = entrant.prepare(); !prepared) return prepared;
-    show(std::string(stock_name) + " on " + entrant.label(), "measure", {});
-    const auto stock = entrant.run_stock(request_);
+    show(title, "measure", {});
+    const auto reference_mb_s = entrant.run_reference(workload_);
     const auto finished = entrant.finish();
     if (!finished) return finished.failure();
-    // A missing or refusing dbench leaves the row out, and says so, but does not spoil the comparison.
-    if (!stock) {
-      record_.caveats.push_back(fmt::format("{} on {} did not run: {}", stock_name, entrant.label(), to_text(stock.failure())));
+    // A program that is missing or refuses leaves the row out, and says so, but does not spoil the comparison.
+    if (!reference_mb_s) {
+      record_.caveats.push_back(title + " did not run: " + to_text(reference_mb_s.failure()));
     } else {
-      entrant.keep_reference(stock->throughput_mb_s);
+      entrant.keep_reference(*reference_mb_s);
     }
     time_left_.done();
     return Done{};
@@ -184,10 +172,10 @@ class ComparisonRun : public RoundExecutor {
 
   Action measure_generator() {
     time_left_.begin();
-    LoadRequest load = load_for("null", request_.seed);
-    load.seconds = std::min(request_.seconds, null_seconds_max);
-    load.warmup_seconds = 0;
-    auto measured = run_on_nothing({std::move(load), request_.mode});
+    RoundRequest round = round_for("null");
+    round.seconds = std::min(round.seconds, null_seconds_max);
+    round.warmup_seconds = 0;
+    auto measured = workload_.run_on_nothing(std::move(round), request_.seed);
     time_left_.done();
     if (!measured) return measured.failure();
     const double busy_seconds = measured->client_user_seconds + measured->client_system_seconds;
@@ -204,7 +192,7 @@ class ComparisonRun : public RoundExecutor {
 
   void collect() {
     for (const Entrant& entrant : entrants_) {
-      comparison_.results.push_back(entrant.result(request_));
+      comparison_.results.push_back(entrant.result(workload_));
       if (!entrant.mount_facts().empty())
         record_.environment.mounts.push_back(entrant.label() + ": " + entrant.mount_facts());
     }
@@ -214,7 +202,7 @@ class ComparisonRun : public RoundExecutor {
       if (entrant.reference().empty()) continue;
       const auto ours = std::ranges::find(comparison_.results, entrant.label(), &results::TargetResult::target);
       comparison_.calibration.push_back(
-          results::calibrate(*ours, std::string(stock_name), entrant.reference(), calibration_floor));
+          results::calibrate(*ours, workload_.reference(), entrant.reference(), calibration_floor));
     }
     record_.comparisons.push_back(std::move(comparison_));
   }
@@ -222,7 +210,7 @@ class ComparisonRun : public RoundExecutor {
   void show(const std::string& target, std::string phase, std::optional<double> throughput_mb_s) {
     if (!request_.progress) return;
     results::Progress progress;
-    progress.comparison = fmt::format("{}, {} clients", comparison_.media, request_.clients);
+    progress.comparison = fmt::format("{}, {} clients", comparison_.media, workload_.clients());
     progress.round = round_ == no_round ? 0 : round_ + 1;
     progress.rounds = request_.rounds.value_or(0);
     progress.target = target;
@@ -245,7 +233,8 @@ class ComparisonRun : public RoundExecutor {
 
   static constexpr u32 no_round = ~0u;
 
-  const DbenchRunRequest& request_;
+  const MeasureRequest& request_;
+  const Workload& workload_;
   Ledger& ledger_;
   TimeLeft& time_left_;
   results::Record& record_;
@@ -260,7 +249,7 @@ class ComparisonRun : public RoundExecutor {
 
 }  // namespace
 
-std::string plain_image_directory(const DbenchRunRequest& request, MediaKind kind) {
+std::string plain_image_directory(const MeasureRequest& request, MediaKind kind) {
   std::string parent = kind == MediaKind::ram ? "/dev/shm" : "/var/tmp";
   const auto path = std::ranges::find(request.targets, TargetKind::path, &TargetName::kind);
   if (kind == MediaKind::disk && path != request.targets.end())
@@ -280,7 +269,7 @@ std::optional<double> TimeLeft::seconds() const {
   return std::max(0.0, each * (expected_ - done_) - std::min(running, each));
 }
 
-Action run_comparison(const DbenchRunRequest& request, const MediaRequest& media, Ledger& ledger, TimeLeft& time_left,
+Action run_comparison(const MeasureRequest& request, const MediaRequest& media, Ledger& ledger, TimeLeft& time_left,
                       results::Record& record) {
   ComparisonRun run(request, ledger, time_left, record);
   return run.run_on(media);

@@ -5,11 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "harness/cowfs_runner.h"
-#include "harness/dbench_run.h"
+#include "harness/measured_run.h"
 #include "harness/round_record.h"
 #include "harness/rounds.h"
-#include "harness/stock_dbench.h"
 
 namespace cowbench::harness {
 
@@ -43,24 +41,23 @@ class Entrant {
   bool served_by_kernel() const { return kernel_.has_value(); }
 
   // Failures missing: it cannot be had here, and why.
-  Action create(const DbenchRunRequest& request, Ledger& ledger, Media* media);
+  Action create(const MeasureRequest& request, Ledger& ledger, Media* media);
   Action prepare();
-  // `load` is filled in for it.
-  Outcome<RoundResult> run(const DbenchRunRequest& request, LoadRequest load);
-  Outcome<StockResult> run_stock(const DbenchRunRequest& request);
+  Outcome<RoundResult> run(const Workload& workload, RoundRequest round, u64 seed);
+  Outcome<double> run_reference(const Workload& workload) { return workload.run_reference(*kernel_); }
   // Also after a failed round.
   Outcome<FinishReport> finish();
 
   void keep(const RoundResult& measured, const FinishReport& finish, results::Round round);
   void keep_reference(double throughput_mb_s) { reference_mb_s_.push_back(throughput_mb_s); }
   // What it all came to.
-  results::TargetResult result(const DbenchRunRequest& request) const;
+  results::TargetResult result(const Workload& workload) const;
   const std::vector<double>& reference() const { return reference_mb_s_; }
   // As mounted; empty before the first round.
   const std::string& mount_facts() const { return mount_facts_; }
 
  private:
-  std::vector<std::string> notes(const DbenchRunRequest& request) const;
+  std::vector<std::string> notes(const Workload& workload) const;
 
   TargetName name_;
   bool charge_;
@@ -76,13 +73,13 @@ class Entrant {
 };
 
 // Each target, and each cowfs also with the charge when that is asked for.
-std::vector<Entrant> entrants_of(const DbenchRunRequest& request);
+std::vector<Entrant> entrants_of(const MeasureRequest& request);
 
 // Where images go that need no root.
-std::string plain_image_directory(const DbenchRunRequest& request, MediaKind kind);
+std::string plain_image_directory(const MeasureRequest& request, MediaKind kind);
 
 // Runs it and adds it to `record`, also when it fails half-way.
-Action run_comparison(const DbenchRunRequest& request, const MediaRequest& media, Ledger& ledger, TimeLeft& time_left,
+Action run_comparison(const MeasureRequest& request, const MediaRequest& media, Ledger& ledger, TimeLeft& time_left,
                       results::Record& record);
 
 }  // namespace cowbench::harness

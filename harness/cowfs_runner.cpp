@@ -3,20 +3,11 @@
 // read after each operation anyway; the clients of a core share its last reading, so giving way costs no clock read.
 #include "harness/cowfs_runner.h"
 
-#include <fmt/format.h>
-
-#include <atomic>
-#include <cerrno>
-#include <chrono>
-#include <cstdlib>
-#include <sstream>
-#include <thread>
+#include <algorithm>
+#include <vector>
 
 #include "engine/runtime/sync.h"
-#include "harness/byte_size.h"
-#include "harness/command.h"
 #include "harness/cowfs_target.h"
-#include "harness/device_identity.h"
 
 namespace cowbench::harness {
 namespace {
@@ -26,23 +17,13 @@ using cowfs::Task;
 // As long as the engine's own slices of ready work. Shorter turns cost more switches and cold caches; longer ones make
 // the operations of other clients wait longer, their flushes among them.
 constexpr u64 turn_ns = 20'000;
-constexpr u64 phase_poll_ns = 1'000'000;
 constexpr u64 sleep_slice_ns = 100'000'000;  // so that a long pause in the loadfile does not outlive the round
-constexpr u64 end_limit_ns = 120'000'000'000;  // for all clients to delete their files
-
-Failure engine_failure(std::string_view action, const cowfs::Error& error) {
-  return {FailureKind::failed, fmt::format("cowfs {}: {}", action, cowfs::to_text(error)), ""};
-}
 
 // The clock as one core's clients have read it.
 struct alignas(128) CoreClock {
   u64 last_ns = 0;
   u64 turn_began_ns = 0;
 };
-
-Task<void> sleep_for(u64 duration_ns) {
-  return cowfs::runtime::sleep_until(cowfs::runtime::this_reactor().now_ns() + duration_ns);
-}
 
 class CoreHost : public CountingHost {
  public:
@@ -75,218 +56,36 @@ class CoreHost : public CountingHost {
 };
 static_assert(DbenchHost<CoreHost>);
 
-// Each client's coroutine holds a share of what all use, so a client that never comes back finds it intact.
-struct ClientsShared {
-  std::unique_ptr<RoundMemory> memory;
-  std::unique_ptr<CoreClock[]> clocks;
-  std::atomic<u32> running{0};
-};
-
-Task<void> wait_for_phase(RoundMemory& memory, Phase phase) {
-  while (memory.control().phase.load(std::memory_order_acquire) < phase) co_await sleep_for(phase_poll_ns);
-}
-
 template <typename Charge>
-Task<void> run_client(std::shared_ptr<ClientsShared> shared, cowfs::Filesystem& filesystem,
-                      const workloads::Program& program, ClientOptions options, u32 core) {
+Task<void> run_client(cowfs::Filesystem& filesystem, RoundMemory& memory, const workloads::Program& program,
+                      ClientOptions options, u32 core, CoreClock& clock) {
   using Target = CowfsTarget<Charge>;
-  RoundMemory& memory = *shared->memory;
   ClientSlot& slot = memory.slot(options.client);
-  {
-    Target target(filesystem, options.extended_attributes);
-    CoreHost host(memory, options.client, core, shared->clocks[core]);
-    const auto client = std::make_unique<DbenchClient<Target, CoreHost>>(program, options, target, host);
-    slot.state = state_ready;
-    co_await wait_for_phase(memory, phase_warmup);
-    const ClientOutcome outcome = co_await client->run();
-    slot.note(outcome);
-    co_await wait_for_phase(memory, phase_cleanup);
-    co_await client->cleanup();
-    if (!outcome.failed) slot.state = state_done;
-  }
-  shared->running.fetch_sub(1, std::memory_order_release);
-}
-
-class CowfsClients : public ClientGroup {
- public:
-  CowfsClients(const CowfsRunRequest& request, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared,
-               cowfs::Counters& window)
-      : request_(request), filesystem_(filesystem), shared_(std::move(shared)), window_(window) {}
-
-  Action start() override {
-    const auto function = request_.system_call_charge ? run_client<SystemCallCharge> : run_client<NoCharge>;
-    for (u32 client = 0; client < request_.clients; ++client) {
-      const u32 core = client % filesystem_.cores();
-      ClientOptions options = request_.options;
-      options.client = client;
-      shared_->running.fetch_add(1, std::memory_order_relaxed);
-      filesystem_.start(core, [function, shared = shared_, filesystem = &filesystem_, program = request_.program,
-                               options, core] { return function(shared, *filesystem, *program, options, core); });
-    }
-    return Done{};
-  }
-
-  void window_begins() override { before_ = filesystem_.counters(); }
-  void window_ends() override {
-    const cowfs::Counters now = filesystem_.counters();
-    window_ = now;
-    window_.device_write_bytes -= before_.device_write_bytes;
-    window_.device_read_bytes -= before_.device_read_bytes;
-    window_.device_flushes -= before_.device_flushes;
-    window_.commits -= before_.commits;
-    window_.checkpoints -= before_.checkpoints;
-    window_.copygc_blocks -= before_.copygc_blocks;
-  }
-
-  Action end() override {
-    shared_->memory->enter(phase_cleanup);
-    const u64 limit = monotonic_ns() + end_limit_ns;
-    while (running() > 0) {
-      if (monotonic_ns() > limit)
-        return Failure{FailureKind::failed,
-                       fmt::format("cowfs: {} clients do not come back after {} s", running(), end_limit_ns / 1'000'000'000),
-                       ""};
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return Done{};
-  }
-
-  u32 running() const { return shared_->running.load(std::memory_order_acquire); }
-
- private:
-  const CowfsRunRequest& request_;
-  cowfs::Filesystem& filesystem_;
-  const std::shared_ptr<ClientsShared> shared_;
-  cowfs::Counters& window_;
-  cowfs::Counters before_;
-};
-
-// What this process has in memory now.
-u64 resident_bytes() {
-  std::istringstream lines(read_small_file("/proc/self/status"));
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with("VmRSS:")) return std::strtoull(line.c_str() + 6, nullptr, 10) * cowfs::kib;
-  return 0;
+  Target target(filesystem, options.extended_attributes);
+  CoreHost host(memory, options.client, core, clock);
+  const auto client = std::make_unique<DbenchClient<Target, CoreHost>>(program, options, target, host);
+  slot.state = state_ready;
+  co_await wait_for_phase(memory, phase_warmup);
+  const ClientOutcome outcome = co_await client->run();
+  slot.note(outcome);
+  co_await wait_for_phase(memory, phase_cleanup);
+  co_await client->cleanup();
+  if (!outcome.failed) slot.state = state_done;
 }
 
 }  // namespace
 
+Outcome<RoundResult> run_on_cowfs(CowfsTargetMount& mount, const CowfsRunRequest& request) {
+  const auto function = request.system_call_charge ? run_client<SystemCallCharge> : run_client<NoCharge>;
+  const auto clocks = std::make_shared<std::vector<CoreClock>>(mount.cores());
+  return mount.run(request, [function, clocks, program = request.program, asked = request.options](
+                                cowfs::Filesystem& filesystem, RoundMemory& memory, u32 client, u32 core) {
+    ClientOptions options = asked;
+    options.client = client;
+    return function(filesystem, memory, *program, options, core, (*clocks)[core]);
+  });
+}
+
 u64 default_cache_bytes(u32 clients) { return clients * (32 * cowfs::mib) + 512 * cowfs::mib; }
-
-CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& pins, u64 cache_bytes, Media* media)
-    : media_(media) {
-  format_.force = true;  // the harness has asked before; what is on it is the last round's
-  format_.slices = static_cast<u16>(options.slices.value_or(0));
-  format_.bucket_bytes = options.bucket_bytes.value_or(0);
-  format_.journal_bytes = options.journal_bytes.value_or(0);
-  mount_.cache_bytes = options.cache_bytes.value_or(cache_bytes);
-  mount_.node_cache_bytes = options.node_cache_bytes.value_or(mount_.node_cache_bytes);
-  mount_.populate_cache = options.populate.value_or(1) != 0;
-  mount_.discard = options.discard.value_or(0) != 0;
-  mount_.spin_us = options.spin_us.value_or(mount_.spin_us);
-  if (options.commit_ms) mount_.commit_interval_ns = *options.commit_ms * 1'000'000;
-  mount_.pin = pins.request.mode != PinMode::none;
-  for (const Pin& pin : pins.pins) {
-    if (options.cores && mount_.cpus.size() == *options.cores) break;
-    mount_.cpus.push_back(pin.cpus.empty() ? pin.core : pin.cpus.front());
-  }
-}
-
-CowfsTargetMount::~CowfsTargetMount() {
-  if (clients_left_) static_cast<void>(filesystem_.release());  // clients still use it
-}
-
-std::optional<dev_t> CowfsTargetMount::device_number() const {
-  if (media_->is_plain_image()) return {};
-  return media_->identity().number;
-}
-
-std::vector<std::string> CowfsTargetMount::options_text() const {
-  std::vector<u32> cpus(mount_.cpus.begin(), mount_.cpus.end());
-  std::vector<std::string> text = {
-      fmt::format("cores={} ({} {})", cpus.size(), mount_.pin ? "pinned to cpus" : "not pinned, of cpus",
-                  to_cpu_list(cpus)),
-      "cache=" + size_text(mount_.cache_bytes),
-      "node_cache=" + size_text(mount_.node_cache_bytes),
-      fmt::format("commit_ms={}", mount_.commit_interval_ns / 1'000'000),
-      fmt::format("spin_us={}", mount_.spin_us),
-      fmt::format("discard={}", mount_.discard ? 1 : 0),
-      fmt::format("populate={}", mount_.populate_cache ? 1 : 0)};
-  if (format_.slices != 0) text.push_back(fmt::format("slices={}", format_.slices));
-  if (format_.bucket_bytes != 0) text.push_back("bucket=" + size_text(format_.bucket_bytes));
-  if (format_.journal_bytes != 0) text.push_back("journal=" + size_text(format_.journal_bytes));
-  return text;
-}
-
-std::vector<std::string> CowfsTargetMount::plan(const std::string& device) const {
-  std::string options;
-  for (const std::string& option : options_text()) options += (options.empty() ? "" : ", ") + option;
-  return {fmt::format("# format {} as cowfs", device),
-          fmt::format("# mount it in this process: {}", options), "# unmount"};
-}
-
-Action CowfsTargetMount::prepare() {
-  assert(filesystem_ == nullptr && media_ != nullptr);
-  if (const Action lent = media_->lend(); !lent) return lent;
-  const std::string& device = media_->device();
-  format_.devices = mount_.devices = {device};
-  if (const cowfs::Status formatted = cowfs::format_devices(format_); !formatted)
-    return engine_failure("format " + device, formatted.error());
-  auto mounted = cowfs::Filesystem::mount(mount_);
-  if (!mounted) return engine_failure("mount " + device, mounted.error());
-  filesystem_ = *std::move(mounted);
-  integrity_ = filesystem_->integrity_label();
-  return Done{};
-}
-
-Outcome<RoundResult> CowfsTargetMount::run(const CowfsRunRequest& asked) {
-  assert(filesystem_ != nullptr);
-  if (const Action fine = check(asked); !fine) return fine.failure();
-  u64 resident_max = 0;
-  CowfsRunRequest request = asked;
-  request.progress = [&](const RunProgress& progress) {
-    resident_max = std::max(resident_max, resident_bytes());
-    if (asked.progress) asked.progress(progress);
-  };
-  const u32 cores = filesystem_->cores();
-  auto memory = RoundMemory::map(request.clients, cores);
-  if (!memory) return memory.failure();
-  const auto shared = std::make_shared<ClientsShared>();
-  shared->memory = std::move(*memory);
-  shared->clocks = std::make_unique<CoreClock[]>(cores);
-  CowfsClients clients(request, *filesystem_, shared, window_);
-  auto result = run_phases(request, *shared->memory, clients);
-  clients_left_ = clients.running() > 0;
-  if (!result) return result;
-  result->memory_bytes_max = resident_max;
-  if (!result->device_moved) {
-    DeviceCounters moved;
-    moved.write_bytes = window_.device_write_bytes;
-    moved.read_bytes = window_.device_read_bytes;
-    moved.flushes = window_.device_flushes;
-    result->device_moved = moved;
-  }
-  return result;
-}
-
-Outcome<FinishReport> CowfsTargetMount::finish() {
-  FinishReport report;
-  if (clients_left_) return Failure{FailureKind::failed, "cowfs: clients are still in the engine: not unmounted", ""};
-  std::optional<Failure> unmount_failure;
-  if (filesystem_ != nullptr) {
-    const auto device = device_number();
-    const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
-    const u64 start_ns = monotonic_ns();
-    if (const cowfs::Status unmounted = filesystem_->unmount(); !unmounted)
-      unmount_failure = engine_failure("unmount " + media_->device(), unmounted.error());
-    filesystem_.reset();
-    report.sync_ns = monotonic_ns() - start_ns;
-    const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
-    if (before && after) report.sync_moved = *after - *before;
-  }
-  if (const Action taken = media_->take_back(); !taken) return taken.failure();
-  if (unmount_failure) return *unmount_failure;
-  return report;
-}
 
 }  // namespace cowbench::harness

@@ -1,15 +1,6 @@
-// cowfs as a target: formatted and mounted afresh for each round, with dbench clients as coroutines on its cores.
+// dbench clients as coroutines on the cores of a mounted cowfs.
 #pragma once
-#include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
-
-#include "engine/engine.h"
-#include "harness/cowfs_options.h"
-#include "harness/kernel_target.h"
-#include "harness/round_phases.h"
+#include "harness/cowfs_mount.h"
 
 namespace cowbench::harness {
 
@@ -17,44 +8,8 @@ struct CowfsRunRequest : LoadRequest {
   bool system_call_charge = false;
 };
 
-class CowfsTargetMount {
- public:
-  // `pins`: one core of the engine for each of its generators. `cache_bytes`: unless the options say otherwise. `media`
-  // outlives the target; null for a plan.
-  CowfsTargetMount(const CowfsOptions& options, const PinPlan& pins, u64 cache_bytes, Media* media);
-  ~CowfsTargetMount();
-  CowfsTargetMount(const CowfsTargetMount&) = delete;
-  CowfsTargetMount& operator=(const CowfsTargetMount&) = delete;
-
-  // What it would do, one line each.
-  std::vector<std::string> plan(const std::string& device) const;
-  // "cache=2 GiB", "cores=2 (cpus 0-1)": every option with the value that it has.
-  std::vector<std::string> options_text() const;
-
-  // Formats and mounts. Failures failed: the engine's error, in words.
-  Action prepare();
-  // Client i runs on core i mod cores and stays there; what it makes is made from there. Failures: check()'s and
-  // run_phases()'s. Precondition: prepared.
-  Outcome<RoundResult> run(const CowfsRunRequest& request);
-  // Unmounts; also to be called after a failed round. Failure failed: the engine's error; or clients that did not come
-  // back: the engine is then left as it is, and the process should end.
-  Outcome<FinishReport> finish();
-
-  // Durability and integrity, as the engine states them; valid from the first prepare() on.
-  const std::string& integrity() const { return integrity_; }
-  // What the engine counted over the last measured window.
-  const cowfs::Counters& window() const { return window_; }
-  std::optional<dev_t> device_number() const;  // absent for a plain image
-
- private:
-  Media* const media_;
-  cowfs::FormatOptions format_;
-  cowfs::MountOptions mount_;
-  std::unique_ptr<cowfs::Filesystem> filesystem_;
-  std::string integrity_;
-  cowfs::Counters window_;
-  bool clients_left_ = false;
-};
+// Failures: CowfsTargetMount::run()'s.
+Outcome<RoundResult> run_on_cowfs(CowfsTargetMount& mount, const CowfsRunRequest& request);
 
 // Enough for the files of so many dbench clients to stay in memory: 32 MiB each and 512 MiB.
 u64 default_cache_bytes(u32 clients);

@@ -74,7 +74,7 @@ TEST_F(CowfsRunnerTest, SyntheticLoadfileRunsAndCountsAgree) {
   const workloads::Program program = synthetic();
   const auto mount = mounted();
   EXPECT_THAT(mount->integrity(), HasSubstr("crc32c"));
-  const auto result = mount->run(request(program));
+  const auto result = run_on_cowfs(*mount, request(program));
   ASSERT_TRUE(result.ok()) << to_text(result.failure());
   EXPECT_GT(result->operations, 100u);
   EXPECT_EQ(result->complaints, 0u);
@@ -95,7 +95,7 @@ TEST_F(CowfsRunnerTest, VerifiesRandomContentsAndUsesAttributes) {
   verified.options.verify = true;
   verified.options.extended_attributes = true;
   verified.options.sync_directories = true;
-  const auto result = mount->run(verified);
+  const auto result = run_on_cowfs(*mount, verified);
   ASSERT_TRUE(result.ok()) << to_text(result.failure());
   EXPECT_EQ(result->verify_mismatches, 0u);
   EXPECT_TRUE(mount->finish().ok());
@@ -105,7 +105,7 @@ TEST_F(CowfsRunnerTest, AWrongResultEndsTheRoundAndTheMountComesDown) {
   auto parsed = workloads::parse_loadfile("Unlink \"\\clients\\not-there\" 0 NT_STATUS_OK\n", "wrong.load");
   const auto program = std::get<workloads::Program>(std::move(parsed));
   const auto mount = mounted();
-  const auto result = mount->run(request(program));
+  const auto result = run_on_cowfs(*mount, request(program));
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.failure().kind, FailureKind::mismatch);
   EXPECT_THAT(result.failure().what, HasSubstr("line 1"));
@@ -117,7 +117,7 @@ TEST_F(CowfsRunnerTest, TheChargeCostsSomethingAndChangesNothingElse) {
   const auto mount = mounted();
   CowfsRunRequest charged = request(program);
   charged.system_call_charge = true;
-  const auto result = mount->run(charged);
+  const auto result = run_on_cowfs(*mount, charged);
   ASSERT_TRUE(result.ok()) << to_text(result.failure());
   EXPECT_EQ(result->complaints, 0u);
   EXPECT_TRUE(mount->finish().ok());

@@ -10,7 +10,7 @@
 
 namespace cowbench::harness {
 
-std::vector<Entrant> entrants_of(const DbenchRunRequest& request) {
+std::vector<Entrant> entrants_of(const MeasureRequest& request) {
   std::vector<Entrant> entrants;
   for (const TargetName& name : request.targets) {
     entrants.emplace_back(name, false);
@@ -19,7 +19,7 @@ std::vector<Entrant> entrants_of(const DbenchRunRequest& request) {
   return entrants;
 }
 
-Action Entrant::create(const DbenchRunRequest& request, Ledger& ledger, Media* media) {
+Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* media) {
   if (kind() == TargetKind::null) {
     promise_ = "nothing is stored";
     return Done{};
@@ -27,7 +27,7 @@ Action Entrant::create(const DbenchRunRequest& request, Ledger& ledger, Media* m
   if (kind() == TargetKind::cowfs) {
     const auto options = parse_cowfs_options(name_.argument);
     assert(options.ok());  // check() has looked
-    const u64 cache_bytes = request.cache_bytes.value_or(default_cache_bytes(request.clients));
+    const u64 cache_bytes = request.cache_bytes.value_or(request.workload->default_cache_bytes());
     cowfs_ = std::make_unique<CowfsTargetMount>(*options, request.pins, cache_bytes, media);
     options_ = cowfs_->options_text();
     return Done{};
@@ -56,28 +56,10 @@ Action Entrant::prepare() {
   return prepared;
 }
 
-Outcome<RoundResult> Entrant::run(const DbenchRunRequest& request, LoadRequest load) {
-  if (cowfs_ != nullptr) {
-    load.device = cowfs_->device_number();
-    return cowfs_->run({std::move(load), charge_});
-  }
-  if (!kernel_) return run_on_nothing({std::move(load), request.mode});
-  load.device = kernel_->device_number();
-  load.options.directory = kernel_->directory();
-  return run_on_directory({std::move(load), request.mode});
-}
-
-Outcome<StockResult> Entrant::run_stock(const DbenchRunRequest& request) {
-  StockRequest stock;
-  stock.directory = kernel_->directory();
-  stock.loadfile = request.loadfile;
-  stock.clients = request.clients;
-  stock.seconds = static_cast<u32>(std::ceil(request.seconds));
-  stock.sync_open = request.options.sync_open;
-  stock.sync_directories = request.options.sync_directories;
-  stock.sync_writes = request.options.sync_writes;
-  stock.extended_attributes = request.options.extended_attributes;
-  return run_stock_dbench(stock);
+Outcome<RoundResult> Entrant::run(const Workload& workload, RoundRequest round, u64 seed) {
+  if (cowfs_ != nullptr) return workload.run(*cowfs_, std::move(round), seed, charge_);
+  if (kernel_) return workload.run(*kernel_, std::move(round), seed);
+  return workload.run_on_nothing(std::move(round), seed);
 }
 
 Outcome<FinishReport> Entrant::finish() {
@@ -99,11 +81,11 @@ void Entrant::keep(const RoundResult& measured, const FinishReport& finish, resu
     if (complaints_.size() < complaint_texts_max) complaints_.push_back(text);
 }
 
-std::vector<std::string> Entrant::notes(const DbenchRunRequest& request) const {
+std::vector<std::string> Entrant::notes(const Workload& workload) const {
   std::vector<std::string> notes;
+  if (kernel_) notes = workload.kernel_notes();
   if (charge_)
     notes.push_back("pays one real system call (getppid) for each that the same call takes on a kernel filesystem");
-  if (kernel_) notes.push_back(fmt::format("clients are {}", to_text(request.mode)));
   if (!finish_seconds_.empty() && needs_media()) {
     notes.push_back(fmt::format("at the end of a round, {} took {:.2f} s and wrote {} (medians): not part of the figures",
                                 cowfs_ != nullptr ? "unmounting" : "syncfs", results::median(finish_seconds_),
@@ -120,7 +102,7 @@ std::vector<std::string> Entrant::notes(const DbenchRunRequest& request) const {
   return notes;
 }
 
-results::TargetResult Entrant::result(const DbenchRunRequest& request) const {
+results::TargetResult Entrant::result(const Workload& workload) const {
   results::TargetResult result;
   result.target = label();
   result.integrity = promise_;
@@ -129,8 +111,8 @@ results::TargetResult Entrant::result(const DbenchRunRequest& request) const {
   result.options = options_;
   if (!mount_facts_.empty()) result.options.push_back(mount_facts_);
   result.rounds = rounds_;
-  result.operations = latencies_.statistics();
-  result.notes = notes(request);
+  result.operations = latencies_.statistics(workload);
+  result.notes = notes(workload);
   return result;
 }
 

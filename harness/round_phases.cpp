@@ -75,7 +75,7 @@ double rate(u64 after, u64 before, u64 duration_ns) {
 
 class Round {
  public:
-  Round(const LoadRequest& request, RoundMemory& memory, ClientGroup& group)
+  Round(const RoundRequest& request, RoundMemory& memory, ClientGroup& group)
       : request_(request), memory_(memory), group_(group) {}
 
   Outcome<RoundResult> run() {
@@ -227,7 +227,7 @@ class Round {
   // When the clients are gone and their memory is quiet.
   void add_clients(RoundResult& result) {
     for (u32 table = 0; table < memory_.latency_tables(); ++table)
-      for (size_t kind = 0; kind < workloads::op_kind_count; ++kind)
+      for (size_t kind = 0; kind < latency_kinds_max; ++kind)
         if (const auto& latency = memory_.latency(table).by_kind[kind]; !latency.empty())
           result.latency[kind].merge(latency);
     for (u32 client = 0; client < request_.clients; ++client) {
@@ -242,7 +242,7 @@ class Round {
     }
   }
 
-  const LoadRequest& request_;
+  const RoundRequest& request_;
   RoundMemory& memory_;
   ClientGroup& group_;
   u64 started_ns_ = 0;
@@ -251,12 +251,11 @@ class Round {
 
 }  // namespace
 
-double warmup_seconds(const LoadRequest& request) {
+double warmup_seconds(const RoundRequest& request) {
   return request.warmup_seconds.value_or(std::floor(request.seconds / 5));
 }
 
-Action check(const LoadRequest& request) {
-  assert(request.program != nullptr);
+Action check(const RoundRequest& request) {
   if (request.clients == 0 || request.clients > clients_max)
     return Failure{FailureKind::request, fmt::format("{} clients: 1 to {}", request.clients, clients_max), ""};
   if (!(request.seconds > 0)) return Failure{FailureKind::request, "the time to run must be more than 0 s", ""};
@@ -338,7 +337,7 @@ void CountingHost::enter(u32 phase) {
   phase_ = phase;
 }
 
-Outcome<RoundResult> run_phases(const LoadRequest& request, RoundMemory& memory, ClientGroup& group) {
+Outcome<RoundResult> run_phases(const RoundRequest& request, RoundMemory& memory, ClientGroup& group) {
   Round round(request, memory, group);
   return round.run();
 }

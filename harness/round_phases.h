@@ -1,5 +1,5 @@
-// What every runner of dbench clients shares, however the clients run: the phases of a round, the counters that clients
-// write and the runner reads, and the figures that come of them.
+// What every runner of clients shares, whatever their load and however they run: the phases of a round, the counters that
+// clients write and the runner reads, and the figures that come of them.
 //
 // Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 whole seconds
 // in addition to t, and goes on until every client has moved at least one byte, as in dbench 4.0; what it did is in no
@@ -29,24 +29,28 @@ struct RunProgress {
   double ops_s;
 };
 
-// What to run, whatever it runs on.
-struct LoadRequest {
-  const workloads::Program* program = nullptr;
+// A round, whatever its clients do and run on.
+struct RoundRequest {
   u32 clients = 1;
   double seconds = 60;
   std::optional<double> warmup_seconds;  // default: a fifth of `seconds`, rounded down
   PinPlan pins;                          // empty: not pinned
-  ClientOptions options;                 // `client` is set for each; `directory` is the target's
   std::optional<dev_t> device;           // counted over the measured window
   std::function<void(const RunProgress&)> progress;  // about once a second; may be empty
 };
 constexpr u32 clients_max = 4096;
 
+// A round of dbench clients.
+struct LoadRequest : RoundRequest {
+  const workloads::Program* program = nullptr;
+  ClientOptions options;  // `client` is set for each; `directory` is the target's
+};
+
 // As asked for, or the default.
-double warmup_seconds(const LoadRequest& request);
+double warmup_seconds(const RoundRequest& request);
 
 // Failures request: no clients, too many, no time.
-Action check(const LoadRequest& request);
+Action check(const RoundRequest& request);
 
 enum Phase : u32 { phase_wait, phase_warmup, phase_measure, phase_stop, phase_cleanup };
 enum ClientState : u32 { state_starting, state_ready, state_stopped, state_failed, state_done };
@@ -76,7 +80,7 @@ struct alignas(128) ClientSlot {
 
 // Written by one thread alone: that of a client, or of a core that many clients share.
 struct alignas(128) LatencyTable {
-  results::HistogramCounts by_kind[workloads::op_kind_count];
+  results::HistogramCounts by_kind[latency_kinds_max];
 };
 
 // The memory of one round, shared with child processes. All zero at first.
@@ -169,6 +173,6 @@ class ClientGroup {
 // One round, start to end. Failures: mismatch: a client met a result that dbench would have ended at (the text names
 // client, line, operation, path, and what was expected); failed: a client could not be started, died, or does not end;
 // interrupted. The group was ended when it returns.
-Outcome<RoundResult> run_phases(const LoadRequest& request, RoundMemory& memory, ClientGroup& group);
+Outcome<RoundResult> run_phases(const RoundRequest& request, RoundMemory& memory, ClientGroup& group);
 
 }  // namespace cowbench::harness

@@ -22,10 +22,6 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
   results::MetricValues& metrics = record.metrics;
   metrics["throughput_mb_s"] = measured.throughput_mb_s;
   metrics["ops_s"] = measured.ops_s;
-  if (const auto& flush = measured.flush_latency(); !flush.empty()) {
-    metrics["flush_p50_ns"] = static_cast<double>(flush.percentile_ns(50));
-    metrics["flush_p99_ns"] = static_cast<double>(flush.percentile_ns(99));
-  }
   u64 longest_ns = 0;
   for (const auto& latency : measured.latency) longest_ns = std::max(longest_ns, latency.max_ns);
   metrics["latency_max_ns"] = static_cast<double>(longest_ns);
@@ -48,12 +44,11 @@ void MergedLatencies::add(const RoundResult& measured) {
     if (!measured.latency[kind].empty()) by_kind_[kind].merge(measured.latency[kind]);
 }
 
-std::vector<results::OperationStatistics> MergedLatencies::statistics() const {
+std::vector<results::OperationStatistics> MergedLatencies::statistics(const Workload& workload) const {
   std::vector<results::OperationStatistics> statistics;
   for (size_t kind = 0; kind < by_kind_.size(); ++kind) {
     if (by_kind_[kind].empty()) continue;
-    const std::string name(workloads::report_name(static_cast<workloads::OpKind>(kind)));
-    statistics.push_back(results::summarise_operation(name, by_kind_[kind], 0));
+    statistics.push_back(results::summarise_operation(workload.operation_name(kind), by_kind_[kind], 0));
   }
   return statistics;
 }

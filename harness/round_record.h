@@ -7,6 +7,7 @@
 #include "harness/media.h"
 #include "harness/round_result.h"
 #include "harness/topology.h"
+#include "harness/workload.h"
 #include "results/record.h"
 #include "results/summary.h"
 
@@ -19,11 +20,11 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
 class MergedLatencies {
  public:
   void add(const RoundResult& measured);
-  // By dbench's names, in the order of OpKind; kinds that did not occur are left out.
-  std::vector<results::OperationStatistics> statistics() const;
+  // By the load's names and in their order; kinds that did not occur are left out.
+  std::vector<results::OperationStatistics> statistics(const Workload& workload) const;
 
  private:
-  std::vector<results::HistogramCounts> by_kind_ = std::vector<results::HistogramCounts>(workloads::op_kind_count);
+  std::vector<results::HistogramCounts> by_kind_ = std::vector<results::HistogramCounts>(latency_kinds_max);
 };
 
 results::Environment to_record(const Environment& environment, const Topology& topology);

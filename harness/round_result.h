@@ -11,6 +11,9 @@
 
 namespace cowbench::harness {
 
+// Of one workload: what it measures the latency of, by its own numbers.
+constexpr size_t latency_kinds_max = workloads::op_kind_count;
+
 struct SecondSample {
   double seconds = 0;           // since the start of the clients, at the end of the interval
   bool warmup = false;
@@ -20,7 +23,7 @@ struct SecondSample {
 };
 
 struct RoundResult {
-  double throughput_mb_s = 0;   // 1e6 bytes, reads and writes as dbench counts them, over the measured window
+  double throughput_mb_s = 0;   // 1e6 bytes, reads and writes as the workload counts them, over the measured window
   double ops_s = 0;
   u64 bytes = 0;                // of the measured window, as are all counts below unless they say otherwise
   u64 write_bytes = 0;          // of those, written
@@ -28,8 +31,8 @@ struct RoundResult {
   double warmup_seconds = 0;
   double measured_seconds = 0;
   double cleanup_seconds = 0;   // deleting the clients' trees; not part of the throughput
-  // By OpKind, in nanoseconds; empty ones for what the loadfile does not do.
-  std::vector<results::HistogramCounts> latency = std::vector<results::HistogramCounts>(workloads::op_kind_count);
+  // By the workload's kinds (dbench: OpKind), in nanoseconds; empty ones for what it does not do.
+  std::vector<results::HistogramCounts> latency = std::vector<results::HistogramCounts>(latency_kinds_max);
   std::vector<SecondSample> series;  // warm-up included
   double client_user_seconds = 0;
   double client_system_seconds = 0;

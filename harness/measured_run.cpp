@@ -1,4 +1,4 @@
-#include "harness/dbench_run.h"
+#include "harness/measured_run.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -18,11 +18,11 @@ namespace {
 constexpr double seconds_around_round = 3;  // mkfs, mount, deleting and unmounting: a first guess
 constexpr u32 rounds_for_interval = 6;
 
-bool needs_media(const DbenchRunRequest& request) {
+bool needs_media(const MeasureRequest& request) {
   return std::ranges::any_of(entrants_of(request), &Entrant::needs_media);
 }
 
-u32 expected_measurements(const DbenchRunRequest& request) {
+u32 expected_measurements(const MeasureRequest& request) {
   const u32 rounds = request.rounds.value_or(rounds_for_interval);
   u32 count = request.calibration_rounds > 0 ? 1 : 0;
   for (const Entrant& entrant : entrants_of(request)) {
@@ -33,12 +33,13 @@ u32 expected_measurements(const DbenchRunRequest& request) {
   return count;
 }
 
-double nominal_seconds(const DbenchRunRequest& request) {
-  return request.seconds + request.warmup_seconds.value_or(request.seconds / 5) + seconds_around_round;
+double nominal_seconds(const MeasureRequest& request) {
+  const double seconds = request.workload->seconds();
+  return seconds + request.workload->warmup_seconds().value_or(seconds / 5) + seconds_around_round;
 }
 
-std::vector<std::string> caveats(const DbenchRunRequest& request) {
-  std::vector<std::string> caveats;
+std::vector<std::string> caveats(const MeasureRequest& request) {
+  std::vector<std::string> caveats = request.workload->caveats();
   const auto has = [&](auto condition) { return std::ranges::any_of(request.targets, condition, &TargetName::kind); };
   const bool kernel = has([](TargetKind kind) { return is_made_by_mkfs(kind) || kind == TargetKind::path; });
   if (has([](TargetKind kind) { return kind == TargetKind::cowfs; }) && kernel) {
@@ -49,17 +50,16 @@ std::vector<std::string> caveats(const DbenchRunRequest& request) {
   }
   if (request.rounds && *request.rounds < rounds_for_interval && request.targets.size() > 1)
     caveats.push_back(fmt::format("{} rounds: fewer than {} hold no 95% interval", *request.rounds, rounds_for_interval));
-  if (request.options.verify) caveats.push_back("contents were verified: the clients were slower than they can be");
   return caveats;
 }
 
-void plan_target(const DbenchRunRequest& request, const Entrant& entrant, const std::string& device,
+void plan_target(const MeasureRequest& request, const Entrant& entrant, const std::string& device,
                  std::vector<std::string>& lines) {
   const TargetName& name = entrant.name();
   lines.push_back(fmt::format("# target {}", entrant.label()));
   if (name.kind == TargetKind::cowfs) {
     const CowfsTargetMount mount(*parse_cowfs_options(name.argument), request.pins,
-                                 request.cache_bytes.value_or(default_cache_bytes(request.clients)), nullptr);
+                                 request.cache_bytes.value_or(request.workload->default_cache_bytes()), nullptr);
     for (const std::string& line : mount.plan(device)) lines.push_back("  " + line);
   } else if (name.kind != TargetKind::null) {
     for (const std::string& line : KernelTarget::plan(name, device)) lines.push_back("  " + line);
@@ -68,12 +68,8 @@ void plan_target(const DbenchRunRequest& request, const Entrant& entrant, const 
 
 }  // namespace
 
-Action check(const DbenchRunRequest& request) {
-  LoadRequest load;
-  load.program = request.program;
-  load.clients = request.clients;
-  load.seconds = request.seconds;
-  if (const Action fine = check(load); !fine) return fine;
+Action check(const MeasureRequest& request) {
+  if (Action fine = request.workload->check(); !fine) return fine;
   if (request.targets.empty()) return Failure{FailureKind::request, "no target", "name at least one with --target"};
   std::set<std::string> names;
   for (const TargetName& name : request.targets) {
@@ -87,11 +83,10 @@ Action check(const DbenchRunRequest& request) {
   return Done{};
 }
 
-Outcome<std::vector<std::string>> plan_dbench(const DbenchRunRequest& request) {
-  std::vector<std::string> lines = {
-      fmt::format("# dbench load {}: {} operations, {} files' names, {} clients", request.loadfile,
-                  request.program->ops.size(), request.program->paths.size(), request.clients)};
-  for (const std::string& pin : pins_text(request.pins, request.clients)) lines.push_back("# pin " + pin);
+Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request) {
+  std::vector<std::string> lines;
+  for (const std::string& line : request.workload->plan()) lines.push_back("# " + line);
+  for (const std::string& pin : pins_text(request.pins, request.workload->clients())) lines.push_back("# pin " + pin);
   for (const MediaRequest& media : request.media) {
     std::string device;
     if (needs_media(request)) {
@@ -108,7 +103,7 @@ Outcome<std::vector<std::string>> plan_dbench(const DbenchRunRequest& request) {
       device = media.kind == MediaKind::device ? media.device : medium.plain_image ? "IMAGE" : "/dev/loopN";
     }
     lines.push_back(fmt::format("# each round, in an order that --seed {} decides; {}:", request.seed,
-                                request.rounds ? fmt::format("{} rounds of {} s", *request.rounds, request.seconds)
+                                request.rounds ? fmt::format("{} rounds of {} s", *request.rounds, request.workload->seconds())
                                                : "until the interval is narrow or the time is used up"));
     for (const Entrant& entrant : entrants_of(request)) plan_target(request, entrant, device, lines);
   }
@@ -117,8 +112,8 @@ Outcome<std::vector<std::string>> plan_dbench(const DbenchRunRequest& request) {
   return lines;
 }
 
-DbenchRunReport run_dbench(const DbenchRunRequest& request, Ledger& ledger) {
-  DbenchRunReport report;
+MeasureReport run_measurement(const MeasureRequest& request, Ledger& ledger) {
+  MeasureReport report;
   results::Record& record = report.record;
   const u64 began_ns = monotonic_ns();
   const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -129,7 +124,7 @@ DbenchRunReport run_dbench(const DbenchRunRequest& request, Ledger& ledger) {
   for (const MediaRequest& media : request.media)
     if (media.kind == MediaKind::device) environment.devices.push_back(media.device);
   if (const auto topology = Topology::load()) record.environment = to_record(capture_environment(environment), *topology);
-  record.environment.pins = pins_text(request.pins, request.clients);
+  record.environment.pins = pins_text(request.pins, request.workload->clients());
   record.caveats = caveats(request);
 
   TimeLeft time_left(nominal_seconds(request));

@@ -1,4 +1,4 @@
-// `cowbench dbench`: the dbench load on one or several targets, and the record of it.
+// One load on one or several targets, and the record of it.
 #pragma once
 #include <functional>
 #include <optional>
@@ -8,45 +8,39 @@
 #include "harness/cleanup.h"
 #include "harness/kernel_target.h"
 #include "harness/media.h"
-#include "harness/posix_runner.h"
+#include "harness/workload.h"
 #include "results/progress.h"
 #include "results/record.h"
 
 namespace cowbench::harness {
 
-struct DbenchRunRequest {
-  std::string loadfile;
-  const workloads::Program* program = nullptr;  // the loadfile, read; outlives the run
-  u32 clients = 1;
-  double seconds = 60;
-  std::optional<double> warmup_seconds;
+struct MeasureRequest {
+  const Workload* workload = nullptr;  // outlives the run
   std::vector<TargetName> targets;   // no two alike
   std::vector<MediaRequest> media;   // a comparison on each, one after the other
   std::optional<u32> rounds;         // absent: until the interval is narrow or the time is used up
   double budget_seconds = 600;       // of a comparison, without rounds
-  std::optional<u64> cache_bytes;    // cowfs's page cache; absent: default_cache_bytes()
-  ClientOptions options;
+  std::optional<u64> cache_bytes;    // cowfs's page cache; absent: the load's default
   PinPlan pins;
-  ClientMode mode = ClientMode::processes;
   bool system_call_charge = false;   // each cowfs target also once more with the charge
-  u32 calibration_rounds = 1;        // the real dbench in so many rounds, on targets that the kernel serves; 0: none
+  u32 calibration_rounds = 1;        // the real program in so many rounds, on targets that the kernel serves; 0: none
   u64 seed = 0;
   std::string command_line;
   std::function<void(const results::Progress&)> progress;  // may be empty
 };
 
-// Failures request: no target, one twice, bad cowfs options, no or too many clients, no time, no media.
-Action check(const DbenchRunRequest& request);
+// Failures request: no target, one twice, bad cowfs options, no media; the load's own.
+Action check(const MeasureRequest& request);
 
 // Everything that the run would do to this machine, in the words of a shell where there are such; does nothing.
 // Failures: plan_media's.
-Outcome<std::vector<std::string>> plan_dbench(const DbenchRunRequest& request);
+Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request);
 
-struct DbenchRunReport {
+struct MeasureReport {
   results::Record record;           // also of a run that was cut short: what was measured until then
   std::optional<Failure> failure;   // what cut it short
 };
 // Precondition: check() is fine.
-DbenchRunReport run_dbench(const DbenchRunRequest& request, Ledger& ledger);
+MeasureReport run_measurement(const MeasureRequest& request, Ledger& ledger);
 
 }  // namespace cowbench::harness

@@ -1,0 +1,26 @@
+// Clients that the kernel runs: one process (or thread) for each, whatever its load.
+#pragma once
+#include <functional>
+#include <string_view>
+
+#include "harness/round_phases.h"
+
+namespace cowbench::harness {
+
+enum class ClientMode {
+  processes,  // as dbench and fio: each has its own memory map and descriptors
+  threads,    // one memory map; descriptors, record locks and working directory are still each client's own
+};
+std::string_view to_text(ClientMode mode);
+
+// One client, start to end, on a process or thread of its own: reports through its slot and its latency table (both have
+// its number), and goes through the phases.
+using KernelClient = std::function<void(u32 client, RoundMemory& memory)>;
+
+// Binds the calling thread as the request says for that client.
+Action apply_pin_of(const RoundRequest& request, u32 client);
+
+// Failures: check()'s, and run_phases()'s. In every case all clients are gone when it returns.
+Outcome<RoundResult> run_kernel_clients(const RoundRequest& request, ClientMode mode, const KernelClient& function);
+
+}  // namespace cowbench::harness

@@ -1,0 +1,46 @@
+// A load as a comparison measures it: the same on each target.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "harness/cowfs_mount.h"
+#include "harness/kernel_target.h"
+#include "harness/round_phases.h"
+#include "results/metrics.h"
+#include "results/record.h"
+
+namespace cowbench::harness {
+
+class Workload {
+ public:
+  virtual ~Workload() = default;
+  virtual std::string name() const = 0;     // "dbench client.txt"
+  virtual std::string payload() const = 0;  // what is written, in a word
+  virtual u32 clients() const = 0;
+  virtual double seconds() const = 0;  // of a measured window
+  virtual std::optional<double> warmup_seconds() const = 0;
+  virtual u64 default_cache_bytes() const = 0;  // for cowfs's page cache
+  virtual Action check() const = 0;             // Failure request: it makes no sense
+  // What a plan and the record say of it, one line each.
+  virtual std::vector<std::string> plan() const = 0;
+  virtual std::vector<std::string> caveats() const = 0;
+  virtual std::vector<std::string> kernel_notes() const = 0;  // of its clients on kernel targets
+
+  // One round. The targets are prepared; `round` is complete but for the device. `seed` is this round's.
+  virtual Outcome<RoundResult> run(CowfsTargetMount& target, RoundRequest round, u64 seed, bool system_call_charge) const = 0;
+  virtual Outcome<RoundResult> run(KernelTarget& target, RoundRequest round, u64 seed) const = 0;
+  virtual Outcome<RoundResult> run_on_nothing(RoundRequest round, u64 seed) const = 0;
+
+  // Figures of a round besides those that every load has (to_record).
+  virtual results::MetricValues metrics(const RoundResult& measured) const = 0;
+  virtual std::string operation_name(size_t latency_kind) const = 0;
+
+  // The program whose load this is; it shows whether our clients load a filesystem alike.
+  virtual std::string reference() const = 0;  // "dbench 4.0"
+  // Why it cannot run the same load; empty when it can.
+  virtual std::string reference_obstacle() const = 0;
+  // Runs it on a prepared target; MB/s.
+  virtual Outcome<double> run_reference(const KernelTarget& target) const = 0;
+};
+
+}  // namespace cowbench::harness

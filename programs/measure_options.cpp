@@ -1,0 +1,192 @@
+#include "programs/measure_options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <random>
+
+#include "dashboards/report.h"
+#include "dashboards/terminal.h"
+#include "harness/byte_size.h"
+#include "harness/cowfs_options.h"
+#include "harness/environment.h"
+#include "programs/verb.h"
+
+namespace cowbench::programs {
+namespace {
+
+using harness::Action;
+using harness::Done;
+using harness::Failure;
+using harness::FailureKind;
+using harness::MediaKind;
+using harness::Outcome;
+
+constexpr u32 rounds_for_comparison = 6;  // fewer hold no 95% interval
+
+Action set_media(const MeasureOptions& options, harness::MeasureRequest& request) {
+  harness::MediaRequest medium;
+  auto size = harness::parse_size(options.size);
+  if (!size) return Failure{FailureKind::request, "--size: " + size.failure().what, size.failure().remedy};
+  medium.size_bytes = *size;
+  medium.erase = options.erase;
+  if (!options.directory.empty()) medium.directory = options.directory;
+  for (const std::string& kind : options.media) {
+    medium.kind = kind == "ram" ? MediaKind::ram : MediaKind::disk;
+    request.media.push_back(medium);
+  }
+  for (const std::string& device : options.devices) {
+    medium.kind = MediaKind::device;
+    medium.device = device;
+    request.media.push_back(medium);
+  }
+  if (request.media.empty()) request.media.push_back(medium);
+  return Done{};
+}
+
+Action set_targets(const MeasureOptions& options, harness::MeasureRequest& request) {
+  for (const std::string& text : options.targets) {
+    auto name = harness::parse_target(text);
+    if (!name) return name.failure();
+    request.targets.push_back(*name);
+  }
+  const bool comparison = request.targets.size() > 1 || options.system_call_charge;
+  if (options.rounds > 0) {
+    request.rounds = options.rounds;
+  } else if (options.budget_seconds > 0) {
+    request.budget_seconds = options.budget_seconds;
+  } else {
+    request.rounds = comparison ? rounds_for_comparison : 1;
+  }
+  return Done{};
+}
+
+Action set_pins(const MeasureOptions& options, harness::MeasureRequest& request) {
+  const auto topology = harness::Topology::load();
+  if (!topology) return topology.failure();
+  const auto pin = harness::parse_pin(options.pin);
+  if (!pin) return pin.failure();
+  auto plan = harness::plan_pins(*topology, *pin, options.cores);
+  if (!plan) return plan.failure();
+  request.pins = std::move(*plan);
+  return Done{};
+}
+
+Outcome<harness::MeasureRequest> request_of(const MeasureOptions& options) {
+  harness::MeasureRequest request;
+  for (const auto set : {set_media, set_targets, set_pins})
+    if (const Action done = set(options, request); !done) return done.failure();
+  if (!options.cache.empty()) {
+    auto cache = harness::parse_size(options.cache);
+    if (!cache) return Failure{FailureKind::request, "--cache: " + cache.failure().what, cache.failure().remedy};
+    request.cache_bytes = *cache;
+  }
+  request.system_call_charge = options.system_call_charge;
+  request.calibration_rounds = options.no_calibrate ? 0 : options.calibration_rounds;
+  request.seed = options.seed != 0 ? options.seed : std::random_device{}();
+  return request;
+}
+
+int print_plan(const harness::MeasureRequest& request) {
+  auto lines = plan_measurement(request);
+  if (!lines) return report_failure(lines.failure());
+  for (const std::string& line : *lines) fmt::print("{}\n", line);
+  return exit_ok;
+}
+
+bool write_results(const MeasureOptions& options, const results::Record& record) {
+  bool written = true;
+  if (options.json != "-") fmt::print("{}", dashboards::render_record(record, dashboards::style_of(stdout)));
+  if (!options.json.empty()) written = write_output(options.json, results::to_json(record)) && written;
+  if (!options.html.empty()) written = write_output(options.html, dashboards::render_report(record)) && written;
+  return written;
+}
+
+int measure(const MeasureOptions& options, harness::MeasureRequest& request) {
+  if (options.strict) {
+    const harness::Environment environment = harness::capture_environment({});
+    if (!environment.fit()) {
+      fmt::print(stderr, "{}", to_text(environment));
+      return exit_unfit;
+    }
+  }
+  if (!can_write(options.json) || !can_write(options.html)) return exit_bad_input;
+  auto ledger = harness::Ledger::open();
+  if (!ledger) return report_failure(ledger.failure());
+  harness::undo_on_exit(**ledger);
+  dashboards::ProgressWriter writer(stderr, dashboards::style_of(stderr));
+  request.progress = [&](const results::Progress& progress) { writer.show(progress); };
+  const harness::MeasureReport report = run_measurement(request, **ledger);
+  writer.finish();
+  // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
+  if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
+  const bool written = report.record.comparisons.empty() || write_results(options, report.record);
+  if (report.failure) return report_failure(*report.failure);
+  return written ? exit_ok : exit_run_failed;
+}
+
+void add_target_options(CLI::App& verb, MeasureOptions& options) {
+  verb.add_option("--target", options.targets,
+                  "What to measure; may be repeated, for a comparison:\n  cowfs[:option=value,...]  options: " +
+                      harness::known_cowfs_options() +
+                      "\n  xfs, ext4, btrfs          made and mounted on the medium (root)\n"
+                      "  path:DIR                  a directory that is there\n"
+                      "  null                      nothing: what generating the load costs")
+      ->required()
+      ->allow_extra_args(false);
+  verb.add_option("--media", options.media,
+                  "disk: an image on a disk (default), ram: in memory; may be repeated, one comparison each. Without "
+                  "root, only cowfs can be made on it")
+      ->allow_extra_args(false)
+      ->delimiter(',')
+      ->check(CLI::IsMember({"disk", "ram"}));
+  verb.add_option("--device", options.devices, "A real block device instead; everything on it is lost")
+      ->allow_extra_args(false);
+  verb.add_option("--erase", options.erase, "Allow this device to be erased although it carries data")
+      ->allow_extra_args(false);
+  verb.add_option("--size", options.size, "Size of the image")->capture_default_str();
+  verb.add_option("--directory", options.directory, "Where image and mount points go (default: /var/tmp/cowbench)");
+  verb.add_option("--cache", options.cache,
+                  "cowfs's page cache (default: 32M a client and 512M); the kernel's is not limited");
+  verb.add_flag("--syscall-charge", options.system_call_charge,
+                "Also measure cowfs paying a real system call for each that a kernel filesystem would take");
+  verb.add_option("--pin", options.pin, "Where clients run: core, ccx, numa, none or list=0,2,4-7")
+      ->capture_default_str();
+  verb.add_option("--cores", options.cores, "Use at most so many cores (0: all)")->capture_default_str();
+}
+
+void add_run_options(CLI::App& verb, MeasureOptions& options, const std::string& reference) {
+  verb.add_option("--rounds", options.rounds,
+                  "Rounds of each target (default: 6 for a comparison, which a 95% interval needs; else 1)")
+      ->check(CLI::Range(1, 1000));
+  verb.add_option("--budget", options.budget_seconds,
+                  "Instead of --rounds: go on until the ratio is known to 2%, or for so many seconds a comparison")
+      ->check(CLI::PositiveNumber);
+  verb.add_option("--calibrate", options.calibration_rounds,
+                  "Run the real " + reference + " on each kernel target, too, in so many rounds")
+      ->capture_default_str();
+  verb.add_flag("--no-calibrate", options.no_calibrate, "Neither the real " + reference + " nor the cost of the generator");
+  verb.add_option("--seed", options.seed, "Of the order of targets and of payloads (default: another each time)");
+  verb.add_option("--json", options.json, "Write the record to this file (- for standard output); see docs/json.md");
+  verb.add_option("--html", options.html, "Write the record as one self-contained page");
+  verb.add_flag("--plan", options.plan, "Print every command, device and pin, and do nothing");
+  verb.add_flag("--strict", options.strict, "Refuse to run when this machine is unfit for measuring (cowbench env)");
+}
+
+}  // namespace
+
+void add_measure_options(CLI::App& verb, MeasureOptions& options, const std::string& reference) {
+  add_target_options(verb, options);
+  add_run_options(verb, options, reference);
+}
+
+int run_measure_verb(const MeasureOptions& options, const harness::Workload& workload, const std::string& command_line) {
+  auto request = request_of(options);
+  if (!request) return report_failure(request.failure());
+  request->workload = &workload;
+  request->command_line = command_line;
+  if (const Action fine = check(*request); !fine) return report_failure(fine.failure());
+  return options.plan ? print_plan(*request) : measure(options, *request);
+}
+
+}  // namespace cowbench::programs
