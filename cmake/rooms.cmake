@@ -71,5 +71,7 @@ function(check_rooms)
   add_test(NAME house.headers
            COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target all_verify_interface_header_sets)
   set_tests_properties(house.headers PROPERTIES TIMEOUT 900 RUN_SERIAL ON)
-  set_tests_properties(house.check_rooms house.headers PROPERTIES LABELS house)
+  add_test(NAME house.models COMMAND ${CMAKE_SOURCE_DIR}/scripts/check_models)
+  set_tests_properties(house.models PROPERTIES TIMEOUT 600 PROCESSORS 2)
+  set_tests_properties(house.check_rooms house.headers house.models PROPERTIES LABELS house)
 endfunction()
