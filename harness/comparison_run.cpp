@@ -157,7 +157,7 @@ class ComparisonRun : public RoundExecutor {
     show(title, "prepare", {});
     if (Action prepared = entrant.prepare(); !prepared) return prepared;
     show(title, "measure", {});
-    const auto reference_mb_s = entrant.run_reference(workload_);
+    const auto reference_mb_s = entrant.run_reference(workload_, request_.pins.cpus());
     const auto finished = entrant.finish();
     if (!finished) return finished.failure();
     // A program that is missing or refuses leaves the row out, and says so, but does not spoil the comparison.

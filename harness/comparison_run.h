@@ -44,7 +44,9 @@ class Entrant {
   Action create(const MeasureRequest& request, Ledger& ledger, Media* media);
   Action prepare();
   Outcome<RoundResult> run(const Workload& workload, RoundRequest round, u64 seed);
-  Outcome<double> run_reference(const Workload& workload) { return workload.run_reference(*kernel_); }
+  Outcome<double> run_reference(const Workload& workload, const std::vector<u32>& cpus) {
+    return workload.run_reference(*kernel_, cpus);
+  }
   // Also after a failed round.
   Outcome<FinishReport> finish();
 

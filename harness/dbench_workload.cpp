@@ -78,11 +78,12 @@ std::string DbenchWorkload::reference_obstacle() const {
   return "";
 }
 
-Outcome<double> DbenchWorkload::run_reference(const KernelTarget& target) const {
+Outcome<double> DbenchWorkload::run_reference(const KernelTarget& target, const std::vector<u32>& cpus) const {
   StockRequest stock;
   stock.directory = target.directory();
   stock.loadfile = load_.loadfile;
   stock.clients = load_.clients;
+  stock.cpus = cpus;
   stock.seconds = static_cast<u32>(std::ceil(load_.seconds));
   stock.sync_open = load_.options.sync_open;
   stock.sync_directories = load_.options.sync_directories;

@@ -38,7 +38,7 @@ class DbenchWorkload : public Workload {
   std::string operation_name(size_t latency_kind) const override;
   std::string reference() const override { return "dbench 4.0"; }
   std::string reference_obstacle() const override;
-  Outcome<double> run_reference(const KernelTarget& target) const override;
+  Outcome<double> run_reference(const KernelTarget& target, const std::vector<u32>& cpus) const override;
 
  private:
   LoadRequest request(RoundRequest round, u64 seed) const;

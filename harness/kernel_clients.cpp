@@ -100,7 +100,7 @@ std::string_view to_text(ClientMode mode) { return mode == ClientMode::processes
 
 Action apply_pin_of(const RoundRequest& request, u32 client) {
   if (request.pins.pins.empty()) return Done{};
-  return apply_pin(request.pins.for_client(client));
+  return apply_pin(request.pins.for_client(client, request.clients));
 }
 
 Outcome<RoundResult> run_kernel_clients(const RoundRequest& request, ClientMode mode, const KernelClient& function) {

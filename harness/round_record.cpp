@@ -109,6 +109,9 @@ std::vector<std::string> pins_text(const PinPlan& plan, u32 clients) {
     if (count > named_max) line += fmt::format(", ... ({} in all)", count);
     lines.push_back(std::move(line));
   }
+  if (clients > generators && plan.request.mode != PinMode::none)
+    lines.push_back(fmt::format("cpus {}: clients of kernel filesystems, dealt by the scheduler{}", to_cpu_list(plan.cpus()),
+                                plan.pins.front().numa == plan.pins.back().numa ? "" : " within their NUMA node"));
   return lines;
 }
 

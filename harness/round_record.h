@@ -29,7 +29,7 @@ class MergedLatencies {
 
 results::Environment to_record(const Environment& environment, const Topology& topology);
 results::DeviceInfo to_record(const Media& media);
-// "cpu 0: clients 0, 2, 4, ..."
+// "cpu 0: clients 0, 2, 4, ...", and where clients of kernel filesystems run when that differs.
 std::vector<std::string> pins_text(const PinPlan& plan, u32 clients);
 
 }  // namespace cowbench::harness

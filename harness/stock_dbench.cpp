@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "harness/topology.h"
+
 namespace cowbench::harness {
 namespace {
 
@@ -44,8 +46,11 @@ bool parse_throughput(const std::string& line, StockResult& result) {
 Command stock_command(const StockRequest& request) {
   Command command;
   command.program = "setpriv";  // dbench must not go on alone after a kill -9 of this process
-  command.arguments = {"--pdeathsig", "KILL", "--", "dbench", "-t", std::to_string(request.seconds),
-                       "-D", request.directory, "-c", request.loadfile};
+  command.arguments = {"--pdeathsig", "KILL", "--"};
+  if (!request.cpus.empty())
+    command.arguments.insert(command.arguments.end(), {"taskset", "--cpu-list", to_cpu_list(request.cpus)});
+  command.arguments.insert(command.arguments.end(), {"dbench", "-t", std::to_string(request.seconds), "-D",
+                                                     request.directory, "-c", request.loadfile});
   if (request.sync_open) command.arguments.push_back("-s");
   if (request.sync_directories) command.arguments.push_back("-S");
   if (request.sync_writes) command.arguments.push_back("-F");

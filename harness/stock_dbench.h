@@ -33,6 +33,7 @@ struct StockRequest {
   std::string loadfile = "/usr/share/dbench/client.txt";
   u32 clients = 1;
   u32 seconds = 60;  // dbench adds its warm-up of a fifth by itself
+  std::vector<u32> cpus;  // where its clients may run, as ours; empty: anywhere
   bool sync_open = false;          // -s
   bool sync_directories = false;   // -S
   bool sync_writes = false;        // -F

@@ -49,8 +49,9 @@ TEST(StockDbench, CommandIsRendered) {
   request.clients = 48;
   request.seconds = 20;
   request.sync_directories = true;
+  request.cpus = {0, 1, 4};
   EXPECT_EQ(to_text(stock_command(request)),
-            "setpriv --pdeathsig KILL -- dbench -t 20 -D /mnt/x -c /usr/share/dbench/client.txt -S 48");
+            "setpriv --pdeathsig KILL -- taskset --cpu-list 0-1,4 dbench -t 20 -D /mnt/x -c /usr/share/dbench/client.txt -S 48");
 }
 
 TEST(StockDbench, RealOneRuns) {

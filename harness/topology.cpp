@@ -186,6 +186,22 @@ Outcome<PinPlan> plan_pins(const Topology& topology, const PinRequest& request, 
   return plan;
 }
 
+Pin PinPlan::for_client(u32 client, u32 clients) const {
+  Pin pin = pins[client % pins.size()];
+  if (clients <= pins.size() || pin.cpus.empty()) return pin;
+  std::set<u32> shared;
+  for (const Pin& other : pins)
+    if (other.numa == pin.numa) shared.insert(other.cpus.begin(), other.cpus.end());
+  pin.cpus.assign(shared.begin(), shared.end());
+  return pin;
+}
+
+std::vector<u32> PinPlan::cpus() const {
+  std::set<u32> all;
+  for (const Pin& pin : pins) all.insert(pin.cpus.begin(), pin.cpus.end());
+  return {all.begin(), all.end()};
+}
+
 Action apply_pin(const Pin& pin) {
   if (!pin.cpus.empty()) {
     cpu_set_t set;

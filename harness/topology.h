@@ -74,8 +74,12 @@ struct Pin {
 struct PinPlan {
   PinRequest request;
   std::vector<Pin> pins;  // one for each generator
-  // Clients are dealt round-robin; several on one generator share its core.
-  const Pin& for_client(u32 client) const { return pins[client % pins.size()]; }
+  // Where a client with a thread of its own runs. Clients are dealt round-robin, one generator each while they last. When
+  // there are more of them, the scheduler deals with those of a NUMA node on all cpus that the plan has there: tied to one
+  // cpu each, a cpu whose clients all wait in the kernel would stay idle. Precondition: the plan is not empty.
+  Pin for_client(u32 client, u32 clients) const;
+  // Every cpu that the plan names; empty: any.
+  std::vector<u32> cpus() const;
 };
 
 // One generator for each core (each hardware thread with smt_siblings, each cpu of a list). `generators_max` cuts the

@@ -39,8 +39,8 @@ class Workload {
   virtual std::string reference() const = 0;  // "dbench 4.0"
   // Why it cannot run the same load; empty when it can.
   virtual std::string reference_obstacle() const = 0;
-  // Runs it on a prepared target; MB/s.
-  virtual Outcome<double> run_reference(const KernelTarget& target) const = 0;
+  // Runs it on a prepared target, on these cpus (none named: anywhere); MB/s.
+  virtual Outcome<double> run_reference(const KernelTarget& target, const std::vector<u32>& cpus) const = 0;
 };
 
 }  // namespace cowbench::harness

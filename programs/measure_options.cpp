@@ -150,7 +150,7 @@ void add_target_options(CLI::App& verb, MeasureOptions& options) {
                   "cowfs's page cache (default: 32M a client and 512M); the kernel's is not limited");
   verb.add_flag("--syscall-charge", options.system_call_charge,
                 "Also measure cowfs paying a real system call for each that a kernel filesystem would take");
-  verb.add_option("--pin", options.pin, "Where clients run: core, ccx, numa, none or list=0,2,4-7")
+  verb.add_option("--pin", options.pin, "Cores of cowfs and of clients: core, ccx, numa, none or list=0,2,4-7")
       ->capture_default_str();
   verb.add_option("--cores", options.cores, "Use at most so many cores (0: all)")->capture_default_str();
 }
