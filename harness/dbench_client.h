@@ -29,6 +29,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/random.h"
 #include "engine/runtime/task.h"
+#include "harness/page_buffer.h"
 #include "harness/target_calls.h"
 #include "workloads/content_model.h"
 #include "workloads/loadfile.h"
@@ -200,8 +201,8 @@ class DbenchClient {
   cowfs::Random random_;
   u64 write_version_ = 0;
   u64 op_bytes_ = 0;  // of the operation that runs
-  std::vector<std::byte> write_buffer_;
-  std::vector<std::byte> read_buffer_;
+  PageBuffer write_buffer_;
+  PageBuffer read_buffer_;
   std::vector<std::byte> directory_buffer_;
   std::vector<std::byte> attribute_buffer_;
 };

@@ -10,6 +10,8 @@ namespace cowbench::harness {
 constexpr u64 payload_windows = 128;
 constexpr u64 payload_window_step_bytes = 512;
 
+inline u64 piece_bytes(const workloads::Program& program) { return std::min(program.transfer_bytes_max, piece_bytes_max); }
+
 COWBENCH_CLIENT
 DbenchClient<Target, Host>::DbenchClient(const workloads::Program& program, ClientOptions options, Target& target, Host& host)
     : program_(program),
@@ -20,12 +22,12 @@ DbenchClient<Target, Host>::DbenchClient(const workloads::Program& program, Clie
       paths_(program.paths_for(options_.client, options_.directory)),
       model_(options_.payload),
       random_(options_.seed + options_.client),
+      write_buffer_(piece_bytes(program) + payload_windows * payload_window_step_bytes),
+      read_buffer_(piece_bytes(program)),
       directory_buffer_(directory_buffer_bytes),
       attribute_buffer_(attribute_value(random_).size()) {
-  const u64 piece_bytes = std::min(program.transfer_bytes_max, piece_bytes_max);
-  read_buffer_.resize(piece_bytes);
-  write_buffer_.resize(piece_bytes + payload_windows * payload_window_step_bytes);
-  fill_payload(options_.payload, workloads::payload_stream(options_.seed, options_.client, 0, 0), 0, write_buffer_);
+  fill_payload(options_.payload, workloads::payload_stream(options_.seed, options_.client, 0, 0), 0,
+               write_buffer_.span());
 }
 
 COWBENCH_CLIENT
@@ -282,7 +284,7 @@ auto DbenchClient<Target, Host>::read(const Op& op) -> Task<bool> {
   do {
     const u64 offset = op.offset + done;
     const u64 length = std::min(op.size - done, piece_bytes_max);
-    const MutableByteSpan into = std::span(read_buffer_).first(length);
+    const MutableByteSpan into = read_buffer_.span().first(length);
     result = co_await target_.pread(file->target_handle, into, offset);
     if (result < 0) break;
     const u64 moved = static_cast<u64>(result);
@@ -434,12 +436,12 @@ OpenFile* DbenchClient<Target, Host>::file_of(const Op& op) {
 COWBENCH_CLIENT
 ByteSpan DbenchClient<Target, Host>::next_payload(u64 offset, u64 length, u64 stream) {
   if (options_.verify) {
-    const MutableByteSpan data = std::span(write_buffer_).first(length);
+    const MutableByteSpan data = write_buffer_.span().first(length);
     fill_payload(options_.payload, stream, offset, data);
     return data;
   }
   const u64 window = write_version_ % payload_windows * payload_window_step_bytes;
-  return ByteSpan(write_buffer_).subspan(options_.payload == workloads::PayloadKind::zero ? 0 : window, length);
+  return ByteSpan(write_buffer_.span()).subspan(options_.payload == workloads::PayloadKind::zero ? 0 : window, length);
 }
 
 COWBENCH_CLIENT
