@@ -22,6 +22,8 @@ enum class FindingClass : u8 {
 struct InodeSeen {
   u64 size = 0;
   u64 parent = 0;
+  u64 blocks = 0;
+  u64 blocks_found = 0;  // of data extents in its home slice
   u64 entries = 0;  // of a directory: names found in it
   u32 subdirectories = 0;
   u32 mode = 0;
@@ -61,6 +63,7 @@ class Checker {
   Task<void> check_inodes(u16 slice);
   Task<void> check_orphans(u16 slice);
   Task<void> check_extents(u16 slice);
+  void check_blocks(u16 slice);
   Task<void> check_extent(u16 slice, const Item& item);
   Task<void> check_backpointer(u16 slice, const Item& extent);
   Task<void> check_backpointers(u16 slice);

@@ -38,6 +38,7 @@ Task<void> Checker::check_inodes(u16 slice) {
       }
       InodeSeen& seen = inodes_[number];
       seen.size = value.size;
+      seen.blocks = value.blocks;
       seen.parent = value.parent;
       seen.mode = value.mode;
       seen.links = value.links;

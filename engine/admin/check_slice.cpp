@@ -55,6 +55,7 @@ Task<void> Checker::check_slice(u16 slice) {
   data_extents_ = 0;
   co_await check_extents(slice);
   if (!incomplete(slice, TreeId::extents)) {
+    check_blocks(slice);
     check_buckets(slice);
     co_await check_backpointers(slice);
   }
@@ -110,6 +111,7 @@ Task<void> Checker::check_extent(u16 slice, const Item& item) {
     if (past && !home) count("extents that a crash left behind the end of their file");
   }
   if (extent.kind != ExtentKind::data) co_return;
+  if (home && inode != inodes_.end()) inode->second.blocks_found += extent.blocks;
   ++data_extents_;
   count("data blocks", extent.blocks);
 
@@ -140,6 +142,15 @@ Task<void> Checker::check_extent(u16 slice, const Item& item) {
     seen.taken[block] = true;
   }
   co_await check_backpointer(slice, item);
+}
+
+// An inode without links is on its way out, with whatever it has left.
+void Checker::check_blocks(u16 slice) {
+  for (const auto& [number, inode] : inodes_) {
+    if (format::slice_of(number) != slice || inode.links == 0 || inode.blocks == inode.blocks_found) continue;
+    found(FindingClass::blocks_wrong, {slice, TreeId::inodes, number, fmt::format("inode {:#x}", number)},
+          fmt::format("{} blocks are counted, its extents have {}", inode.blocks, inode.blocks_found));
+  }
 }
 
 Task<void> Checker::check_backpointer(u16 slice, const Item& item) {

@@ -9,12 +9,13 @@ using runtime::Task;
 using slice::Slice;
 using slice::Watermark;
 
-// Implemented above this room, which knows the other slices: asks them for buckets that they do not need, having them
-// clean if they must. True when any was given back.
+// Implemented above this room, which knows the other slices: asks them for buckets that they do not need. With `clean`
+// they empty one if they must, which may take their cleaners' time: not for a cleaner itself, whom another one may be
+// waiting for. True when any was given back, or came nearer to being empty.
 class SpacePressure {
  public:
   virtual ~SpacePressure() = default;
-  virtual Task<Result<bool>> ask_others(u16 slice) = 0;
+  virtual Task<Result<bool>> ask_others(u16 slice, bool clean) = 0;
 };
 
 // One slice's cleaner, declared here because cleaning itself needs buckets.
@@ -32,21 +33,20 @@ class BucketSupply {
   BucketSupply(Slice& slice, SpacePressure& pressure) : slice_(slice), pressure_(pressure) {}
   void set_cleaner(Cleaner& cleaner) { cleaner_ = &cleaner; }
 
-  // Returns when the slice has an empty bucket (somebody else may take it: try again).
+  // Returns when the slice has an empty bucket for `watermark` (somebody else may take it: try again).
   // Error space_no_buckets: nothing can be emptied.
   Task<Status> wait_for_bucket(Watermark watermark);
-  // True when empty buckets are getting scarce for this slice.
+  // True when the last lease for users found nothing: what they need has to be emptied first.
   bool scarce() const { return scarce_; }
-  // May one of the slice's empty buckets be taken? When they are scarce, users leave the last ones to what makes more.
-  bool available(Watermark watermark) const {
-    const std::size_t kept = watermark == Watermark::user && scarce_ ? slice::buckets_for_copygc : 0;
-    return slice_.buckets().empty_count() > kept;
-  }
 
  private:
+  Task<Status> find_bucket(Watermark watermark);
+  Task<Result<bool>> make_room(Watermark watermark);
+
   Slice& slice_;
   SpacePressure& pressure_;
   Cleaner* cleaner_ = nullptr;
+  runtime::Mutex users_turn_;
   bool scarce_ = false;
 };
 

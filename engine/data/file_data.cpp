@@ -256,22 +256,41 @@ Task<Status> FileData::make_writable(u64 offset, u64 length) {
 // Leaves at least `blocks` tokens with this core. When the filesystem is full, blocks that replace others are still
 // accepted: they need room only until their write-back has freed the old ones, and the reserve of copygc covers that.
 Task<Status> FileData::take_tokens(u64 first_block, u64 blocks) {
-  SpaceTokens& tokens = home_.core.tokens;
-  const Status taken = co_await tokens.take(blocks);
+  CoreData& core = home_.core;
+  const Status taken = co_await core.tokens.take(blocks);
   if (taken) {
-    tokens.give(blocks);
+    core.tokens.give(blocks);
     co_return taken;
   }
   if (error_class(taken.error().code) != ErrorClass::space) co_return taken;
-  for (u64 block = first_block; block < first_block + blocks; ++block) {
-    if (look_up(block) != Known::data) co_return taken;
+  const Result<bool> replaces = co_await replaces_data(first_block, blocks);
+  if (!replaces) co_return replaces.error();
+  if (!*replaces) co_return taken;
+  if (core.tokens.try_borrow(blocks, overwrite_debt_max_blocks)) co_return Status{};
+  // What was borrowed comes back with what is under way; when nothing is, it is gone.
+  if (core.dirty_first == nullptr && core.cache.busy_folios() == 0 && core.direct_blocks == 0) co_return taken;
+  core.flush_wanted.wake_all();
+  co_await core.written_back.wait();
+  co_return core.dirty_first != nullptr ? core.write_back_result : Status{};
+}
+
+// True when each block is of data already, on the medium or on its way there.
+Task<Result<bool>> FileData::replaces_data(u64 first_block, u64 blocks) {
+  for (u64 block = first_block; block < first_block + blocks;) {
+    const Folio* folio = find(block / window_blocks);
+    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+    const bool on_its_way = folio != nullptr && ((folio->dirty | folio->writing) & bit) != 0;
+    const Known known = on_its_way ? Known::data : look_up(block);
+    if (known == Known::hole) co_return false;
+    if (known == Known::data) {
+      ++block;
+      continue;
+    }
+    const btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, block, format::snapshot_live});
+    const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()});
+    if (!loaded) co_return loaded.error();
   }
-  if (!tokens.try_borrow(blocks, overwrite_debt_max_blocks)) {
-    home_.core.flush_wanted.wake_all();
-    co_await home_.core.written_back.wait();
-    co_return home_.core.write_back_result;
-  }
-  co_return Status{};
+  co_return true;
 }
 
 Task<Status> FileData::wait_for_memory() {

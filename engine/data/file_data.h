@@ -14,16 +14,25 @@
 
 namespace cowfs::data {
 
+// One transaction's change of a file's data.
+struct DataChange {
+  u64 end_bytes = 0;     // everything that was to be written before it is in place; 0 when blocks are only removed
+  bool complete = true;  // the last transaction of its operation
+  i64 blocks = 0;        // of data: added less removed
+};
+
 // The file's inode follows its data in the same transactions, so that a crash never leaves extents behind the end of the
-// file. Implemented by the room that knows inodes; only the part of the file in its home slice has one.
+// file, or a count of blocks that is not theirs. Implemented by the room that knows inodes; only the part of the file in its
+// home slice has one.
 class AttributeWriter {
  public:
   virtual ~AttributeWriter() = default;
-  // The inode's update for a transaction after which all data before `data_end_bytes` is in place (write-back), and
-  // which is the last one of its operation when `complete`. The value must live until the next call.
-  virtual slice::Update update(u64 data_end_bytes, bool complete) = 0;
+  // False: the inode's record stays as it is.
+  virtual bool follows(const DataChange& change) const = 0;
+  // The inode's update in the transaction. The value must live until the next call.
+  virtual slice::Update update(const DataChange& change) = 0;
   // That update was applied.
-  virtual void applied(u64 data_end_bytes, bool complete) = 0;
+  virtual void applied(const DataChange& change) = 0;
 };
 
 class FileData {
@@ -64,9 +73,6 @@ class FileData {
   // First byte at or after `offset` that holds data (or a hole); ~0 when there is none.
   Task<Result<u64>> seek(u64 offset, bool want_data);
 
-  // Blocks allocated less blocks freed since the last call.
-  i64 take_blocks_change() { return std::exchange(blocks_change_, 0); }
-
   bool flush_pending = false;  // the flusher's: a background write-back was started and has not begun
   // True when no extent of the file can be in the tree.
   bool has_no_extents() const { return extent_end_block_ == 0; }
@@ -102,6 +108,7 @@ class FileData {
   Task<Status> wait_for_memory();
   Task<Status> make_writable(u64 offset, u64 length);
   Task<Status> take_tokens(u64 first_block, u64 blocks);
+  Task<Result<bool>> replaces_data(u64 first_block, u64 blocks);
 
   std::vector<ExtentRange> dirty_runs();
   Task<Status> place_runs(const std::vector<ExtentRange>& runs, std::vector<Piece>& pieces);
@@ -110,6 +117,8 @@ class FileData {
   Task<Status> insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted);
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
   void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);
+  Task<Status> place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces);
+  Task<Status> insert_direct(std::vector<Piece>& pieces, Status placed, AttributeWriter* attributes);
   void overtake_loads(const Piece& piece);
   void give_up_direct(const Piece& piece);
   void update_cached(u64 first_block, ByteSpan from);
@@ -122,7 +131,6 @@ class FileData {
   u64 extent_end_block_;  // no extent reaches beyond it
   absl::flat_hash_map<u64, Folio*> folios_;
   Folio* last_ = nullptr;
-  i64 blocks_change_ = 0;
   FileData* dirty_previous_ = nullptr;  // in CoreData's list while dirty
   FileData* dirty_next_ = nullptr;
   u64 dirty_blocks_ = 0;

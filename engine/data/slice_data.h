@@ -15,11 +15,12 @@ struct CoreData {
   SpaceTokens tokens;
   WriteBuffers buffers;
   runtime::Gate gate;              // device writes, read-ahead, write-back
-  runtime::WaitList written_back;    // woken when blocks became clean or a load ended
+  runtime::WaitList written_back;    // woken when blocks became clean, or a load or a direct write ended
   Status write_back_result;          // of the newest write-back: those who wait for one hear why it does not come
   runtime::WaitList flush_wanted;    // where the flusher waits
   FileData* dirty_first = nullptr;   // files with dirty blocks, oldest first
   FileData* dirty_last = nullptr;
+  u64 direct_blocks = 0;             // of direct writes: tokens are taken, the keys are not in yet
 };
 
 class SliceData {

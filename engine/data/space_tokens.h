@@ -36,7 +36,7 @@ class SpaceTokens {
     free_ -= there;
     debt_ += count - there;
   }
-  // For blocks that replace others on a full filesystem: up to `limit` tokens that do not exist, repaid by later gifts.
+  // For blocks that replace others on a full filesystem: up to `limit` tokens that do not exist, repaid by the first gifts.
   bool try_borrow(u64 count, u64 limit) {
     if (borrowed_ + count > limit) return false;
     borrowed_ += count;
@@ -48,6 +48,8 @@ class SpaceTokens {
   // What is free here, up to `count`, for somebody else.
   u64 surrender(u64 count);
   u64 free() const { return free_; }
+  // Writers wait for dirty blocks to give theirs back.
+  bool are_short() const { return free_ == 0 || borrowed_ > 0; }
 
  private:
   static void pay(u64& count, u64& owed) {

@@ -29,9 +29,13 @@ constexpr std::size_t extents_per_transaction_max = 32;
 constexpr u64 transaction_bytes_max = journal::reservation_bytes_max / 2;
 constexpr u64 piece_slack_bytes = 2048;  // a second planning may cut what the first one inserted
 
-void apply_attributes(Slice& slice, AttributeWriter& attributes, u64 data_end_bytes, bool complete) {
-  slice.apply(attributes.update(data_end_bytes, complete));
-  attributes.applied(data_end_bytes, complete);
+// Journal bytes used.
+u64 apply_attributes(Slice& slice, AttributeWriter* attributes, const DataChange& change) {
+  if (attributes == nullptr || !attributes->follows(change)) return 0;
+  const slice::Update update = attributes->update(change);
+  slice.apply(update);
+  attributes->applied(change);
+  return slice::journal_bytes(update);
 }
 
 }  // namespace
@@ -152,14 +156,13 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       ++count;
     }
     if (resident) resident = ready(home_.slice, plan, missing);
-    const u64 data_end = pieces[std::max<std::size_t>(count, 1) - 1].end_block() * block_bytes;
-    const bool last = count == pieces.size();
-    u64 attribute_bytes = 0;
+    DataChange change;
+    change.end_bytes = pieces[std::max<std::size_t>(count, 1) - 1].end_block() * block_bytes;
+    change.complete = count == pieces.size();
     if (resident && attributes != nullptr) {
-      const slice::Update update = attributes->update(data_end, last);
+      const slice::Update update = attributes->update(change);
       resident = home_.slice.ready(update, missing);
-      attribute_bytes = slice::journal_bytes(update);
-      bytes += attribute_bytes;
+      bytes += slice::journal_bytes(update);
     }
     if (!resident) {
       const Status loaded = co_await home_.slice.load(missing);
@@ -172,7 +175,7 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       stream.unreserve(bytes);
       continue;
     }
-    u64 used = attribute_bytes;
+    u64 used = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const Piece& piece = pieces[i];
       const ExtentValue value = piece.value();
@@ -183,10 +186,10 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       apply(home_.slice, plan);
       used += plan.journal_bytes;
       home_.core.tokens.give(plan.removed_blocks);
-      blocks_change_ += static_cast<i64>(piece.placement.blocks) - static_cast<i64>(plan.removed_blocks);
+      change.blocks += static_cast<i64>(piece.placement.blocks) - static_cast<i64>(plan.removed_blocks);
       if (extent_end_block_ != ~0ull) extent_end_block_ = std::max(extent_end_block_, piece.end_block());
     }
-    if (attributes != nullptr) apply_attributes(home_.slice, *attributes, data_end, last);
+    used += apply_attributes(home_.slice, attributes, change);
     assert(used <= bytes);
     stream.unreserve(bytes - used);
     pieces = pieces.subspan(count);
@@ -204,6 +207,7 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
     co_return Status{};
   }
   ExtentPlan plan;
+  DataChange change{.end_bytes = file_bytes};
   while (true) {
     plan.clear();
     slice::Missing missing;
@@ -211,8 +215,9 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
     bool resident = plan_extents(home_.slice, {inode_, 0, 1}, &value, ~0ull, plan, missing) &&
                     ready(home_.slice, plan, missing);
     u64 bytes = plan.journal_bytes;
+    change.blocks = -static_cast<i64>(plan.removed_blocks);
     if (resident && attributes != nullptr) {
-      const slice::Update update = attributes->update(file_bytes, true);
+      const slice::Update update = attributes->update(change);
       resident = home_.slice.ready(update, missing);
       bytes += slice::journal_bytes(update);
     }
@@ -227,9 +232,8 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
     stream.unreserve(bytes);
   }
   apply(home_.slice, plan);
-  if (attributes != nullptr) apply_attributes(home_.slice, *attributes, file_bytes, true);
+  apply_attributes(home_.slice, attributes, change);
   home_.core.tokens.give(plan.removed_blocks + 1);
-  blocks_change_ -= static_cast<i64>(plan.removed_blocks);
   if (extent_end_block_ != ~0ull) extent_end_block_ = std::max<u64>(extent_end_block_, 1);
   clean(folio, mask_of(0, 1));
   co_return Status{};
@@ -260,42 +264,65 @@ Task<Status> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* 
   co_await lock_.acquire_shared();
   Status result;
   u64 block = offset / block_bytes;
-  std::vector<Piece> pieces;
   while (!from.empty() && result) {
+    std::vector<Piece> pieces;
+    const Status placed = co_await place_direct(block, from, pieces);
+    const u64 blocks = pieces.empty() ? 0 : pieces.back().end_block() - block;
+    result = co_await insert_direct(pieces, placed, attributes);
+    block += blocks;
+    from = from.subspan(blocks * block_bytes);
+  }
+  lock_.release_shared();
+  if (serial) write_back_lock_.release();
+  --users_;
+  co_return result;
+}
+
+// All of it, or as much as there are tokens for: on a full filesystem the first part gives those of the next.
+Task<Status> FileData::place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces) {
+  CoreData& core = home_.core;
+  while (!from.empty()) {
     const u64 blocks = std::min<u64>(from.size() / block_bytes, format::extent_blocks_max);
-    if (!home_.core.tokens.try_take(blocks)) {
-      result = co_await take_tokens(block, blocks);
+    if (!core.tokens.try_take(blocks)) {
+      if (!pieces.empty()) co_return Status{};
+      const Status taken = co_await take_tokens(block, blocks);
+      if (!taken) co_return taken;
       continue;
     }
     Result<Placement> placed = co_await home_.user.place(static_cast<u32>(blocks));
     if (!placed) {
-      home_.core.tokens.give(blocks);
-      result = placed.error();
-      break;
+      core.tokens.give(blocks);
+      co_return placed.error();
     }
     Piece& piece = pieces.emplace_back();
     piece.first_block = block;
     piece.placement = std::move(*placed);
-    home_.core.tokens.give(blocks - piece.placement.blocks);
+    core.tokens.give(blocks - piece.placement.blocks);
+    core.direct_blocks += piece.placement.blocks;
     codec::copy_blocks_crc32c(piece.placement.staging, from.data(), piece.placement.blocks, piece.checksums.data());
     update_cached(piece.first_block, from.first(piece.placement.blocks * block_bytes));
     block = piece.end_block();
     from = from.subspan(piece.placement.blocks * block_bytes);
   }
+  co_return Status{};
+}
+
+// Ends what place_direct began, which may have failed.
+Task<Status> FileData::insert_direct(std::vector<Piece>& pieces, Status placed, AttributeWriter* attributes) {
+  Status result = placed;
   const Status written = co_await wait_for_pieces(pieces);
   if (result) result = written;
   std::size_t inserted = 0;
   if (result) result = co_await insert_pieces(pieces, attributes, inserted);
   for (std::size_t i = 0; i < pieces.size(); ++i) {
+    home_.core.direct_blocks -= pieces[i].placement.blocks;
     if (i < inserted) {
       overtake_loads(pieces[i]);
     } else {
       give_up_direct(pieces[i]);
     }
   }
-  lock_.release_shared();
-  if (serial) write_back_lock_.release();
-  --users_;
+  home_.core.written_back.wake_all();
   co_return result;
 }
 
@@ -351,8 +378,9 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
                     (plan_extents(home_.slice, range, nullptr, extents_per_transaction_max, plan, missing) &&
                      ready(home_.slice, plan, missing));
     u64 bytes = plan.journal_bytes;
-    if (resident && attributes != nullptr) {
-      const slice::Update update = attributes->update(first_block * block_bytes, plan.complete);
+    const DataChange change{.complete = plan.complete, .blocks = -static_cast<i64>(plan.removed_blocks)};
+    if (resident && attributes != nullptr && attributes->follows(change)) {
+      const slice::Update update = attributes->update(change);
       resident = home_.slice.ready(update, missing);
       bytes += slice::journal_bytes(update);
     }
@@ -368,9 +396,8 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
       stream.unreserve(bytes);
       continue;
     }
-    blocks_change_ -= static_cast<i64>(plan.removed_blocks);
     apply(home_.slice, plan);
-    if (attributes != nullptr) apply_attributes(home_.slice, *attributes, first_block * block_bytes, plan.complete);
+    apply_attributes(home_.slice, attributes, change);
     home_.core.tokens.give(plan.removed_blocks);
     if (plan.complete) break;
   }

@@ -19,7 +19,7 @@ Task<Result<Placement>> WritePoint::place(u32 blocks) {
   while (true) {
     std::optional<Placement> placement = try_place(blocks);
     if (placement) co_return std::move(*placement);
-    if (!bucket_ && !supply_.available(watermark_)) {
+    if (!bucket_ && !slice_.may_take(watermark_)) {
       const Status supplied = co_await supply_.wait_for_bucket(watermark_);
       if (!supplied) co_return supplied.error();
     } else {
@@ -53,10 +53,9 @@ std::optional<Placement> WritePoint::try_place(u32 blocks) {
 
 bool WritePoint::open_bucket() {
   if (bucket_) return true;
-  if (!supply_.available(watermark_)) return false;
+  if (!slice_.may_take(watermark_)) return false;
   const Epoch epoch = slice_.stream().current();
   bucket_ = slice_.buckets().take(stream_, epoch);
-  if (!bucket_) return false;
   filled_blocks_ = 0;
   generation_ = static_cast<u32>(epoch.value);
   return true;

@@ -64,7 +64,6 @@ Task<Result<Epoch>> CoreState::write_back_referenced(Inode& inode) {
   inode.write_back_size = size;
   const Result<Epoch> written = co_await inode.file_data().write_back(size, &inode);
   if (!written) co_return written;
-  inode.blocks += static_cast<u64>(inode.file_data().take_blocks_change());
   const u64 in_place = std::min(size, inode.size);
   if (inode.attributes_dirty || inode.persisted_size < in_place) {
     inode.persisted_size = std::max(inode.persisted_size, in_place);
@@ -118,7 +117,6 @@ Task<Status> CoreState::truncate(Inode& inode, u64 bytes) {
     const u64 cut = filesystem_.cut_in_slice(inode.number, inode.home.slice.id(), bytes);
     result = co_await inode.file_data().truncate(cut, &inode);
     inode.truncating = false;
-    inode.blocks += static_cast<u64>(inode.file_data().take_blocks_change());
     if (result && old_size > filesystem_.region_bytes()) result = co_await truncate_shares(inode, old_size);
   } else if (bytes > inode.size) {
     if (!may_grow(inode, bytes)) result = co_await clean_behind_end(inode, bytes);
@@ -154,7 +152,8 @@ Task<Status> CoreState::clean_behind_end(Inode& inode, u64 end) {
   const InodeNumber number = inode.number;
   if (!inode.end_known) {
     const u64 cut = filesystem_.cut_in_slice(number, inode.home.slice.id(), inode.size);
-    const Status cleaned = co_await inode.file_data().truncate(cut, nullptr);
+    DataFollower follower(inode);
+    const Status cleaned = co_await inode.file_data().truncate(cut, &follower);
     if (!cleaned) co_return cleaned;
     inode.end_known = true;
   }
@@ -218,7 +217,7 @@ Task<void> CoreState::flusher() {
     for (data::FileData* file = data_.dirty_first; file != nullptr; file = next) {
       next = file->next_dirty();
       const bool old = file->dirty_since_ns() + settings_.dirty_expire_ns < now;
-      const bool wanted = old || data_.cache.wants_write_back() || data_.tokens.free() == 0;
+      const bool wanted = old || data_.cache.wants_write_back() || data_.tokens.are_short();
       if (!wanted || flushes_running_ == flushes_at_once_max) break;
       if (file->flush_pending) continue;
       file->flush_pending = true;
@@ -233,31 +232,27 @@ Task<void> CoreState::flusher() {
   }
 }
 
+// What is dirty now, however much others make dirty meanwhile.
 Task<Status> CoreState::write_back_all() {
-  while (data::FileData* file = data_.dirty_first) {
-    const InodeNumber number = file->inode();
-    Status written;
-    if (format::slice_of(number) == file->home().slice.id()) {
-      Inode* inode = find_inode(number);
-      const Result<Epoch> done = co_await write_back(*inode);
-      if (!done) written = done.error();
-    } else {
-      const Result<Epoch> done = co_await file->write_back(~0ull, nullptr);
-      if (!done) written = done.error();
-    }
-    if (!written) co_return written;
+  std::vector<std::pair<u16, InodeNumber>> dirty;
+  for (data::FileData* file = data_.dirty_first; file != nullptr; file = file->next_dirty()) {
+    dirty.emplace_back(file->home().slice.id(), file->inode());
   }
   for (u16 id : slice_ids()) {
-    std::vector<InodeNumber> changed;
     for (const auto& [number, inode] : slice(id).inodes) {
-      if (inode->attributes_dirty && !inode->dead) changed.push_back(number);
+      if (inode->attributes_dirty && !inode->dead) dirty.emplace_back(id, number);
     }
-    for (InodeNumber number : changed) {
+  }
+  for (const auto& [id, number] : dirty) {
+    Result<Epoch> written = Epoch{};
+    if (format::slice_of(number) == id) {
       Inode* inode = find_inode(number);
-      if (inode == nullptr) continue;
-      const Result<Epoch> done = co_await write_back(*inode);
-      if (!done) co_return done.error();
+      const bool wanted = inode != nullptr && !inode->dead && (inode->attributes_dirty || inode->file_data().is_dirty());
+      if (wanted) written = co_await write_back(*inode);
+    } else if (slice(id).shares.contains(number)) {
+      written = co_await write_back_share(number, id);
     }
+    if (!written) co_return written.error();
   }
   co_return Status{};
 }

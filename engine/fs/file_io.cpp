@@ -212,7 +212,7 @@ Task<Status> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, 
     Status written;
     if (where == format::slice_of(number)) {
       if (direct) {
-        written = co_await inode.file_data().write_direct(offset, part, nullptr);
+        written = co_await write_direct(inode, offset, part);
       } else {
         written = co_await inode.file_data().write(offset, part);
       }
@@ -229,6 +229,18 @@ Task<Status> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, 
     from = from.subspan(length);
   }
   co_return Status{};
+}
+
+// The new end of a file is in the transaction of the extents before it. A file never shows a size without its data, so what
+// is dirty before a new end is written back first.
+Task<Status> Operations::write_direct(Inode& inode, u64 offset, ByteSpan from) {
+  if (offset + from.size() > inode.persisted_size && inode.file_data().is_dirty()) {
+    const Result<Epoch> written = co_await state_.here().write_back(inode);
+    if (!written) co_return written.error();
+  }
+  inode.modify_ns = inode.change_ns = runtime::this_reactor().wall_clock_ns();
+  DataFollower follower(inode);
+  co_return co_await inode.file_data().write_direct(offset, from, &follower);
 }
 
 Task<Status> Operations::fsync(FileHandle handle) {
@@ -335,7 +347,8 @@ Task<Status> Operations::punch_hole(Inode& inode, u64 offset, u64 end) {
     const u16 where = state_.slice_of_region(inode.number, region);
     const InodeNumber number = inode.number;
     if (where == format::slice_of(number)) {
-      result = co_await inode.file_data().punch(from, to, nullptr);
+      DataFollower follower(inode);
+      result = co_await inode.file_data().punch(from, to, &follower);
       continue;
     }
     const CoreIndex core = state_.core_of_slice(where);

@@ -82,12 +82,15 @@ Task<Status> FilesystemState::open() {
 }
 
 // What users may fill. The rest keeps copygc and checkpoints moving: a share of the whole, and on small devices at least the
-// free buckets that users are refused, for each slice those that are never full (open ones, metadata, being freed), and what
-// metadata can grow to: 104 bytes of keys for each 4 KiB block overwritten alone, and as much again during a checkpoint.
+// free buckets that users are refused, for each slice those that are never full (open ones, copygc's, metadata being filled,
+// being freed), and what metadata can grow to: 104 bytes of keys for each 4 KiB block overwritten alone, in leaves that are
+// two thirds full and buckets that are three quarters alive, and as much again during a checkpoint that rewrites it all.
 u64 FilesystemState::usable_buckets() const {
   constexpr u64 unfilled_per_slice = 8;
+  constexpr u64 checkpoint_per_slice_max = 16;
   const u64 total = leases_->total_count();
-  const u64 kept = leases_->kept_back(slice::Watermark::user) + superblock_.slices * unfilled_per_slice + total / 16;
+  const u64 metadata = total / 16 + std::min(total / 16, superblock_.slices * checkpoint_per_slice_max);
+  const u64 kept = leases_->kept_back(slice::Watermark::user) + superblock_.slices * unfilled_per_slice + metadata;
   return std::min(total * superblock_.usable_percent / 100, total - std::min(total, kept));
 }
 

@@ -78,7 +78,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   // data::TokenSource
   Task<Result<u64>> acquire(u64 wanted) override;
   // data::SpacePressure
-  Task<Result<bool>> ask_others(u16 slice) override;
+  Task<Result<bool>> ask_others(u16 slice, bool clean) override;
 
   runtime::Mutex& rename_lock() { return rename_lock_; }  // core 0: one directory moves at a time
 
@@ -109,7 +109,8 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   Task<Status> checkpoint_core(CoreIndex index) { return core(index).checkpoint_all(); }
   Task<Status> stop_core(CoreIndex index);
   Task<Status> drop_core(CoreIndex index);
-  Task<Result<bool>> give_back(u16 slice);
+  Task<Result<bool>> give_back(u16 slice, bool clean);
+  Task<Result<bool>> empty_one(SliceState& state);
   Task<Result<u64>> grant_tokens(u64 wanted, CoreIndex asking);
   Task<u64> surrender_tokens(CoreIndex index, u64 wanted);
 

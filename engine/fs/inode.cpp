@@ -90,24 +90,42 @@ data::FileData& Inode::file_data() {
   return *data_;
 }
 
-slice::Update Inode::update(u64 data_end_bytes, bool complete) {
+slice::Update Inode::updated(u64 new_size, u32 new_flags, i64 more_blocks) {
   encoded_ = encode();
-  if (truncating) {
-    encoded_.size = std::min(persisted_size, size);
-    encoded_.flags = complete ? flags & ~format::inode_truncating : flags | format::inode_truncating;
-  } else {
-    encoded_.size = complete ? std::max(persisted_size, write_back_size)
-                             : std::max(persisted_size, std::min(data_end_bytes, write_back_size));
-  }
+  encoded_.size = new_size;
+  encoded_.flags = new_flags;
+  encoded_.blocks = static_cast<u64>(static_cast<i64>(blocks) + more_blocks);
   return {format::TreeId::inodes, format::UpdateKind::upsert, key(), bytes_of(encoded_)};
 }
 
-void Inode::applied(u64, bool complete) {
+slice::Update Inode::update(const data::DataChange& change) {
+  if (truncating) {
+    const u32 unfinished = change.complete ? 0u : u32{format::inode_truncating};
+    return updated(std::min(persisted_size, size), (flags & ~format::inode_truncating) | unfinished, change.blocks);
+  }
+  const u64 end = change.complete ? write_back_size : std::min(change.end_bytes, write_back_size);
+  return updated(std::max(persisted_size, end), flags, change.blocks);
+}
+
+void Inode::applied(const data::DataChange& change) {
   persisted_size = encoded_.size;
   flags = encoded_.flags;
+  blocks = encoded_.blocks;
   changed = home.slice.stream().current();
-  // The size may be ahead still: of data that a direct write put in place, or that came meanwhile.
-  if (complete) attributes_dirty = persisted_size != size;
+  // The size may be ahead still, of data that came meanwhile.
+  if (change.complete) attributes_dirty = persisted_size != size;
+}
+
+slice::Update DataFollower::update(const data::DataChange& change) {
+  return inode_.updated(std::max(inode_.persisted_size, change.end_bytes), inode_.flags, change.blocks);
+}
+
+void DataFollower::applied(const data::DataChange& change) {
+  // Not when it stays: a truncation that waits for this write has set the new size already.
+  if (change.end_bytes > inode_.persisted_size) inode_.size = std::max(inode_.size, change.end_bytes);
+  inode_.persisted_size = inode_.encoded_.size;
+  inode_.blocks = inode_.encoded_.blocks;
+  inode_.changed = inode_.home.slice.stream().current();
 }
 
 }  // namespace cowfs::fs

@@ -50,14 +50,15 @@ struct Inode final : data::AttributeWriter {
   data::FileData& file_data();
 
   // AttributeWriter: write-back moves persisted_size up to write_back_size, truncation sets it.
-  slice::Update update(u64 data_end_bytes, bool complete) override;
-  void applied(u64 data_end_bytes, bool complete) override;
+  bool follows(const data::DataChange&) const override { return true; }
+  slice::Update update(const data::DataChange& change) override;
+  void applied(const data::DataChange& change) override;
 
   SliceState& home;
   const InodeNumber number;
   u64 size = 0;
   u64 persisted_size = 0;
-  u64 blocks = 0;
+  u64 blocks = 0;                 // of data in the home slice, as the tree has them
   u64 access_ns = 0;
   u64 modify_ns = 0;
   u64 change_ns = 0;
@@ -88,8 +89,26 @@ struct Inode final : data::AttributeWriter {
   std::bitset<cores_max> remote_readers;  // directory: cores that remember names of it
 
  private:
+  friend class DataFollower;
+  slice::Update updated(u64 new_size, u32 new_flags, i64 more_blocks);
+
   format::InodeValue encoded_{};
   std::unique_ptr<data::FileData> data_;
+};
+
+// An inode's part in changes of its data outside write-back and truncation: a direct write may move the end of the file, a
+// punched hole has fewer blocks.
+class DataFollower final : public data::AttributeWriter {
+ public:
+  explicit DataFollower(Inode& inode) : inode_(inode) {}
+  bool follows(const data::DataChange& change) const override {
+    return change.blocks != 0 || change.end_bytes > inode_.persisted_size;
+  }
+  slice::Update update(const data::DataChange& change) override;
+  void applied(const data::DataChange& change) override;
+
+ private:
+  Inode& inode_;
 };
 
 struct OpenFile {

@@ -9,12 +9,18 @@ namespace cowfs::fs {
 using format::BucketId;
 
 namespace {
-constexpr std::size_t give_back_count = 8;
+constexpr std::size_t give_back_count = 8;  // to whoever asks, at once
 }
 
+// A checkpoint that finds nothing in the table may have what others can spare; users ask for that themselves, with more.
 Task<Result<slice::LeaseGrant>> FilesystemState::lease(u16 slice, std::size_t count, slice::Watermark watermark) {
   auto grant = [this, slice, count, watermark] { return leases_->grant(slice, count, watermark); };
-  co_return co_await runtime::on(core_of_slice(0), std::move(grant));
+  Result<slice::LeaseGrant> granted = co_await runtime::on(core_of_slice(0), grant);
+  if (!granted || !granted->buckets.empty() || watermark != slice::Watermark::metadata) co_return granted;
+  const Result<bool> given = co_await ask_others(slice, false);
+  if (!given) co_return given.error();
+  if (*given) granted = co_await runtime::on(core_of_slice(0), grant);
+  co_return granted;
 }
 
 Task<Result<u64>> FilesystemState::acquire(u64 wanted) {
@@ -41,13 +47,11 @@ Task<Result<u64>> FilesystemState::grant_tokens(u64 wanted, CoreIndex asking) {
 
 Task<u64> FilesystemState::surrender_tokens(CoreIndex index, u64 wanted) { co_return core(index).data().tokens.surrender(wanted); }
 
-// Empty buckets of every slice go back to the table; a slice that has none empties one first, if cleaning gains anything.
-Task<Result<bool>> FilesystemState::ask_others(u16 asking) {
-  co_await runtime::on(CoreIndex{0}, [] {});
+Task<Result<bool>> FilesystemState::ask_others(u16 asking, bool clean) {
   bool any = false;
   for (u16 id = 0; id < superblock_.slices; ++id) {
     if (id == asking) continue;
-    auto ask = [this, id] { return give_back(id); };
+    auto ask = [this, id, clean] { return give_back(id, clean); };
     const Result<bool> given = co_await runtime::on(core_of_slice(id), std::move(ask));
     if (!given) co_return given.error();
     any = any || *given;
@@ -55,30 +59,43 @@ Task<Result<bool>> FilesystemState::ask_others(u16 asking) {
   co_return any;
 }
 
-Task<Result<bool>> FilesystemState::give_back(u16 id) {
+// What this slice can spare goes back to the table; with `clean` a slice that has nothing to spare works for it.
+Task<Result<bool>> FilesystemState::give_back(u16 id, bool clean) {
   SliceState& state = here().slice(id);
   space::BucketTable& buckets = state.slice.buckets();
-  // A cleaner at work may be the one who asks; waiting for it would be waiting for oneself.
-  if (buckets.empty_count() == 0 && !state.copygc.is_cleaning()) {
-    const Result<bool> cleaned = co_await state.copygc.clean_one();
-    if (!cleaned && error_class(cleaned.error().code) != ErrorClass::space) co_return cleaned.error();
-    if (buckets.freeing_count() > 0) {
-      const Status committed = co_await here().stream().commit(here().stream().current());
-      if (!committed) co_return committed.error();
-    }
+  bool gained = false;
+  if (clean && !state.slice.may_take(slice::Watermark::user)) {
+    const Result<bool> emptied = co_await empty_one(state);
+    if (!emptied) co_return emptied.error();
+    gained = *emptied;
   }
-  std::vector<BucketId> given = buckets.give_back(give_back_count);
-  if (given.empty() && buckets.empty_count() > 0) {
+  const auto spare = [&state] {
+    const std::size_t empty = state.slice.buckets().empty_count();
+    return std::min(give_back_count, empty - std::min(empty, state.slice.kept_back(slice::Watermark::user)));
+  };
+  std::vector<BucketId> given = buckets.give_back(spare());
+  if (clean && given.empty() && spare() > 0) {
     // What is empty here is so since the last checkpoint, which still counts blocks in it.
     const Status checkpointed = co_await state.slice.checkpoint();
     if (!checkpointed && error_class(checkpointed.error().code) != ErrorClass::space) co_return checkpointed.error();
-    given = buckets.give_back(give_back_count);
+    given = buckets.give_back(spare());
   }
-  if (given.empty()) co_return false;
+  if (given.empty()) co_return gained;
   auto take = [this, given = std::move(given)] { return leases_->take_back(given); };
   const Status taken = co_await runtime::on(core_of_slice(0), std::move(take));
   if (!taken) co_return taken.error();
   co_return true;
+}
+
+// Cleans one bucket. False: there is none whose evacuation gains anything.
+Task<Result<bool>> FilesystemState::empty_one(SliceState& state) {
+  const Result<bool> cleaned = co_await state.copygc.clean_one();
+  if (!cleaned && error_class(cleaned.error().code) != ErrorClass::space) co_return cleaned.error();
+  if (state.slice.buckets().freeing_count() > 0) {
+    const Status committed = co_await here().stream().commit(here().stream().current());
+    if (!committed) co_return committed.error();
+  }
+  co_return cleaned && *cleaned;
 }
 
 Task<Result<SpaceUse>> FilesystemState::space_use() {

@@ -1,8 +1,13 @@
 #include "engine/sim/scenario.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+
+#include "engine/admin/tools.h"
 
 namespace cowfs::sim {
 
@@ -38,6 +43,32 @@ std::vector<u64> seeds(u64 count) {
   for (u64 i = 0; i < count; ++i) all[i] = i + 1;
   return all;
 }
+
+std::vector<std::string> findings_in(const Image& image) {
+  char path[] = "/var/tmp/cowfs_sim_XXXXXX";
+  const int file = mkstemp(path);
+  EXPECT_GE(file, 0);
+  std::vector<std::byte> chunk(Image::chunk_bytes);
+  const std::vector<std::byte> zeros(Image::chunk_bytes);
+  EXPECT_EQ(ftruncate(file, static_cast<off_t>(image.size())), 0);
+  for (u64 at = 0; at < image.size(); at += chunk.size()) {
+    const u64 bytes = std::min<u64>(chunk.size(), image.size() - at);
+    image.read(at, {chunk.data(), bytes});
+    if (std::memcmp(chunk.data(), zeros.data(), bytes) == 0) continue;
+    EXPECT_EQ(pwrite(file, chunk.data(), bytes, static_cast<off_t>(at)), static_cast<ssize_t>(bytes));
+  }
+  ::close(file);
+  const Result<admin::CheckReport> report = admin::check(path, {});
+  std::filesystem::remove(path);
+  if (!report) return {to_text(report.error())};
+  std::vector<std::string> findings;
+  for (const admin::Finding& one : report->findings) {
+    findings.push_back(one.name + ", slice " + one.slice + ", " + one.tree + ", " + one.where + ": " + one.what);
+  }
+  return findings;
+}
+
+void expect_sound(const Image& image) { expect_none(findings_in(image)); }
 
 Scenario::Scenario(u64 seed, bool errors_expected) : random_(seed) {
   image_ = make_filesystem(random_format(random_));

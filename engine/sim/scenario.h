@@ -9,6 +9,10 @@ namespace cowfs::sim {
 // `count` seeds, times COWFS_SIM_SEEDS; COWFS_SIM_SEED alone runs one.
 std::vector<u64> seeds(u64 count);
 
+// What check finds in `image`, or why it cannot look.
+std::vector<std::string> findings_in(const Image& image);
+void expect_sound(const Image& image);
+
 class Scenario {
  public:
   // A new filesystem with everything that the seed can vary.

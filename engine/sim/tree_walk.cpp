@@ -21,6 +21,7 @@ struct Links {
 struct WalkState {
   fs::Operations* operations;
   TreeFound* found;
+  WalkLimits limits;
   std::map<u64, Links> links;
   std::vector<std::string> directories;  // to be visited
   void problem(const std::string& path, const std::string& what) { found->problems.push_back(path + ": " + what); }
@@ -35,7 +36,7 @@ Task<void> read_file(WalkState* walk, std::string path, Attributes attributes) {
   }
   std::string content;
   std::string buffer(read_bytes, '\0');
-  while (true) {
+  while (content.size() < walk->limits.file_bytes) {
     const MutableByteSpan into = std::as_writable_bytes(std::span<char>(buffer));
     const Result<u64> read = co_await walk->operations->read(*handle, content.size(), into);
     if (!read) {
@@ -131,9 +132,9 @@ Task<void> visit_directory(WalkState* walk, std::string path) {
 
 }  // namespace
 
-Task<void> walk_tree(fs::Operations* operations, TreeFound* found) {
-  WalkState walk{operations, found, {}, {""}};
-  while (!walk.directories.empty()) {
+Task<void> walk_tree(fs::Operations* operations, TreeFound* found, WalkLimits limits) {
+  WalkState walk{operations, found, limits, {}, {""}};
+  while (!walk.directories.empty() && found->names.size() < limits.names) {
     const std::string path = walk.directories.back();
     walk.directories.pop_back();
     co_await visit_directory(&walk, path);

@@ -15,6 +15,12 @@ struct TreeFound {
   std::vector<std::string> problems;    // empty: sound
 };
 
-Task<void> walk_tree(fs::Operations* operations, TreeFound* found);
+// Where a walk of a damaged filesystem ends, which may have rings of directories and files of any size.
+struct WalkLimits {
+  u64 file_bytes = ~0ull;  // read of each
+  u64 names = ~0ull;
+};
+
+Task<void> walk_tree(fs::Operations* operations, TreeFound* found, WalkLimits limits = {});
 
 }  // namespace cowfs::sim

@@ -12,8 +12,8 @@ namespace cowfs::slice {
 // Who asks decides how far down the last empty buckets may be used: users never take what copygc and checkpoints need.
 enum class Watermark : u8 { user, copygc, metadata };
 
-// When no more can be leased, this many of a slice's empty buckets are left for copygc to move data into: without them
-// nothing would get free again.
+// Of a slice's empty buckets, for copygc to move data into: without them nothing would get free again. One that it fills
+// comes back with the next commit, as the bucket that it emptied.
 constexpr std::size_t buckets_for_copygc = 2;
 
 struct LeaseGrant {

@@ -19,6 +19,7 @@ namespace {
 
 constexpr u64 checkpoint_slack_blocks = 64;   // growth between making room and the freeze
 constexpr u64 freeze_attempts_max = 64;
+constexpr u64 leaves_of_block = 3;  // of the extents tree, and of backpointers where it lies and where it lay
 
 // Collects the nodes of a tree that lie in some buckets.
 class NodesInBuckets final : public btree::NodeVisitor {
@@ -49,16 +50,52 @@ class NodesInBuckets final : public btree::NodeVisitor {
 
 }  // namespace
 
-u64 Slice::checkpoint_blocks_bound() const {
-  u64 blocks = checkpoint_slack_blocks;
+u64 Slice::dirty_blocks_bound() const {
+  u64 blocks = 0;
   for (const auto& one : trees_) blocks += one->dirty_blocks_bound();
-  blocks += blocks / 4;
-  return blocks + (metadata_.bucket_count() + 64) * sizeof(format::MetadataBucket) / block_bytes + 1;
+  return blocks;
+}
+
+// What a checkpoint of `node_blocks` of nodes takes, with its list of buckets.
+u64 Slice::checkpoint_blocks(u64 node_blocks) const {
+  const u64 blocks = checkpoint_slack_blocks + node_blocks;
+  return blocks + blocks / 4 + (metadata_.bucket_count() + 64) * sizeof(format::MetadataBucket) / block_bytes + 1;
+}
+
+// Empty ones that a checkpoint of what is dirty takes.
+std::size_t Slice::buckets_for_checkpoint(u64 dirty_blocks) const {
+  const u64 wanted = checkpoint_blocks(dirty_blocks);
+  const u64 room = metadata_.room_blocks();
+  return wanted <= room ? 0 : (wanted - room - 1) / (bucket_blocks() - format::node_blocks_max) + 1;
+}
+
+// What metadata may come to hold, less what it holds: a checkpoint moves buckets from one to the other and back, and changes
+// nothing in their sum. Live nodes lie in buckets that are half alive or better, and what a checkpoint writes comes on top:
+// all nodes when all are dirty; before the next bucket of data is full, no more than are dirty now and those that its blocks
+// touch. One bucket is being filled.
+std::size_t Slice::buckets_for_metadata(u64 dirty_blocks) const {
+  const u64 live = metadata_.settled_blocks();
+  const u64 soon = dirty_blocks + bucket_blocks() * leaves_of_block * format::node_blocks_max;
+  const u64 written = checkpoint_blocks(std::max(dirty_blocks, std::min(live + live / 2, soon)));
+  const u64 wanted = (2 * live + written) / (bucket_blocks() - format::node_blocks_max) + 2;
+  return wanted - std::min(wanted, metadata_.bucket_count());
+}
+
+std::size_t Slice::kept_back(Watermark watermark, u64 dirty_blocks) const {
+  switch (watermark) {
+    case Watermark::user:
+      return std::max(buckets_for_metadata(dirty_blocks), buckets_for_checkpoint(dirty_blocks)) + buckets_for_copygc;
+    case Watermark::copygc:
+      return buckets_for_checkpoint(dirty_blocks);
+    case Watermark::metadata:
+      break;
+  }
+  return 0;
 }
 
 Task<Status> Slice::prepare_checkpoint() {
-  // Leased ones first: the slice's last empty buckets are what copygc moves data into, and without it nothing gets free.
-  while (metadata_.room_blocks() < checkpoint_blocks_bound()) {
+  // Leased ones before the last two, which are what copygc moves data into: without it nothing gets free.
+  while (metadata_.room_blocks() < checkpoint_blocks(dirty_blocks_bound())) {
     if (buckets_.empty_count() <= buckets_for_copygc) {
       const Result<bool> leased = co_await lease_more(1, Watermark::metadata);
       if (!leased) co_return leased.error();
@@ -104,7 +141,7 @@ void Slice::epoch_sealed(Epoch epoch) {
   // What grew since room was made may not fit any more; then the next epoch tries again.
   if (!alloc_changes_ready(missing)) return;
   write_alloc_changes();
-  if (metadata_.room_blocks() + checkpoint_slack_blocks < checkpoint_blocks_bound()) return;
+  if (metadata_.room_blocks() + checkpoint_slack_blocks < checkpoint_blocks(dirty_blocks_bound())) return;
   freeze_wanted_ = false;
   frozen_ = std::make_unique<FrozenState>();
   frozen_->epoch = epoch;
@@ -142,6 +179,11 @@ Task<Status> Slice::checkpoint() {
   first_logged_frozen_ = Epoch{~0ull};
   evict();
   co_return Status{};
+}
+
+Task<void> Slice::checkpoint_ended() {
+  co_await checkpoint_lock_.acquire();
+  checkpoint_lock_.release();
 }
 
 Task<Status> Slice::write_frozen(FrozenState& frozen, SliceHeader& header) {

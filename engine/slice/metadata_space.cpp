@@ -18,6 +18,7 @@ Status MetadataSpace::restore(const std::vector<format::MetadataBucket>& list) {
                    [](const Held& a, const Held& b) { return a.filled_blocks > b.filled_blocks; });
   open_ = buckets_held_.size();
   while (open_ > 0 && buckets_held_[open_ - 1].filled_blocks + format::node_blocks_max <= buckets_.bucket_blocks()) --open_;
+  settled_blocks_ = live_blocks();
   return {};
 }
 
@@ -108,6 +109,7 @@ std::vector<format::MetadataBucket> MetadataSpace::list_for_header() {
   }
   buckets_held_ = std::move(kept);
   open_ = open;
+  settled_blocks_ = live_blocks();
   std::vector<format::MetadataBucket> list;
   for (const Held& bucket : buckets_held_) {
     format::MetadataBucket entry{};

@@ -43,6 +43,8 @@ class MetadataSpace final : public btree::NodeStore {
   std::vector<format::BucketId> sparse_buckets() const;
   u64 bucket_count() const { return buckets_held_.size() + leaving_.size(); }
   u64 live_blocks() const;
+  // The live blocks of the newest header: what a checkpoint that rewrites everything replaces.
+  u64 settled_blocks() const { return settled_blocks_; }
 
  private:
   struct Held {
@@ -60,6 +62,7 @@ class MetadataSpace final : public btree::NodeStore {
   space::BucketTable& buckets_;
   std::vector<Held> buckets_held_;  // the last ones, from open_ on, still have room
   std::size_t open_ = 0;
+  u64 settled_blocks_ = 0;
   std::vector<Dead> dead_;
   std::vector<format::BucketId> leaving_;
 

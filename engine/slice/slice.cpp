@@ -145,10 +145,4 @@ Task<Result<bool>> Slice::lease_more(std::size_t count, Watermark watermark) {
 
 Epoch Slice::oldest_needed() const { return std::min(first_logged_, first_logged_frozen_); }
 
-u64 Slice::dirty_bytes() const {
-  u64 blocks = 0;
-  for (const auto& one : trees_) blocks += one->dirty_blocks_bound();
-  return blocks * block_bytes;
-}
-
 }  // namespace cowfs::slice

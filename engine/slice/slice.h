@@ -82,18 +82,28 @@ class Slice {
   space::BucketTable& buckets() { return buckets_; }
   const space::BucketTable& buckets() const { return buckets_; }
   MetadataSpace& metadata() { return metadata_; }
+  // Empty buckets that `watermark` leaves to others. copygc leaves what a checkpoint now would need; users leave two to
+  // copygc, and what metadata may come to need. They belong to this slice and are counted anew each time, so what was used of
+  // them is put back before users take one more.
+  std::size_t kept_back(Watermark watermark) const { return kept_back(watermark, dirty_blocks_bound()); }
+  bool may_take(Watermark watermark) const { return buckets_.empty_count() > kept_back(watermark); }
+  // A checkpoint now would need so many fewer the next time that `watermark` could take one.
+  bool checkpoint_makes_room(Watermark watermark) const {
+    return !may_take(watermark) && buckets_.empty_count() > kept_back(watermark, 0);
+  }
   // Leases buckets for this slice; true when at least one came.
   Task<Result<bool>> lease_more(std::size_t count, Watermark watermark);
 
   // Checkpoint: writes everything up to an epoch that this call closes, then publishes it.
   Task<Status> checkpoint();
   bool checkpoint_running() const { return checkpoint_lock_.held(); }
+  // Resumes when none is running.
+  Task<void> checkpoint_ended();
   // Called by the core's epoch observer.
   void epoch_sealed(Epoch epoch);
   void epoch_durable(Epoch epoch) { buckets_.epoch_durable(epoch); }
   // The oldest epoch whose records recovery of this slice needs; ~0 when its checkpoint holds everything.
   Epoch oldest_needed() const;
-  u64 dirty_bytes() const;
   // While held, no node is evicted: what was made ready stays ready.
   void hold_nodes() { ++node_holds_; }
   void let_nodes_go() { --node_holds_; }
@@ -132,7 +142,11 @@ class Slice {
   Task<Status> write_frozen(FrozenState& frozen, format::SliceHeader& header);
   Task<Status> write_space_list(format::SliceHeader& header);
   Task<Status> publish(format::SliceHeader& header);
-  u64 checkpoint_blocks_bound() const;
+  u64 dirty_blocks_bound() const;
+  u64 checkpoint_blocks(u64 node_blocks) const;
+  std::size_t kept_back(Watermark watermark, u64 dirty_blocks) const;
+  std::size_t buckets_for_checkpoint(u64 dirty_blocks) const;
+  std::size_t buckets_for_metadata(u64 dirty_blocks) const;
   u64 header_offset_bytes(u64 sequence) const;
 
   u16 id_;

@@ -1,0 +1,165 @@
+// One change of a file's data is one transaction: extents, size and count of blocks, whatever way it was made.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/falloc.h>
+
+#include "engine/device/aligned_buffer.h"
+#include "engine/sim/scenario.h"
+
+namespace cowfs::sim {
+namespace {
+
+// A file, and another one whose fsync makes history durable without touching the first.
+struct TwoFiles {
+  template <typename Function>
+  auto run(Function function) {
+    return filesystem.run(0, std::move(function));
+  }
+  explicit TwoFiles(u64 seed) : filesystem(make_filesystem({.slices = 1, .region_bytes = 64 * mib, .seed = seed}), {}) {
+    EXPECT_TRUE(filesystem.mount().ok());
+    direct = open("/file", O_DIRECT);
+    buffered = open("/file", 0);
+    other = open("/other", 0);
+  }
+  ~TwoFiles() {
+    for (FileHandle handle : {direct, buffered, other}) {
+      const Status closed = run([=, this] { return filesystem.operations().close(handle); });
+      EXPECT_TRUE(closed.ok());
+    }
+  }
+
+  FileHandle open(std::string_view path, int flags) {
+    const Result<FileHandle> handle =
+        run([=, this] { return filesystem.operations().open(path, O_RDWR | O_CREAT | flags, 0644); });
+    EXPECT_TRUE(handle.ok());
+    return *handle;
+  }
+  void write(FileHandle handle, u64 first_block, u64 blocks) {
+    device::AlignedBuffer data(blocks * block_bytes);
+    std::memset(data.data(), 1 + static_cast<int>(first_block % 250), data.size());
+    const Result<u64> written =
+        run([&] { return filesystem.operations().write(handle, first_block * block_bytes, data.span()); });
+    EXPECT_TRUE(written.ok()) << to_text(written.error());
+  }
+  void sync(FileHandle handle) {
+    const Status synced = run([=, this] { return filesystem.operations().fsync(handle); });
+    EXPECT_TRUE(synced.ok()) << to_text(synced.error());
+  }
+  // What a power cut now leaves, once everything that is in the trees is durable.
+  Image crash() {
+    write(other, 0, 1);
+    sync(other);
+    return filesystem.device().crash_image_all_lost();
+  }
+
+  SimulatedFilesystem filesystem;
+  FileHandle direct;
+  FileHandle buffered;
+  FileHandle other;
+};
+
+u64 size_in(const Image& image) {
+  SimulatedFilesystem filesystem(image, {});
+  EXPECT_TRUE(filesystem.mount().ok());
+  const Result<Attributes> attributes = filesystem.run(0, [&] { return filesystem.operations().stat("/file", true); });
+  EXPECT_TRUE(attributes.ok());
+  return attributes ? attributes->size : 0;
+}
+
+// The size followed in a later transaction, or with the next fsync only: what a crash in between left behind the end of the
+// file was reported by check, and lost.
+TEST(DataChanges, a_direct_write_moves_the_end_of_the_file_with_its_extents) {
+  TwoFiles files(1);
+  u64 blocks = 0;
+  for (u64 more : {1, 3, 64, 200}) {
+    files.write(files.direct, blocks, more);
+    blocks += more;
+    const Image image = files.crash();
+    expect_sound(image);
+    EXPECT_EQ(size_in(image), blocks * block_bytes);
+  }
+}
+
+TEST(DataChanges, what_is_dirty_before_a_direct_write_is_there_when_the_size_is) {
+  TwoFiles files(2);
+  files.write(files.buffered, 0, 5);
+  files.write(files.direct, 5, 2);
+  const Image image = files.crash();
+  expect_sound(image);
+  EXPECT_EQ(size_in(image), 7 * block_bytes);
+}
+
+// The count in memory took the change after the record was made, so each record had the count before the newest change.
+TEST(DataChanges, blocks_are_counted_in_the_same_transaction) {
+  TwoFiles files(3);
+  const auto expect_crash_sound = [&](const char* what) {
+    SCOPED_TRACE(what);
+    expect_sound(files.crash());
+  };
+  files.write(files.buffered, 0, 40);
+  files.sync(files.buffered);
+  expect_crash_sound("first write-back");
+  files.write(files.buffered, 20, 40);
+  files.sync(files.buffered);
+  expect_crash_sound("a write-back that replaces and adds");
+  files.write(files.direct, 50, 30);
+  expect_crash_sound("a direct write");
+  const Status punched = files.run([&] {
+    return files.filesystem.operations().allocate(files.buffered, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                                  10 * block_bytes, 5 * block_bytes);
+  });
+  EXPECT_TRUE(punched.ok());
+  expect_crash_sound("a hole");
+  const Status cut = files.run([&] { return files.filesystem.operations().truncate(files.buffered, 33 * block_bytes + 7); });
+  EXPECT_TRUE(cut.ok());
+  expect_crash_sound("a truncation");
+  files.sync(files.buffered);
+  expect_crash_sound("its last block");
+}
+
+// Make one file after the other dirty for as long as sync is under way.
+struct Writers {
+  static constexpr u64 writes_max = 500;
+  SimulatedFilesystem& filesystem;
+  bool synced = false;
+  u64 writes = 0;
+
+  Task<void> keep_writing(FileHandle first, FileHandle second) {
+    const std::vector<std::byte> data(block_bytes);
+    while (!synced && writes < writes_max) {
+      const FileHandle handle = writes % 2 == 0 ? first : second;
+      const u64 offset = writes % 64 * block_bytes;
+      const Result<u64> written = co_await filesystem.operations().write(handle, offset, data);
+      EXPECT_TRUE(written.ok());
+      ++writes;
+      // Takes its time, and writes nothing back.
+      journal::Stream& stream = filesystem.state().here().stream();
+      const Status committed = co_await stream.commit(stream.current());
+      EXPECT_TRUE(committed.ok());
+    }
+  }
+  Task<void> sync() {
+    const Status done = co_await filesystem.operations().sync();
+    EXPECT_TRUE(done.ok());
+    synced = true;
+  }
+  Task<void> run(FileHandle first, FileHandle second) {
+    runtime::Gate gate;
+    gate.spawn(keep_writing(first, second));
+    gate.spawn(sync());
+    co_await gate.drained();
+  }
+};
+
+// sync went on as long as any file was dirty, so two writers could keep it busy for ever.
+TEST(DataChanges, sync_ends_while_others_keep_writing) {
+  TwoFiles files(4);
+  files.write(files.buffered, 0, 1);
+  files.write(files.other, 0, 1);
+  Writers writers{files.filesystem};
+  files.run([&] { return writers.run(files.buffered, files.other); });
+  EXPECT_LT(writers.writes, Writers::writes_max);
+}
+
+}  // namespace
+}  // namespace cowfs::sim
