@@ -28,6 +28,7 @@
 
 #include "harness/command.h"
 #include "harness/device_identity.h"
+#include "harness/holders.h"
 
 namespace cowbench::harness {
 namespace {
@@ -74,30 +75,77 @@ bool is_mounted(const std::string& point) {
   return false;
 }
 
-Action undo_mount(const std::string& point) {
-  // Writers that were just killed may still be on their way out.
-  constexpr int attempts_max = 100;
-  constexpr auto pause = std::chrono::milliseconds(20);
-  for (int attempt = 0; is_mounted(point); ++attempt) {
-    const int flags = UMOUNT_NOFOLLOW | (attempt < attempts_max ? 0 : MNT_DETACH);
-    if (umount2(point.c_str(), flags) == 0) continue;
-    if (errno != EBUSY || attempt > attempts_max) return system_failure("unmount " + point, errno);
-    std::this_thread::sleep_for(pause);
+using Clock = std::chrono::steady_clock;
+
+// What is left of the patience, in steps: not everything that may happen meanwhile is announced.
+std::chrono::milliseconds next_wait(Clock::time_point deadline) {
+  constexpr auto step_max = std::chrono::milliseconds(50);
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+  return std::clamp(left, std::chrono::milliseconds(0), step_max);
+}
+
+Action undo_mount(const std::string& point, bool process_ends) {
+  const auto deadline = Clock::now() + std::chrono::milliseconds(patience_ms);
+  while (is_mounted(point)) {
+    if (umount2(point.c_str(), UMOUNT_NOFOLLOW) == 0) continue;
+    if (errno != EBUSY) return system_failure("unmount " + point, errno);
+    struct stat status = {};
+    if (lstat(point.c_str(), &status) != 0) return system_failure("unmount " + point, errno);
+    std::vector<Holder> holders = openers_of(status.st_dev);
+    const bool ours = std::erase_if(holders, [](const Holder& holder) { return holder.process == getpid(); }) > 0;
+    const bool only_ours = ours && holders.empty();
+    if (!only_ours && Clock::now() < deadline) {
+      // Writers that were just killed may still be on their way out.
+      wait_for_end_of_one(holders, next_wait(deadline));
+      continue;
+    }
+    const std::string text = holders_text(status.st_dev);
+    if (umount2(point.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) != 0) return system_failure("unmount " + point, errno);
+    if (only_ours && process_ends) return Done{};
+    return Failure{FailureKind::failed, fmt::format("{} is unmounted, but its filesystem lives on: {}", point, text), ""};
   }
   return Done{};
 }
 
-Action undo_loop(const std::string& backing_file) {
+bool is_attached(const std::string& loop_name, const std::string& backing_file) {
+  const std::string backing = read_first_line(fmt::format("/sys/block/{}/loop/backing_file", loop_name));
+  return backing == backing_file || backing == backing_file + " (deleted)";
+}
+
+// The kernel answers LOOP_CLR_FD at once, and carries it out when the last opener closes the device.
+Action detach_loop(const std::string& name, const std::string& backing_file, bool process_ends) {
+  DeviceEvents events;
+  const std::string path = "/dev/" + name;
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return system_failure("open " + path, errno);
+  struct stat node = {};
+  int error_number = fstat(descriptor, &node) == 0 ? 0 : errno;
+  // Once more: until it was open it could have been detached and given to somebody else.
+  if (error_number == 0 && is_attached(name, backing_file) && ioctl(descriptor, LOOP_CLR_FD, 0) != 0) error_number = errno;
+  close(descriptor);
+  if (error_number != 0 && error_number != ENXIO) return system_failure("detach " + path, error_number);
+  const auto deadline = Clock::now() + std::chrono::milliseconds(patience_ms);
+  while (is_attached(name, backing_file)) {
+    if (process_ends) {
+      const std::vector<Holder> holders = openers_of(node.st_rdev);
+      if (holders.size() == 1 && holders.front().process == getpid()) return Done{};
+    }
+    if (Clock::now() < deadline) {
+      events.wait(next_wait(deadline));
+      continue;
+    }
+    const std::string text = holders_text(node.st_rdev);
+    return Failure{FailureKind::failed, fmt::format("{} is not detached from {} yet: {}", path, backing_file,
+                                                    text.empty() ? "somebody who cannot be seen holds it" : text),
+                   "it is as soon as they let go"};
+  }
+  return Done{};
+}
+
+Action undo_loop(const std::string& backing_file, bool process_ends) {
   for (const std::string& name : list_directory("/sys/block")) {
-    if (!name.starts_with("loop")) continue;
-    const std::string backing = read_first_line(fmt::format("/sys/block/{}/loop/backing_file", name));
-    if (backing != backing_file && backing != backing_file + " (deleted)") continue;
-    const int descriptor = open(("/dev/" + name).c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return system_failure("open /dev/" + name, errno);
-    const int status = ioctl(descriptor, LOOP_CLR_FD, 0);
-    const int error_number = errno;
-    close(descriptor);
-    if (status != 0 && error_number != ENXIO) return system_failure("detach /dev/" + name, error_number);
+    if (!name.starts_with("loop") || !is_attached(name, backing_file)) continue;
+    if (Action detached = detach_loop(name, backing_file, process_ends); !detached) return detached;
   }
   return Done{};
 }
@@ -227,7 +275,7 @@ std::string undo_text(const Made& made) {
   return "?";
 }
 
-Action undo(const Made& made) {
+Action undo(const Made& made, bool process_ends) {
   if (!made.path.starts_with('/')) return Failure{FailureKind::request, "not an absolute path: " + made.path, ""};
   switch (made.kind) {
     case MadeKind::directory:
@@ -237,8 +285,8 @@ Action undo(const Made& made) {
       if (unlink(made.path.c_str()) != 0 && errno != ENOENT) return system_failure("remove " + made.path, errno);
       return Done{};
     case MadeKind::tree: return undo_tree(made.path);
-    case MadeKind::loop: return undo_loop(made.path);
-    case MadeKind::mount: return undo_mount(made.path);
+    case MadeKind::loop: return undo_loop(made.path, process_ends);
+    case MadeKind::mount: return undo_mount(made.path, process_ends);
   }
   return Done{};
 }
@@ -339,7 +387,7 @@ std::vector<std::string> Ledger::undo_all() {
   std::vector<std::string> problems;
   std::vector<Made> left;
   for (; !made_.empty(); made_.pop_back()) {
-    const Action undone = undo(made_.back());
+    const Action undone = undo(made_.back(), true);
     if (undone) continue;
     problems.push_back(to_text(undone.failure()));
     left.insert(left.begin(), made_.back());

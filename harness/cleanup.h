@@ -37,8 +37,13 @@ struct Made {
 // "remove /var/tmp/..": how --plan and cleanup say it.
 std::string undo_text(const Made& made);
 
-// Undoes one thing; no error when it is not there (any more). A mount that stays busy is detached lazily.
-Action undo(const Made& made);
+// Undoes one thing; no error when it is not there (any more). When it returns without one, the thing is gone, not about
+// to go: a loop device that somebody else has open for a moment, as mkfs.ext4 does with all that are mounted, is waited
+// for. Failure failed: somebody holds it longer than patience_ms; the text says who. A mount is then detached from its
+// directory, and a loop device from its image as soon as the last holder lets go.
+// `process_ends`: this process is about to end, so that what only it holds counts as gone.
+Action undo(const Made& made, bool process_ends = false);
+constexpr int patience_ms = 2000;
 
 // /var/lib/cowbench/state for root, else below $XDG_RUNTIME_DIR or /tmp: not /run, so that images that survived a power
 // cut are still known after it.

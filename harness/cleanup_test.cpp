@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include "harness/command.h"
@@ -19,6 +21,8 @@
 namespace cowbench::harness {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -122,6 +126,76 @@ TEST_F(CleanupTest, ExitAndExceptionUndoEverything) {
   EXPECT_TRUE(nothing_is_left(directory_));
   const int status = run_and_end(directory_, state_, End::exception);
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << status;
+  EXPECT_TRUE(nothing_is_left(directory_));
+}
+
+bool is_attached(const std::string& image) {
+  for (const std::string& name : list_directory("/sys/block"))
+    if (read_first_line("/sys/block/" + name + "/loop/backing_file") == image) return true;
+  return false;
+}
+
+// A process of its own that has `path` open.
+class OtherOpener {
+ public:
+  // Until `done` says so, or for ever.
+  explicit OtherOpener(const std::string& path, const std::function<bool()>& done = [] { return false; }) {
+    int ready[2];
+    EXPECT_EQ(pipe(ready), 0);
+    process_ = fork();
+    if (process_ == 0) {
+      const char byte = open(path.c_str(), O_RDONLY | O_CLOEXEC) >= 0 ? 'y' : 'n';
+      if (write(ready[1], &byte, 1) != 1) _exit(1);
+      while (!done()) sched_yield();
+      _exit(0);
+    }
+    char byte = 0;
+    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    EXPECT_EQ(byte, 'y');
+    close(ready[0]);
+    close(ready[1]);
+  }
+  ~OtherOpener() {
+    kill(process_, SIGKILL);
+    waitpid(process_, nullptr, 0);
+  }
+  OtherOpener(const OtherOpener&) = delete;
+  OtherOpener& operator=(const OtherOpener&) = delete;
+  std::string name() const { return "process " + std::to_string(process_); }
+
+ private:
+  pid_t process_;
+};
+
+// Two tests at once: mkfs.ext4 of one opens every mounted loop device, that of the other among them, to see what file it
+// stands on. LOOP_CLR_FD succeeded meanwhile, and was carried out later, when mkfs.ext4 closed the device.
+TEST_F(CleanupTest, LoopDeviceThatSomebodyHasOpenForAMomentIsReallyDetached) {
+  COWBENCH_NEEDS_LOOP();
+  const std::string image = directory_ + "/image";
+  ASSERT_TRUE(make_file(image, 64 << 20).ok());
+  const auto attached = run_checked({"losetup", {"--find", "--show", image}});
+  ASSERT_TRUE(attached.ok());
+  const std::string device = attached->output.substr(0, attached->output.find('\n'));
+  const std::string marked_for_detaching = "/sys/block" + device.substr(4) + "/loop/autoclear";
+  const OtherOpener opener(device, [&] { return read_first_line(marked_for_detaching) == "1"; });
+  const Action undone = undo({MadeKind::loop, image});
+  EXPECT_TRUE(undone.ok()) << to_text(undone.failure());
+  EXPECT_FALSE(is_attached(image));
+}
+
+TEST_F(CleanupTest, WhatSomebodyKeepsIsNotCalledUndone) {
+  COWBENCH_NEEDS_LOOP();
+  auto ledger = Ledger::open(state_);
+  ASSERT_TRUE(ledger.ok());
+  ASSERT_TRUE(make_all(**ledger, directory_));
+  {
+    const OtherOpener opener(directory_ + "/mounted point");
+    const std::vector<std::string> problems = (*ledger)->undo_all();
+    EXPECT_THAT(problems, Contains(AllOf(HasSubstr("unmounted, but"), HasSubstr(opener.name()))));
+    EXPECT_THAT(problems, Contains(AllOf(HasSubstr("is not detached from"), HasSubstr(opener.name()))));
+    EXPECT_FALSE(nothing_is_left(directory_));
+  }
+  EXPECT_THAT((*ledger)->undo_all(), IsEmpty());
   EXPECT_TRUE(nothing_is_left(directory_));
 }
 

@@ -18,6 +18,8 @@
 #include <sstream>
 #include <utility>
 
+#include "harness/holders.h"
+
 namespace cowbench::harness {
 namespace {
 
@@ -87,28 +89,6 @@ std::vector<std::string> partitions_of(const DeviceIdentity& identity) {
   return numbers;
 }
 
-// `numbers`: of the device and its partitions, as in "7:0". The source is compared too: btrfs shows a number of its
-// own.
-void find_mounts(const std::string& table, const std::vector<std::string>& numbers,
-                 std::vector<DeviceFinding>& findings) {
-  std::istringstream lines(read_small_file(table));
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::string id, parent, number, root, point, word, type, source;
-    fields >> id >> parent >> number >> root >> point;
-    while (fields >> word && word != "-") {
-    }
-    fields >> type >> source;
-    const auto source_number = source.starts_with('/') ? number_of(source) : std::nullopt;
-    const bool same = std::ranges::count(numbers, number) > 0 ||
-                      (source_number && std::ranges::count(numbers, to_text_number(*source_number)) > 0);
-    if (!same) continue;
-    const DeviceFinding finding{fmt::format("mounted at {}", point), false};
-    const bool known = std::ranges::any_of(findings, [&](const auto& other) { return other.what == finding.what; });
-    if (!known) findings.push_back(finding);
-  }
-}
-
 void find_swap(const std::vector<std::string>& numbers, std::vector<DeviceFinding>& findings) {
   std::istringstream lines(read_small_file("/proc/swaps"));
   std::string line;
@@ -137,20 +117,6 @@ void find_directories(const std::vector<std::string>& numbers, std::vector<Devic
   }
 }
 
-void find_openers(const DeviceIdentity& identity, std::vector<DeviceFinding>& findings) {
-  const std::string self = std::to_string(getpid());
-  for (const std::string& process : list_directory("/proc")) {
-    if (process.find_first_not_of("0123456789") != process.npos || process == self) continue;
-    const std::string directory = fmt::format("/proc/{}/fd", process);
-    for (const std::string& descriptor : list_directory(directory)) {
-      if (number_of(directory + "/" + descriptor) != identity.number) continue;
-      findings.push_back({fmt::format("open in process {} ({})", process,
-                                      read_first_line(fmt::format("/proc/{}/comm", process))), false});
-      break;
-    }
-  }
-}
-
 }  // namespace
 
 Outcome<DeviceInspection> inspect_device(const std::string& path) {
@@ -161,12 +127,14 @@ Outcome<DeviceInspection> inspect_device(const std::string& path) {
   const std::vector<std::string> partitions = partitions_of(*identity);
   std::vector<std::string> numbers = partitions;
   numbers.push_back(to_text_number(identity->number));
-  find_mounts("/proc/self/mountinfo", numbers, findings);
-  find_mounts("/proc/1/mountinfo", numbers, findings);
+  for (const std::string& mounted : mounts_of(numbers)) findings.push_back({mounted, false});
+  const bool is_mounted = !findings.empty();
   find_swap(numbers, findings);
   find_holders(*identity, findings);
   find_directories(numbers, findings);
-  find_openers(*identity, findings);
+  // Of a mounted one the list would be long, and say nothing more.
+  for (const Holder& opener : is_mounted ? std::vector<Holder>{} : openers_of(identity->number))
+    if (opener.process != getpid()) findings.push_back({opener.text, false});
   if (identity->read_only) findings.push_back({"read-only", false});
   if (!partitions.empty()) findings.push_back({fmt::format("{} partitions", partitions.size()), true});
   const int descriptor = open(identity->real_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -1,7 +1,7 @@
 // Keeps the harness from erasing the wrong device: it looks first, says what it found, and holds what it was given.
 //
 // A device is refused when it
-//   always                 is mounted (in this mount namespace or in that of process 1, itself or a partition of it),
+//   always                 is mounted (itself or a partition of it, in any mount namespace that can be seen),
 //                          is swap, has holders (RAID, LVM, device-mapper), backs a loop device, holds / or the
 //                          working directory, is read-only, or is open by any other process;
 //   unless named to erase  carries a signature that libblkid knows, a partition table or partitions, or bytes other
