@@ -195,6 +195,7 @@ namespace {
 // What else there is to say about a comparison.
 std::vector<std::string> notes_of(const Comparison& comparison) {
   std::vector<std::string> notes;
+  if (!comparison.kernel_memory_note.empty()) notes.push_back("kernel targets: " + comparison.kernel_memory_note);
   for (const TargetResult& result : comparison.results) {
     for (const results::Round& round : result.rounds) {
       if (round.failed_operations == 0) continue;

@@ -29,11 +29,13 @@
 #include "harness/command.h"
 #include "harness/device_identity.h"
 #include "harness/holders.h"
+#include "harness/memory_group.h"
 
 namespace cowbench::harness {
 namespace {
 
-constexpr MadeKind kinds[] = {MadeKind::directory, MadeKind::tree, MadeKind::file, MadeKind::loop, MadeKind::mount};
+constexpr MadeKind kinds[] = {MadeKind::directory, MadeKind::tree, MadeKind::file, MadeKind::loop, MadeKind::mount,
+                              MadeKind::memory_group};
 
 // Field 22 of /proc/PID/stat: clock ticks since boot. 0: no such process. A zombie is dead: it holds nothing.
 unsigned long long start_ticks(pid_t process) {
@@ -260,6 +262,7 @@ std::string_view to_text(MadeKind kind) {
     case MadeKind::file: return "file";
     case MadeKind::loop: return "loop";
     case MadeKind::mount: return "mount";
+    case MadeKind::memory_group: return "memory_group";
   }
   return "?";
 }
@@ -271,6 +274,7 @@ std::string undo_text(const Made& made) {
     case MadeKind::file: return "remove " + made.path;
     case MadeKind::loop: return "detach the loop device on " + made.path;
     case MadeKind::mount: return "unmount " + made.path;
+    case MadeKind::memory_group: return "remove memory cgroup " + made.path;
   }
   return "?";
 }
@@ -287,6 +291,7 @@ Action undo(const Made& made, bool process_ends) {
     case MadeKind::tree: return undo_tree(made.path);
     case MadeKind::loop: return undo_loop(made.path, process_ends);
     case MadeKind::mount: return undo_mount(made.path, process_ends);
+    case MadeKind::memory_group: return remove_memory_group(made.path);
   }
   return Done{};
 }

@@ -25,6 +25,7 @@ enum class MadeKind {
   file,       // unlinked
   loop,       // `path` is the backing file: every loop device on it is detached
   mount,      // `path` is the mount point
+  memory_group,  // `path` is the cgroup's directory; this process leaves it, others are waited for
 };
 std::string_view to_text(MadeKind kind);
 

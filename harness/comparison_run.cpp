@@ -36,9 +36,9 @@ class ComparisonRun : public RoundExecutor {
     describe(medium);
     const Action done = execute(medium);
     collect();
-    if (!media_) return done;
-    const Action detached = media_->detach();
-    return done ? detached : done;
+    const Action lifted = lift_memory_limit();
+    const Action detached = media_ ? media_->detach() : Action(Done{});
+    return !done ? done : lifted ? detached : lifted;
   }
 
   Outcome<double> run(u32 target, u32 round) override {
@@ -74,8 +74,10 @@ class ComparisonRun : public RoundExecutor {
       comparison_.media = wanted.front().kind() == TargetKind::path ? "path" : "none";
       comparison_.device = request_.targets.front().text;
     }
+    limit_memory();
     for (Entrant& entrant : wanted) {
-      if (const Action created = entrant.create(request_, ledger_, media_ ? &*media_ : nullptr); !created)
+      if (const Action created = entrant.create(request_, ledger_, media_ ? &*media_ : nullptr, limit_ ? &*limit_ : nullptr);
+          !created)
         comparison_.skipped.push_back({entrant.label(), to_text(created.failure()) + loop_trouble_});
       else
         entrants_.push_back(std::move(entrant));
@@ -93,6 +95,34 @@ class ComparisonRun : public RoundExecutor {
     if (!report) return report.failure();
     comparison_.rounds = report->orders.size();
     return Done{};
+  }
+
+  // Where that cannot be had the comparison goes on, and the record says why.
+  void limit_memory() {
+    const auto budget = kernel_memory_budget(request_);
+    if (!budget) return;
+    const auto controller = find_memory_controller();
+    if (!controller) return note_no_limit(controller.failure());
+    const MemoryLimit limit{*budget, *controller, memory_group_path(*controller)};
+    const Made made{MadeKind::memory_group, limit.path};
+    const Action done =
+        ledger_.make(made, [&] { return make_memory_group(limit.controller, limit.path, budget->total_bytes()); });
+    if (!done) return note_no_limit(done.failure());
+    limit_ = limit;
+    comparison_.kernel_memory_bytes = budget->total_bytes();
+    comparison_.kernel_memory_note = to_text(limit);
+  }
+
+  void note_no_limit(const Failure& failure) {
+    comparison_.kernel_memory_note = to_text(failure);
+    const std::string caveat = "cowfs's page cache has the stated budget, while kernel targets use the machine's without a "
+                               "limit: " + to_text(failure);
+    if (std::ranges::count(record_.caveats, caveat) == 0) record_.caveats.push_back(caveat);
+  }
+
+  Action lift_memory_limit() {
+    if (!limit_) return Done{};
+    return ledger_.undo_now({MadeKind::memory_group, limit_->path});
   }
 
   // Without root, or where loop devices cannot be had, cowfs still runs on the image itself.
@@ -240,6 +270,7 @@ class ComparisonRun : public RoundExecutor {
   results::Record& record_;
   results::Comparison comparison_;
   std::optional<Media> media_;
+  std::optional<MemoryLimit> limit_;
   std::string loop_trouble_;  // ": why there is no loop device"
   std::vector<Entrant> entrants_;
   u64 began_ns_ = 0;

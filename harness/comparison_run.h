@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/measured_run.h"
+#include "harness/memory_budget.h"
 #include "harness/round_record.h"
 #include "harness/rounds.h"
 
@@ -40,13 +41,12 @@ class Entrant {
   bool needs_media() const { return kind() == TargetKind::cowfs || is_made_by_mkfs(kind()); }
   bool served_by_kernel() const { return kernel_.has_value(); }
 
-  // Failures missing: it cannot be had here, and why.
-  Action create(const MeasureRequest& request, Ledger& ledger, Media* media);
+  // `limit` outlives it, and is null where clients of kernel targets are not limited. Failures missing: it cannot be had
+  // here, and why.
+  Action create(const MeasureRequest& request, Ledger& ledger, Media* media, const MemoryLimit* limit);
   Action prepare();
   Outcome<RoundResult> run(const Workload& workload, RoundRequest round, u64 seed);
-  Outcome<double> run_reference(const Workload& workload, const std::vector<u32>& cpus) {
-    return workload.run_reference(*kernel_, cpus);
-  }
+  Outcome<double> run_reference(const Workload& workload, const std::vector<u32>& cpus);
   // Also after a failed round.
   Outcome<FinishReport> finish();
 
@@ -60,11 +60,15 @@ class Entrant {
 
  private:
   std::vector<std::string> notes(const Workload& workload) const;
+  // Runs what loads a kernel filesystem, inside the limit if there is one.
+  template <typename Load>
+  auto limited(Load load) -> decltype(load());
 
   TargetName name_;
   bool charge_;
   std::unique_ptr<CowfsTargetMount> cowfs_;
   std::optional<KernelTarget> kernel_;
+  const MemoryLimit* limit_ = nullptr;
   std::vector<std::string> options_;
   std::string promise_, mount_facts_;
   std::vector<results::Round> rounds_;

@@ -19,7 +19,7 @@ std::vector<Entrant> entrants_of(const MeasureRequest& request) {
   return entrants;
 }
 
-Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* media) {
+Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* media, const MemoryLimit* limit) {
   if (kind() == TargetKind::null) {
     promise_ = "nothing is stored";
     return Done{};
@@ -38,6 +38,11 @@ Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* med
   if (!kernel) return kernel.failure();
   kernel_ = std::move(*kernel);
   promise_ = kernel_->promise();
+  const bool stands_in_memory = kind() == TargetKind::path && is_memory_filesystem(name_.argument);
+  if (limit != nullptr && !stands_in_memory) {
+    limit_ = limit;
+    options_.push_back("memory cgroup of " + size_text(limit->budget.total_bytes()));
+  }
   if (is_made_by_mkfs(kind()))
     for (const std::string& line : KernelTarget::plan(name_, media->device()))
       if (line.starts_with("mkfs.") || line.starts_with("mount ")) options_.push_back(line);
@@ -56,10 +61,32 @@ Action Entrant::prepare() {
   return prepared;
 }
 
+template <typename Load>
+auto Entrant::limited(Load load) -> decltype(load()) {
+  if (limit_ == nullptr) return load();
+  reset_memory_group_peak(limit_->path);
+  const u64 killed_before = memory_group_kills(limit_->path);
+  auto inside = InsideMemoryGroup::enter(limit_->controller, limit_->path);
+  if (!inside) return inside.failure();
+  auto result = load();
+  const u64 killed = memory_group_kills(limit_->path) - killed_before;
+  if (result || killed == 0) return result;
+  return Failure{result.failure().kind,
+                 fmt::format("{}; the kernel killed {} processes, since the memory cgroup of {} was full",
+                             result.failure().what, killed, size_text(limit_->budget.total_bytes())),
+                 "use a larger --cache"};
+}
+
 Outcome<RoundResult> Entrant::run(const Workload& workload, RoundRequest round, u64 seed) {
   if (cowfs_ != nullptr) return workload.run(*cowfs_, std::move(round), seed, charge_);
-  if (kernel_) return workload.run(*kernel_, std::move(round), seed);
-  return workload.run_on_nothing(std::move(round), seed);
+  if (!kernel_) return workload.run_on_nothing(std::move(round), seed);
+  auto measured = limited([&] { return workload.run(*kernel_, std::move(round), seed); });
+  if (measured && limit_ != nullptr) measured->memory_bytes_max = memory_group_peak(limit_->path);
+  return measured;
+}
+
+Outcome<double> Entrant::run_reference(const Workload& workload, const std::vector<u32>& cpus) {
+  return limited([&] { return workload.run_reference(*kernel_, cpus); });
 }
 
 Outcome<FinishReport> Entrant::finish() {

@@ -45,8 +45,6 @@ std::vector<std::string> caveats(const MeasureRequest& request) {
   if (has([](TargetKind kind) { return kind == TargetKind::cowfs; }) && kernel) {
     caveats.push_back("cowfs runs in the process of its clients and pays no system calls; a kernel filesystem does. "
                       "--syscall-charge shows how much of the ratio that is.");
-    caveats.push_back("cowfs's page cache has the stated budget; kernel targets use the machine's page cache without "
-                      "a limit.");
   }
   if (request.rounds && *request.rounds < rounds_for_interval && request.targets.size() > 1)
     caveats.push_back(fmt::format("{} rounds: fewer than {} hold no 95% interval", *request.rounds, rounds_for_interval));
@@ -105,6 +103,7 @@ Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request
     lines.push_back(fmt::format("# each round, in an order that --seed {} decides; {}:", request.seed,
                                 request.rounds ? fmt::format("{} rounds of {} s", *request.rounds, request.workload->seconds())
                                                : "until the interval is narrow or the time is used up"));
+    if (const auto budget = kernel_memory_budget(request)) lines.push_back("# " + plan_memory_limit(*budget));
     for (const Entrant& entrant : entrants_of(request)) plan_target(request, entrant, device, lines);
   }
   const double seconds = nominal_seconds(request) * expected_measurements(request) * static_cast<double>(request.media.size());

@@ -261,6 +261,8 @@ void fields(Archive& archive, Self& self) {
   archive("warmup_seconds", self.warmup_seconds);
   archive("size_bytes", self.size_bytes);
   archive("cache_bytes", self.cache_bytes);
+  archive("kernel_memory_bytes", self.kernel_memory_bytes);
+  archive("kernel_memory_note", self.kernel_memory_note);
   archive("payload", self.payload);
   archive("results", self.results);
   archive("ratios", self.ratios);

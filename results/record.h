@@ -113,6 +113,8 @@ struct Comparison {
   u64 rounds = 0;
   double seconds = 0, warmup_seconds = 0;  // of a round
   std::optional<u64> size_bytes, cache_bytes;
+  std::optional<u64> kernel_memory_bytes;  // limit of the memory cgroup of kernel targets' clients; absent: none
+  std::string kernel_memory_note;          // how it is made up, or why there is none
   std::string payload;
   std::vector<TargetResult> results;
   std::vector<Ratio> ratios;

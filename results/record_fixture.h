@@ -90,6 +90,8 @@ inline Comparison make_comparison(const char* media, double speed) {
   comparison.warmup_seconds = 2;
   comparison.size_bytes = 8ull << 30;
   comparison.cache_bytes = 1ull << 30;
+  comparison.kernel_memory_bytes = 1200ull << 20;
+  comparison.kernel_memory_note = "memory cgroup of 1200 MiB";
   comparison.payload = "zero";
   const double flush = 2.4e6 / (speed * speed);
   const Shape shapes[] = {{"cowfs", "crc32c, fsync=flush", 4210 * speed, flush, 1.31},

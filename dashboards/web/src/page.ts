@@ -252,10 +252,11 @@ function section(comparison: Comparison, metrics: MetricDescription[], id: strin
     `${comparison.seconds} s measured after ${comparison.warmup_seconds} s of warm-up`,
     comparison.size_bytes === null ? "" : `size ${bytes(comparison.size_bytes)}`,
     comparison.cache_bytes === null ? "" : `cache budget ${bytes(comparison.cache_bytes)}`,
+    comparison.kernel_memory_note && `kernel targets: ${comparison.kernel_memory_note}`,
   ];
   const parts: (Node | null)[] = [
     html("h2", { id }, `On ${comparison.media}: ${comparison.workload}, ${comparison.clients} clients`),
-    html("p", { class: "muted" }, facts.filter((fact) => fact !== "").join(" · ")),
+    html("p", { class: "muted" }, facts.filter((fact) => fact).join(" · ")),
     resultTable(comparison),
     list(
       "Skipped targets",

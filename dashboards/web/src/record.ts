@@ -83,6 +83,8 @@ export interface Comparison {
   warmup_seconds: number;
   size_bytes: number | null;
   cache_bytes: number | null;
+  kernel_memory_bytes: number | null;
+  kernel_memory_note: string;
   payload: string;
   results: Result[];
   ratios: Ratio[];
