@@ -192,7 +192,8 @@ class ComparisonRun : public RoundExecutor {
     if (!finished) return finished.failure();
     // A program that is missing or refuses leaves the row out, and says so, but does not spoil the comparison.
     if (!reference_mb_s) {
-      record_.caveats.push_back(title + " did not run: " + to_text(reference_mb_s.failure()));
+      add_top_caveat(fmt::format("{}, {}, did not run, so nothing shows that our generator loads it alike: {}", title,
+                                 comparison_.media, to_text(reference_mb_s.failure())));
     } else {
       entrant.keep_reference(*reference_mb_s);
     }
@@ -231,10 +232,16 @@ class ComparisonRun : public RoundExecutor {
     for (const Entrant& entrant : entrants_) {
       if (entrant.reference().empty()) continue;
       const auto ours = std::ranges::find(comparison_.results, entrant.label(), &results::TargetResult::target);
-      comparison_.calibration.push_back(
-          results::calibrate(*ours, workload_.reference(), entrant.reference(), calibration_floor));
+      auto row = results::calibrate(*ours, workload_.reference(), entrant.reference(), calibration_floor);
+      add_top_caveat(results::calibration_caveat(row, comparison_.media));
+      comparison_.calibration.push_back(std::move(row));
     }
     record_.comparisons.push_back(std::move(comparison_));
+  }
+
+  // Before all others: it may void the figures.
+  void add_top_caveat(std::string caveat) {
+    if (!caveat.empty()) record_.caveats.insert(record_.caveats.begin(), std::move(caveat));
   }
 
   void show(const std::string& target, std::string phase, std::optional<double> throughput_mb_s) {

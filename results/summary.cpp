@@ -1,5 +1,7 @@
 #include "results/summary.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -141,6 +143,16 @@ CalibrationRow calibrate(const TargetResult& ours, std::string reference, std::v
     row.note = "our generator is slower than the real program: the peer is handicapped";
   }
   return row;
+}
+
+std::string calibration_caveat(const CalibrationRow& row, const std::string& media) {
+  if (row.ok) return "";
+  const std::string where = fmt::format("{} on {}", row.target, media);
+  if (!row.ratio || !row.ratio->estimate)
+    return fmt::format("{} is not calibrated: nothing shows that our generator loads it as {} does", where, row.reference);
+  return fmt::format("{}: our generator reached only {:.2f} of {}, less than {:.2f}: ratios to {} may be up to {:.0f}% too high",
+                     where, *row.ratio->estimate, row.reference, row.ratio_floor.value_or(1), row.target,
+                     100 * (1 / *row.ratio->estimate - 1));
 }
 
 }  // namespace cowbench::results

@@ -28,4 +28,7 @@ void summarise(Comparison& comparison, double band = band_default);
 CalibrationRow calibrate(const TargetResult& ours, std::string reference, std::vector<double> throughput_mb_s_rounds,
                          double floor);
 
+// What a reader must know before any ratio to the row's target; empty when the row is fine.
+std::string calibration_caveat(const CalibrationRow& row, const std::string& media);
+
 }  // namespace cowbench::results

@@ -1,12 +1,15 @@
 #include "results/summary.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <cmath>
 #include <memory>
 
 namespace cowbench::results {
 namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
 
 TargetResult make_target(const char* name, std::vector<double> throughput) {
   TargetResult target;
@@ -131,6 +134,10 @@ TEST(Summary, CalibrationComparesOurGeneratorWithTheRealProgram) {
   const CalibrationRow missing = calibrate(ours, "dbench 4.0", {}, 0.95);
   EXPECT_FALSE(missing.ok);
   EXPECT_FALSE(missing.throughput_mb_s);
+  EXPECT_EQ(calibration_caveat(fair, "disk"), "");
+  EXPECT_THAT(calibration_caveat(unfair, "disk"), AllOf(HasSubstr("on disk"), HasSubstr("0.50 of dbench 4.0"),
+                                                        HasSubstr("up to 101% too high")));
+  EXPECT_THAT(calibration_caveat(missing, "disk"), HasSubstr("not calibrated"));
 }
 
 TEST(Summary, OperationsCarryTheirPercentiles) {
