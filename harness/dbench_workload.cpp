@@ -39,6 +39,7 @@ std::vector<std::string> DbenchWorkload::kernel_notes() const {
 LoadRequest DbenchWorkload::request(RoundRequest round, u64 seed) const {
   LoadRequest request{std::move(round), load_.program, load_.options};
   request.options.seed = seed;
+  request.moves_bytes = load_.program->accounted_bytes > 0;
   return request;
 }
 

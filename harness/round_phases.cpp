@@ -66,7 +66,7 @@ struct Totals {
   u64 bytes = 0;
   u64 write_bytes = 0;
   u64 operations = 0;
-  bool everybody_moved = true;
+  bool everybody_moves = true;
 };
 
 double rate(u64 after, u64 before, u64 duration_ns) {
@@ -128,8 +128,9 @@ class Round {
       const u64 bytes = slot.bytes.load(std::memory_order_relaxed);
       sum.bytes += bytes;
       sum.write_bytes += slot.write_bytes.load(std::memory_order_relaxed);
-      sum.operations += slot.operations.load(std::memory_order_relaxed);
-      sum.everybody_moved = sum.everybody_moved && bytes > 0;
+      const u64 operations = slot.operations.load(std::memory_order_relaxed);
+      sum.everybody_moves = sum.everybody_moves && (request_.moves_bytes ? bytes : operations) > 0;
+      sum.operations += operations;
     }
     sum.at_ns = monotonic_ns();
     return sum;
@@ -188,8 +189,8 @@ class Round {
     const u64 end_ns = first.at_ns + duration_ns;
     for (u64 tick_ns = first.at_ns + second_ns;;) {
       const u64 now = monotonic_ns();
-      // Past its end, a warm-up goes on until every client has moved a byte.
-      const bool over = now >= end_ns && (!warmup || last.everybody_moved || totals().everybody_moved);
+      // Past its end, a warm-up goes on until every client is under way.
+      const bool over = now >= end_ns && (!warmup || last.everybody_moves || totals().everybody_moves);
       if (now >= tick_ns || over) {
         const Totals here = totals();
         const double cumulative = rate(here.bytes, first.bytes, here.at_ns - first.at_ns) / 1e6;

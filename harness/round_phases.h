@@ -2,8 +2,8 @@
 // clients write and the runner reads, and the figures that come of them.
 //
 // Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 whole seconds
-// in addition to t, and goes on until every client has moved at least one byte, as in dbench 4.0; what it did is in no
-// figure. Below 5 s there is next to none, and the start of the loadfile (in client.txt: 20 files of 1 MiB for each
+// in addition to t, and goes on until every client has moved at least one byte, as in dbench 4.0 (or has ended an
+// operation, when the load has no bytes to move: there dbench would warm up for ever); what it did is in no figure. Below 5 s there is next to none, and the start of the loadfile (in client.txt: 20 files of 1 MiB for each
 // client) then counts in full: two runs compare only with the same t.
 #pragma once
 #include <atomic>
@@ -34,6 +34,7 @@ struct RoundRequest {
   u32 clients = 1;
   double seconds = 60;
   std::optional<double> warmup_seconds;  // default: a fifth of `seconds`, rounded down
+  bool moves_bytes = true;               // false: the load reads and writes none
   PinPlan pins;                          // empty: not pinned
   std::optional<dev_t> device;           // counted over the measured window
   std::function<void(const RunProgress&)> progress;  // about once a second; may be empty
