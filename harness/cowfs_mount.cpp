@@ -161,7 +161,7 @@ std::vector<std::string> CowfsTargetMount::plan(const std::string& device) const
 
 Action CowfsTargetMount::prepare() {
   assert(filesystem_ == nullptr && media_ != nullptr);
-  if (const Action lent = media_->lend(); !lent) return lent;
+  if (const Action lent = media_->lend(DeviceClaim::Borrower::cowfs); !lent) return lent;
   const std::string& device = media_->device();
   format_.devices = mount_.devices = {device};
   if (const cowfs::Status formatted = cowfs::format_devices(format_); !formatted)

@@ -185,11 +185,15 @@ Outcome<DeviceClaim> DeviceClaim::claim(const std::string& path, const std::vect
   struct stat status = {};
   if (fstat(claim.exclusive_, &status) != 0 || status.st_rdev != identity->number)
     return Failure{FailureKind::refused, path + " changed while it was looked at", "try again"};
-  claim.locked_ = open(real_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (claim.locked_ < 0) return system_failure("open " + path, errno);
-  if (flock(claim.locked_, LOCK_EX | LOCK_NB) != 0)
-    return Failure{FailureKind::refused, path + " is locked by another program", "wait until it is done"};
+  if (const Action locked = claim.lock(); !locked) return locked.failure();
   return claim;
+}
+
+Action DeviceClaim::lock() {
+  locked_ = open(identity_.real_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (locked_ < 0) return system_failure("open " + identity_.path, errno);
+  if (flock(locked_, LOCK_EX | LOCK_NB) == 0) return Done{};
+  return Failure{FailureKind::refused, identity_.path + " is locked by another program", "wait until it is done"};
 }
 
 DeviceClaim::DeviceClaim(DeviceClaim&& other) noexcept
@@ -209,18 +213,22 @@ DeviceClaim::~DeviceClaim() {
   if (locked_ >= 0) close(locked_);
 }
 
-Action DeviceClaim::lend() {
+Action DeviceClaim::lend(Borrower borrower) {
   if (number_of(identity_.real_path) != identity_.number)
     return Failure{FailureKind::refused, identity_.real_path + " is another device now", "nothing was written to it"};
   if (exclusive_ >= 0) close(exclusive_);
   exclusive_ = -1;
+  if (borrower == Borrower::cowfs && locked_ >= 0) {
+    close(locked_);
+    locked_ = -1;
+  }
   return Done{};
 }
 
 Action DeviceClaim::take_back() {
   if (exclusive_ >= 0) return Done{};
   exclusive_ = open(identity_.real_path.c_str(), O_RDWR | O_EXCL | O_CLOEXEC | O_NOFOLLOW);
-  if (exclusive_ >= 0) return Done{};
+  if (exclusive_ >= 0) return locked_ >= 0 ? Action(Done{}) : lock();
   return Failure{FailureKind::refused, fmt::format("{}: cannot be held again: {}", identity_.real_path,
                                                    std::strerror(errno)), "another program took it; the run is over"};
 }

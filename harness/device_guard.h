@@ -39,7 +39,8 @@ bool is_named(const DeviceIdentity& identity, const std::vector<std::string>& er
 // Holds a device for a run. Two descriptors: one opened O_EXCL, which no mount, swap or other exclusive opener can get
 // past; and one plain, with flock(LOCK_EX), which makes udev keep its hands off and lets a second harness know. mkfs
 // and mount claim a device exclusively themselves, so the exclusive descriptor must be closed while they run and while
-// the filesystem is mounted; the flock stays for the whole run, and the device number is compared again each time.
+// the filesystem is mounted; the flock stays for the whole run, unless the borrower locks the device itself, and the device
+// number is compared again each time.
 class DeviceClaim {
  public:
   // Opens exclusively first, then inspects, then checks. Failures: inspect_device's and check_erasable's; refused: in
@@ -49,8 +50,12 @@ class DeviceClaim {
   DeviceClaim& operator=(DeviceClaim&& other) noexcept;
   ~DeviceClaim();
 
+  enum class Borrower {
+    kernel,  // mkfs and mount leave the lock alone
+    cowfs,   // locks what it opens
+  };
   // Before mkfs or mount. Failure refused: the path now leads to another device.
-  Action lend();
+  Action lend(Borrower borrower);
   // After umount. Failure refused: someone else got hold of it meanwhile.
   Action take_back();
 
@@ -58,6 +63,8 @@ class DeviceClaim {
 
  private:
   DeviceClaim() = default;
+  Action lock();
+
   DeviceIdentity identity_;
   int exclusive_ = -1;
   int locked_ = -1;

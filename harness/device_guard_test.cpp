@@ -53,7 +53,7 @@ TEST(DeviceGuard, FreshDeviceIsClaimedOnceAndHeld) {
   EXPECT_EQ(claim->identity().size_bytes, image_bytes);
   EXPECT_LT(open(loop.device().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC), 0);
   EXPECT_THAT(refusal(loop.device()), HasSubstr("in use"));
-  ASSERT_TRUE(claim->lend().ok());
+  ASSERT_TRUE(claim->lend(DeviceClaim::Borrower::kernel).ok());
   EXPECT_TRUE(run_checked({"mkfs.ext4", {"-q", loop.device()}}).ok());
   const int other = open(loop.device().c_str(), O_RDONLY | O_CLOEXEC);
   EXPECT_NE(flock(other, LOCK_SH | LOCK_NB), 0);  // still locked while lent

@@ -200,7 +200,7 @@ Action KernelTarget::prepare() {
     directory_ = path;
     return Done{};
   }
-  Action done = media_->lend();
+  Action done = media_->lend(DeviceClaim::Borrower::kernel);
   if (done) done = make_filesystem();
   if (done) done = mount_filesystem();
   if (!done) {

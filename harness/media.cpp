@@ -219,7 +219,7 @@ std::string Media::label() const {
                      identity_.direct_io ? "on" : "off");
 }
 
-Action Media::lend() { return claim_ ? claim_->lend() : Action(Done{}); }
+Action Media::lend(DeviceClaim::Borrower borrower) { return claim_ ? claim_->lend(borrower) : Action(Done{}); }
 
 Action Media::take_back() { return claim_ ? claim_->take_back() : Action(Done{}); }
 

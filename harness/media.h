@@ -51,7 +51,7 @@ class Media {
   std::string label() const;  // "disk: 8.00 GiB image, loop with direct-io on"
 
   // Around everything that opens the device exclusively: mkfs and mount, or the engine. No-ops for images.
-  Action lend();
+  Action lend(DeviceClaim::Borrower borrower);
   Action take_back();
 
   // Detaches and removes what attach() made; the ledger does so too at its end. A real device is released.

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 
+#include "engine/engine.h"
 #include "harness/test_devices.h"
 
 namespace cowbench::harness {
@@ -118,6 +119,24 @@ TEST_F(MediaTest, PlanNamesEachCommandAndDoesNothing) {
   ASSERT_TRUE(ram.ok());
   EXPECT_THAT(*ram, Contains(HasSubstr("mount -t tmpfs -o size=")));
   EXPECT_FALSE(std::filesystem::exists(directory_ + "/media"));
+}
+
+// cowfs locks what it opens, so it could not be measured on a real device: the claim had locked it already.
+TEST_F(MediaTest, RealDeviceCanBeLentToCowfsAndIsHeldAgain) {
+  COWBENCH_NEEDS_LOOP();
+  const TestLoop loop(64 * cowfs::mib);
+  MediaRequest wanted = request(MediaKind::device);
+  wanted.device = loop.device();
+  auto media = Media::attach(*ledger_, wanted);
+  ASSERT_TRUE(media.ok()) << to_text(media.failure());
+  cowfs::FormatOptions format;
+  format.devices = {loop.device()};
+  format.force = true;
+  EXPECT_FALSE(cowfs::format_devices(format).ok());
+  ASSERT_TRUE(media->lend(DeviceClaim::Borrower::cowfs).ok());
+  EXPECT_TRUE(cowfs::format_devices(format).ok());
+  ASSERT_TRUE(media->take_back().ok());
+  EXPECT_FALSE(cowfs::format_devices(format).ok());
 }
 
 TEST_F(MediaTest, RealDeviceIsClaimedAndReleased) {
