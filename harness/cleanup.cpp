@@ -152,6 +152,12 @@ Action undo_loop(const std::string& backing_file, bool process_ends) {
   return Done{};
 }
 
+// Also below what is no directory (any more).
+bool names_nothing(const std::string& path) {
+  struct stat status = {};
+  return lstat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 constexpr int tree_depth_max = 64;
 
 // Below `parent`, opened without following links.
@@ -176,11 +182,9 @@ bool remove_tree(int parent, const char* name, dev_t filesystem, int depth) {
 }
 
 Action undo_tree(const std::string& path) {
+  if (names_nothing(path)) return Done{};
   struct stat status = {};
-  if (lstat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT) return Done{};
-    return system_failure("remove " + path, errno);
-  }
+  if (lstat(path.c_str(), &status) != 0) return system_failure("remove " + path, errno);
   if (remove_tree(AT_FDCWD, path.c_str(), status.st_dev, 0)) return Done{};
   return system_failure("remove " + path, errno);
 }
@@ -283,10 +287,10 @@ Action undo(const Made& made, bool process_ends) {
   if (!made.path.starts_with('/')) return Failure{FailureKind::request, "not an absolute path: " + made.path, ""};
   switch (made.kind) {
     case MadeKind::directory:
-      if (rmdir(made.path.c_str()) != 0 && errno != ENOENT) return system_failure("remove " + made.path, errno);
+      if (!names_nothing(made.path) && rmdir(made.path.c_str()) != 0) return system_failure("remove " + made.path, errno);
       return Done{};
     case MadeKind::file:
-      if (unlink(made.path.c_str()) != 0 && errno != ENOENT) return system_failure("remove " + made.path, errno);
+      if (!names_nothing(made.path) && unlink(made.path.c_str()) != 0) return system_failure("remove " + made.path, errno);
       return Done{};
     case MadeKind::tree: return undo_tree(made.path);
     case MadeKind::loop: return undo_loop(made.path, process_ends);

@@ -262,6 +262,15 @@ TEST_F(CleanupTest, TreesAreRemovedWithoutFollowingLinks) {
   EXPECT_TRUE(undo({MadeKind::tree, tree}).ok());  // nothing there any more
 }
 
+// "path:FILE" wrote down a directory below a file, which could neither be made nor ever be called undone.
+TEST_F(CleanupTest, WhatCannotExistIsUndone) {
+  const std::string file = directory_ + "/file";
+  ASSERT_TRUE(make_file(file, 1).ok());
+  for (const MadeKind kind : {MadeKind::file, MadeKind::tree, MadeKind::directory})
+    EXPECT_TRUE(undo({kind, file + "/below"}).ok()) << to_text(kind);
+  EXPECT_FALSE(undo({MadeKind::directory, file}).ok());
+}
+
 TEST_F(CleanupTest, DamagedRecordsAreReportedAndNothingIsDone) {
   std::filesystem::create_directory(state_);
   std::filesystem::permissions(state_, std::filesystem::perms::owner_all);

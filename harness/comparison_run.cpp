@@ -82,7 +82,8 @@ class ComparisonRun : public RoundExecutor {
       else
         entrants_.push_back(std::move(entrant));
     }
-    if (entrants_.empty()) return Failure{FailureKind::failed, "no target is left to run", ""};
+    if (entrants_.empty())
+      return Failure{FailureKind::failed, "no target is left to run: " + comparison_.skipped.front().reason, ""};
     began_ns_ = monotonic_ns();
     if (request_.calibration_rounds > 0)
       if (const Action cost = measure_generator(); !cost) return cost;

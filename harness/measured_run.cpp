@@ -2,11 +2,14 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include "harness/byte_size.h"
@@ -73,6 +76,13 @@ Action check(const MeasureRequest& request) {
   for (const TargetName& name : request.targets) {
     if (!names.insert(name.text).second)
       return Failure{FailureKind::request, fmt::format("--target {} is given twice", name.text), ""};
+    if (name.kind == TargetKind::path) {
+      struct stat status = {};
+      if (stat(name.argument.c_str(), &status) != 0)
+        return Failure{FailureKind::request, fmt::format("--target {}: {}", name.text, std::strerror(errno)), ""};
+      if (!S_ISDIR(status.st_mode) || access(name.argument.c_str(), W_OK) != 0)
+        return Failure{FailureKind::request, fmt::format("--target {}: not a directory that can be written", name.text), ""};
+    }
     if (name.kind != TargetKind::cowfs) continue;
     if (const auto options = parse_cowfs_options(name.argument); !options) return options.failure();
   }

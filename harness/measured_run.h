@@ -29,7 +29,7 @@ struct MeasureRequest {
   std::function<void(const results::Progress&)> progress;  // may be empty
 };
 
-// Failures request: no target, one twice, bad cowfs options, no media; the load's own.
+// Failures request: no target, one twice, bad cowfs options, a path that is no directory, no media; the load's own.
 Action check(const MeasureRequest& request);
 
 // Everything that the run would do to this machine, in the words of a shell where there are such; does nothing.

@@ -101,6 +101,8 @@ TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {
                         Case{{"dbench", "1", "-c", load, "--target", "null", "--size", "big"}, "--size"},
                         Case{{"dbench", "1", "-c", load, "--target", "null", "--pin", "list=999999"}, "999999"},
                         Case{{"dbench", "1", "-c", "/nowhere", "--target", "null"}, "/nowhere"},
+                        Case{{"dbench", "1", "-c", load, "--target", "path:/nowhere"}, "/nowhere"},
+                        Case{{"dbench", "1", "-c", load, "--target", "path:" + load}, "not a directory"},
                         Case{{"report", "/nowhere"}, "/nowhere"}}) {
     SCOPED_TRACE(c.says);
     const Ended ended = run(c.arguments);
@@ -204,6 +206,22 @@ TEST_F(CowbenchTest, AWrongResultFailsTheRunAndSaysWhere) {
   EXPECT_EQ(ended.exit_code, 1);
   EXPECT_THAT(ended.errors, HasSubstr("line 1"));
   EXPECT_TRUE(std::filesystem::is_empty(place));
+}
+
+// Warming up went on for ever, since it waits until every client has moved a byte.
+TEST_F(CowbenchTest, LoadWithoutAByteEndsToo) {
+  const std::string load = file_with("metadata.load", "Mkdir \"\\clients\" NT_STATUS_OK\n"
+                                     "NTCreateX \"\\clients\\client1\" 0x40 0x2 5 NT_STATUS_OK\n"
+                                     "WriteX 5 0 0 0 NT_STATUS_OK\nClose 5 NT_STATUS_OK\n");
+  const std::string place = in_directory("place");
+  std::filesystem::create_directory(place);
+  const Ended ended = run({"dbench", "1", "-c", load, "-t", "0.3", "--target", "path:" + place, "--target", "null",
+                           "--rounds", "1", "--no-calibrate", "--json", "-"});
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  std::string reason;
+  const auto record = results::parse_record(ended.output, reason);
+  ASSERT_TRUE(record.ok()) << reason;
+  for (const auto& result : record->comparisons.front().results) EXPECT_GT(result.metrics.at("ops_s").median, 0);
 }
 
 TEST_F(CowbenchTest, SignalsEndTheRunAfterCleanUp) {
