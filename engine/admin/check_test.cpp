@@ -82,6 +82,8 @@ TEST(Check, clean_with_history_to_replay_and_nothing_is_written) {
   }
 }
 
+// On a busy machine, check found the image of the process that it had just seen die "in use": the kernel had not yet taken
+// its ring apart.
 TEST(Check, clean_after_kill) {
   const TestImage image(256 * mib);
   EXPECT_OK(format_image(image));

@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <fstream>
+#include <thread>
 #include <utility>
 
 #include "engine/base/assert.h"
@@ -110,6 +112,20 @@ Error open_error(int number) {
   return Error{Code::device_open_failed, static_cast<u64>(number)};
 }
 
+// Repeats `attempt` while it fails with `number`, for a second. The kernel takes a killed process's ring apart in the
+// background, and until then its requests hold the files that the process had open.
+template <typename Attempt>
+int retry_while(int number, Attempt attempt) {
+  constexpr int attempts_max = 50;
+  constexpr std::chrono::milliseconds pause{20};
+  int result = attempt();
+  for (int count = 1; result < 0 && errno == number && count < attempts_max; ++count) {
+    std::this_thread::sleep_for(pause);
+    result = attempt();
+  }
+  return result;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Device>> open_device(const std::string& path, OpenMode mode) {
@@ -120,7 +136,7 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, OpenMode mo
   if (!is_block && !S_ISREG(status.st_mode)) return Error{Code::device_not_block_or_file};
 
   const int access = (mode == OpenMode::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | (is_block ? O_EXCL : 0);
-  Descriptor descriptor{::open(path.c_str(), access | O_DIRECT)};
+  Descriptor descriptor{retry_while(EBUSY, [&] { return ::open(path.c_str(), access | O_DIRECT); })};
   // A filesystem in memory may know no direct I/O; the page cache then serves instead, and flushes still flush it.
   if (descriptor.get() < 0 && errno == EINVAL) descriptor = Descriptor{::open(path.c_str(), access)};
   if (descriptor.get() < 0) return open_error(errno);
@@ -131,7 +147,8 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, OpenMode mo
   if (S_ISBLK(status.st_mode) != is_block || S_ISREG(status.st_mode) == is_block) {
     return Error{Code::device_not_block_or_file};
   }
-  if (::flock(file, LOCK_EX | LOCK_NB) != 0) return open_error(errno == EWOULDBLOCK ? EBUSY : errno);
+  const int locked = retry_while(EWOULDBLOCK, [file] { return ::flock(file, LOCK_EX | LOCK_NB); });
+  if (locked != 0) return open_error(errno == EWOULDBLOCK ? EBUSY : errno);
 
   Geometry geometry{static_cast<u64>(status.st_size), true};
   if (is_block) {
