@@ -5,6 +5,7 @@
 // Memory: 64 bytes for each inode, a bit for each block in use of one slice at a time.
 #include <fmt/format.h>
 
+#include "engine/admin/check_device.h"
 #include "engine/admin/check_internal.h"
 
 namespace cowfs::admin {
@@ -29,8 +30,8 @@ std::string_view name_of(FindingClass what_class) {
 
 }  // namespace
 
-Checker::Checker(ReadOnlyDevice& device, const CheckOptions& options)
-    : device_(device), superblock_(device.superblock()), options_(options), medium_(device.device()) {}
+Checker::Checker(device::Device& device, const SuperblockFound& superblock, const CheckOptions& options)
+    : device_(device), found_(superblock), superblock_(superblock.superblock), options_(options), medium_(device) {}
 
 void Checker::found(FindingClass what_class, At at, std::string what) {
   ++report.findings_total;
@@ -115,7 +116,7 @@ Task<std::optional<std::vector<std::byte>>> Checker::get(u16 slice, TreeId tree,
 }
 
 Task<void> Checker::run() {
-  for (const std::string& note : device_.notes()) {
+  for (const std::string& note : found_.notes) {
     found(FindingClass::superblock_copy_damaged, At{}, note);
   }
   co_await check_commit_ring();
@@ -126,7 +127,7 @@ Task<void> Checker::run() {
     advance(1);
   }
   phase("recovery in memory", 0);
-  recovered_ = std::make_unique<RecoveredState>(device_);
+  recovered_ = std::make_unique<RecoveredState>(device_, superblock_);
   const Status opened = co_await recovered_->open();
   if (opened) {
     co_await check_recovered();
@@ -168,17 +169,19 @@ std::vector<FindingClassShown> finding_classes() {
   };
 }
 
-namespace {
-Task<void> check_all(Checker* checker) { return checker->run(); }
-}  // namespace
+Task<Result<CheckReport>> check_device(device::Device& device, CheckOptions options) {
+  const Result<SuperblockFound> found = co_await read_superblock(device);
+  if (!found) co_return found.error();
+  Checker checker(device, *found, options);
+  co_await checker.run();
+  co_return std::move(checker.report);
+}
 
 Result<CheckReport> check(const std::string& path, const CheckOptions& options) {
   const auto opened = ReadOnlyDevice::open(path);
   if (!opened) return opened.error();
-  Checker checker(**opened, options);
-  Checker* self = &checker;
-  (*opened)->run([self] { return check_all(self); });
-  return std::move(checker.report);
+  device::Device* device = &(*opened)->device();
+  return (*opened)->run([device, &options] { return check_device(*device, options); });
 }
 
 }  // namespace cowfs::admin

@@ -42,7 +42,7 @@ struct Item {
 
 class Checker {
  public:
-  Checker(ReadOnlyDevice& device, const CheckOptions& options);
+  Checker(device::Device& device, const SuperblockFound& superblock, const CheckOptions& options);
 
   // Everything; the report is complete when it answers.
   Task<void> run();
@@ -107,7 +107,8 @@ class Checker {
   void phase(std::string name, u64 total);
   void advance(u64 done);
 
-  ReadOnlyDevice& device_;
+  device::Device& device_;
+  const SuperblockFound& found_;
   const format::Superblock& superblock_;
   const CheckOptions& options_;
   MediumReader medium_;

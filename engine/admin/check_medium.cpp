@@ -29,7 +29,7 @@ bool was_commit_block(ByteSpan raw, u64 filesystem) {
 
 Task<void> Checker::check_commit_ring() {
   device::AlignedBuffer ring(format::commit_slots * commit_slot_bytes);
-  const Status read = co_await device_.device().read(superblock_.commit_ring_block * block_bytes, ring.span());
+  const Status read = co_await device_.read(superblock_.commit_ring_block * block_bytes, ring.span());
   if (!read) {
     found(FindingClass::commit_block_damaged, read.error());
     co_return;
@@ -48,13 +48,13 @@ Task<void> Checker::check_commit_ring() {
 }
 
 Task<void> Checker::check_journal() {
-  const Result<journal::History> history = co_await journal::read_history(device_.device(), superblock_);
+  const Result<journal::History> history = co_await journal::read_history(device_, superblock_);
   if (!history) {
     found(FindingClass::journal_damaged, history.error());
     co_return;
   }
   phase("journal entries", history->entries.size());
-  journal::ReplayReader reader(*history, device_.device());
+  journal::ReplayReader reader(*history, device_);
   while (true) {
     const Result<bool> more = co_await reader.next();
     if (!more) {
@@ -117,7 +117,7 @@ class MediumVisitor final : public btree::NodeVisitor {
 };
 
 Task<void> Checker::check_slice_on_medium(u16 slice) {
-  const Result<SliceHeaderFound> headers = co_await read_slice_header(device_.device(), superblock_, slice);
+  const Result<SliceHeaderFound> headers = co_await read_slice_header(device_, superblock_, slice);
   if (!headers) {
     found(FindingClass::slice_header_missing, headers.error());
     co_return;

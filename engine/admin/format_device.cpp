@@ -50,16 +50,20 @@ Task<Status> write_slice_headers(device::Device& device, const Superblock& super
 
 }  // namespace
 
-Task<Result<Superblock>> format_device(device::Device& device, FormatOptions options) {
+Identity random_identity() {
+  Identity identity{random_uuid(), random_uuid(), 0, static_cast<u64>(std::time(nullptr)) * 1'000'000'000};
+  fill_random(&identity.hash_seed, sizeof identity.hash_seed);
+  return identity;
+}
+
+Task<Result<Superblock>> format_device(device::Device& device, FormatOptions options, Identity identity) {
   Superblock superblock{};
-  superblock.uuid = random_uuid();
-  superblock.device_uuid = random_uuid();
-  u64 seed = 0;
-  fill_random(&seed, sizeof seed);
-  superblock.hash_seed = seed;
+  superblock.uuid = identity.filesystem;
+  superblock.device_uuid = identity.device;
+  superblock.hash_seed = identity.hash_seed;
   superblock.sequence = 1;
   superblock.device_count = 1;
-  superblock.created_ns = static_cast<u64>(std::time(nullptr)) * 1'000'000'000;
+  superblock.created_ns = identity.created_ns;
   std::memcpy(superblock.label, options.label.data(), std::min(options.label.size(), sizeof superblock.label - 1));
   format::GeometryRequest request;
   request.capacity = device.capacity();
@@ -109,7 +113,7 @@ Task<Status> format_one(device::Device* device, FormatOptions options) {
                                 ours.error().code == Code::device_too_small);
     if (!none) co_return Error{Code::device_has_signature};
   }
-  const Result<format::Superblock> made = co_await admin::format_device(*device, options);
+  const Result<format::Superblock> made = co_await admin::format_device(*device, options, admin::random_identity());
   co_return made ? Status{} : Status{made.error()};
 }
 

@@ -169,7 +169,7 @@ Result<SuperblockShown> show_superblock(const std::string& path) {
 Result<Usage> usage(const std::string& path) {
   const auto opened = ReadOnlyDevice::open(path);
   if (!opened) return opened.error();
-  RecoveredState recovered(**opened);
+  RecoveredState recovered((*opened)->device(), (*opened)->superblock());
   RecoveredState* state = &recovered;
   const format::Superblock* superblock = &(*opened)->superblock();
   Result<Usage> measured = (*opened)->run([state, superblock] { return measure(state, superblock); });

@@ -73,13 +73,12 @@ Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const f
   co_return found;
 }
 
-RecoveredState::RecoveredState(ReadOnlyDevice& device) {
+RecoveredState::RecoveredState(device::Device& device, const format::Superblock& superblock) {
   fs::FilesystemSettings settings;
   settings.core.cache_bytes = 16 * mib;
   settings.core.populate_cache = false;
   settings.read_only = true;
-  state_ = std::make_unique<fs::FilesystemState>(device.superblock(), std::vector<device::Device*>{&device.device()}, 1,
-                                                 settings);
+  state_ = std::make_unique<fs::FilesystemState>(superblock, std::vector<device::Device*>{&device}, 1, settings);
 }
 
 Task<Status> RecoveredState::open() {

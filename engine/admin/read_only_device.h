@@ -58,7 +58,7 @@ Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const f
 // The filesystem as the next mount will find it, recovered in memory. On the device's core; close() before it goes.
 class RecoveredState {
  public:
-  explicit RecoveredState(ReadOnlyDevice& device);
+  RecoveredState(device::Device& device, const format::Superblock& superblock);
   // Errors: of recovery. A filesystem that was never mounted has no root yet, which is none.
   Task<Status> open();
   Task<void> close();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/assert.h"
+#include "engine/codec/hash.h"
 
 namespace cowfs::device {
 
@@ -15,7 +16,7 @@ void Image::read(u64 offset, MutableByteSpan into) const {
     if (chunk == nullptr) {
       std::memset(into.data(), 0, count);
     } else {
-      std::memcpy(into.data(), chunk.get() + start, count);
+      std::memcpy(into.data(), chunk->data + start, count);
     }
     into = into.subspan(count);
     offset += count;
@@ -43,23 +44,37 @@ bool Image::operator==(const Image& other) const {
   static const std::byte zeros[chunk_bytes] = {};
   for (u64 i = 0; i < chunks_.size(); ++i) {
     if (chunks_[i] == other.chunks_[i]) continue;
-    const std::byte* mine = chunks_[i] == nullptr ? zeros : chunks_[i].get();
-    const std::byte* theirs = other.chunks_[i] == nullptr ? zeros : other.chunks_[i].get();
+    const std::byte* mine = chunks_[i] == nullptr ? zeros : chunks_[i]->data;
+    const std::byte* theirs = other.chunks_[i] == nullptr ? zeros : other.chunks_[i]->data;
     if (std::memcmp(mine, theirs, chunk_bytes) != 0) return false;
   }
   return true;
 }
 
+u64 Image::hash() const {
+  static const u64 hash_of_zeros = [] {
+    const Content zeros{};
+    return codec::xxh3(zeros.data);
+  }();
+  u64 sum = size_;
+  for (u64 i = 0; i < chunks_.size(); ++i) {
+    if (chunks_[i] == nullptr) continue;
+    Content& chunk = *chunks_[i];
+    if (chunk.hash == 0) chunk.hash = codec::xxh3(chunk.data) | 1;
+    if (chunk.hash != (hash_of_zeros | 1)) sum += (chunk.hash ^ i) * 0x9e3779b97f4a7c15;
+  }
+  return sum;
+}
+
 std::byte* Image::writable(u64 index) {
   Chunk& chunk = chunks_[index];
   if (chunk == nullptr) {
-    chunk = Chunk{new std::byte[chunk_bytes]()};
+    chunk = std::make_shared<Content>();
   } else if (chunk.use_count() > 1) {
-    Chunk copy{new std::byte[chunk_bytes]};
-    std::memcpy(copy.get(), chunk.get(), chunk_bytes);
-    chunk = std::move(copy);
+    chunk = std::make_shared<Content>(*chunk);
   }
-  return chunk.get();
+  chunk->hash = 0;
+  return chunk->data;
 }
 
 }  // namespace cowfs::device

@@ -1,5 +1,6 @@
 // The bytes of a simulated device. Copies share memory until one of them is written, so an image after a power cut
-// costs a few microseconds, not a copy of the device; what was never written reads as zeros and takes no memory.
+// costs a few microseconds, not a copy of the device; what was never written reads as zeros and takes no memory. Copies
+// belong to one thread.
 #pragma once
 #include <memory>
 #include <vector>
@@ -21,9 +22,15 @@ class Image {
   void write(u64 offset, ByteSpan from);
   void flip_bit(u64 offset, unsigned bit);
   bool operator==(const Image& other) const;
+  // Of all bytes: equal images have equal hashes. Chunks remember theirs, so it costs only what changed since.
+  u64 hash() const;
 
  private:
-  using Chunk = std::shared_ptr<std::byte[]>;
+  struct Content {
+    std::byte data[chunk_bytes];
+    u64 hash = 0;  // 0: not known
+  };
+  using Chunk = std::shared_ptr<Content>;
   std::byte* writable(u64 index);
 
   u64 size_ = 0;

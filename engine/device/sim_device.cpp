@@ -16,8 +16,11 @@ namespace {
 
 constexpr u64 slow_factor = 100;
 
-// Counts a fault down; true at its turn.
-bool strikes(u64& countdown) { return countdown > 0 && --countdown == 0; }
+// Counts a fault down; true at its turn, and ever after when it is there for good.
+bool strikes(u64& countdown, bool for_good = false) {
+  if (for_good && countdown == 1) return true;
+  return countdown > 0 && --countdown == 0;
+}
 
 u64 hash_bytes(ByteSpan bytes) {
   u64 hash = bytes.size();
@@ -102,7 +105,7 @@ void SimDevice::start_read(Flight& flight) {
   flight.read_from = operation.offset;
   if (strikes(faults_.misdirected_read_at)) flight.read_from = other_block(operation.offset, operation.length);
   flight.flipped = strikes(faults_.flipped_read_at);
-  if (strikes(faults_.read_error_at) || unreadable(operation.offset, operation.length)) flight.error = EIO;
+  if (strikes(faults_.read_error_at, faults_.for_good) || unreadable(operation.offset, operation.length)) flight.error = EIO;
 }
 
 void SimDevice::start_write(Flight& flight) {
@@ -112,7 +115,7 @@ void SimDevice::start_write(Flight& flight) {
   flight.write = std::make_shared<Write>();
   flight.write->offset = operation.offset;
   flight.write->data.assign(data.begin(), data.end());
-  if (strikes(faults_.write_error_at)) flight.error = EIO;
+  if (strikes(faults_.write_error_at, faults_.for_good)) flight.error = EIO;
   if (strikes(faults_.misdirected_write_at)) flight.write->offset = other_block(operation.offset, operation.length);
   if (strikes(faults_.flipped_write_at) && operation.length > 0) {
     flight.write->data[random_.below(operation.length)] ^= std::byte{1} << random_.below(8);
@@ -140,7 +143,7 @@ void SimDevice::start_discard(Flight& flight) {
 
 void SimDevice::start_flush(Flight& flight) {
   flight.lost = strikes(faults_.lost_flush_at);
-  if (strikes(faults_.flush_error_at)) flight.error = EIO;
+  if (strikes(faults_.flush_error_at, faults_.for_good)) flight.error = EIO;
   if (!flight.lost) flight.flushed.assign(completed_.begin(), completed_.end());
 }
 
@@ -188,6 +191,9 @@ void SimDevice::finish(Flight& flight) {
     operation.result = -ENODEV;
     operation.completed(operation);
     return;
+  }
+  if (durability_observer_ && (operation.kind == IoOperation::Kind::flush || operation.durable)) {
+    durability_observer_(*this);
   }
   if (operation.kind == IoOperation::Kind::read) finish_read(flight);
   if (flight.write != nullptr) finish_write(flight);

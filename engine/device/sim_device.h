@@ -40,6 +40,7 @@ struct SimFaults {
   u64 flipped_write_at = 0;      // one bit changes on the way
   u64 flipped_read_at = 0;
   u64 power_cut_at = 0;  // counts every request; that one is under way when the power goes
+  bool for_good = false;  // errors: of every request of that kind from there on
 };
 
 // One write that a power cut may lose, in the order of completion; those under way come last.
@@ -88,6 +89,9 @@ class SimDevice final : public Device {
 
   // Called after each request has completed (and before its waiter runs): the moments at which to look at crash images.
   void set_observer(std::function<void(SimDevice&)> observer) { observer_ = std::move(observer); }
+  // Called before a flush or a durable write takes effect: between two such moments what a power cut may lose only grows,
+  // so their crash images are all that there are.
+  void set_durability_observer(std::function<void(SimDevice&)> observer) { durability_observer_ = std::move(observer); }
   // Of all requests, their bytes and their order: equal for equal histories.
   u64 trace_hash() const { return trace_hash_; }
 
@@ -140,6 +144,7 @@ class SimDevice final : public Device {
   std::vector<bool> unreadable_;  // by block; empty: all are readable
   bool power_is_cut_ = false;
   std::function<void(SimDevice&)> observer_;
+  std::function<void(SimDevice&)> durability_observer_;
   u64 trace_hash_ = 0;
 };
 
