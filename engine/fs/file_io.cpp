@@ -26,7 +26,8 @@ bool is_direct(int flags, u64 offset, const std::byte* memory, u64 bytes) {
 }  // namespace
 
 Task<Result<FileHandle>> Operations::open(std::string_view path, int flags, u32 mode) {
-  Result<PathEnd> end = co_await resolve(path, (flags & O_NOFOLLOW) == 0);
+  const bool exclusive = (flags & O_CREAT) != 0 && (flags & O_EXCL) != 0;
+  Result<PathEnd> end = co_await resolve(path, !exclusive && (flags & O_NOFOLLOW) == 0);
   if (!end) co_return end.error();
   InodeNumber inode = end->inode;
   if (inode == 0) {
@@ -35,7 +36,7 @@ Task<Result<FileHandle>> Operations::open(std::string_view path, int flags, u32 
     NewNode node;
     node.mode = S_IFREG | (mode & 07777);
     node.slice = format::slice_of(end->parent);
-    node.exclusive = (flags & O_EXCL) != 0;
+    node.exclusive = exclusive;
     const InodeNumber parent = end->parent;
     const std::string_view name = end->name;
     if (state_.is_here(parent)) {
@@ -49,7 +50,7 @@ Task<Result<FileHandle>> Operations::open(std::string_view path, int flags, u32 
       inode = *made;
     }
   } else {
-    if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0) co_return Error{Code::entry_exists, inode};
+    if (exclusive) co_return Error{Code::entry_exists, inode};
     if (end->type == FileType::symlink) co_return Error{Code::symlink_loop, inode};
     if ((flags & O_DIRECTORY) != 0 && end->type != FileType::directory) co_return Error{Code::not_a_directory, inode};
     if (end->type == FileType::directory && (may_write(flags) || (flags & O_CREAT) != 0)) {
