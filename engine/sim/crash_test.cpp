@@ -1,7 +1,6 @@
 // Power cuts: right after an fsync was acknowledged, and at any moment.
-#include <gtest/gtest.h>
-
 #include "engine/sim/scenario.h"
+#include "engine/sim/seeds_test_internal.h"
 
 namespace cowfs::sim {
 namespace {
@@ -11,14 +10,14 @@ TEST(Crash, what_was_synced_is_there_in_every_crash_image) {
   for (u64 seed : seeds(12)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
-    Scenario scenario(seed);
+    Scenario scenario(random_scenario(random));
     scenario.mount(random_settings(random));
     scenario.try_crashes_after_syncs(4);
     scenario.run_clients(100);
     crashes += scenario.crashes_tried();
-    if (HasFailure()) return;
+    ASSERT_TRUE(none(scenario.problems()));
     scenario.expect_exact();
-    if (HasFailure()) return;
+    ASSERT_TRUE(none(scenario.problems()));
     scenario.close();
   }
   RecordProperty("crashes", static_cast<int>(crashes));
@@ -28,17 +27,19 @@ TEST(Crash, a_power_cut_at_any_moment_leaves_a_moment_of_history) {
   for (u64 seed : seeds(20)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
-    Scenario scenario(seed, true);
+    ScenarioSettings settings = random_scenario(random);
+    settings.errors_expected = true;
+    Scenario scenario(settings);
     scenario.mount(random_settings(random));
     scenario.filesystem().device().set_faults({.power_cut_at = 1 + random.below(600)});
     scenario.run_clients(200);
-    if (HasFailure()) return;
+    ASSERT_TRUE(none(scenario.problems()));
     scenario.filesystem().device().power_cut();
     scenario.abandon();
-    for (int i = 0; i < 2 && !HasFailure(); ++i) {
+    for (int i = 0; i < 2; ++i) {
       scenario.expect_recovers(scenario.filesystem().device().crash_image(random), random.next());
+      ASSERT_TRUE(none(scenario.problems()));
     }
-    if (HasFailure()) return;
   }
 }
 
@@ -47,7 +48,9 @@ TEST(DeviceErrors, one_failing_request_loses_nothing_acknowledged) {
   for (u64 seed : seeds(20)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
-    Scenario scenario(seed, true);
+    ScenarioSettings settings = random_scenario(random);
+    settings.errors_expected = true;
+    Scenario scenario(settings);
     scenario.mount(random_settings(random));
     device::SimFaults faults;
     const u64 at = 1 + random.below(300);
@@ -63,10 +66,10 @@ TEST(DeviceErrors, one_failing_request_loses_nothing_acknowledged) {
     }
     scenario.filesystem().device().set_faults(faults);
     scenario.run_clients(150);
-    if (HasFailure()) return;
+    ASSERT_TRUE(none(scenario.problems()));
     scenario.abandon();
     scenario.expect_recovers(scenario.filesystem().device().crash_image(random), random.next());
-    if (HasFailure()) return;
+    ASSERT_TRUE(none(scenario.problems()));
   }
 }
 

@@ -1,10 +1,10 @@
 // One change of a file's data is one transaction: extents, size and count of blocks, whatever way it was made.
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <linux/falloc.h>
 
 #include "engine/device/aligned_buffer.h"
 #include "engine/sim/scenario.h"
+#include "engine/sim/seeds_test_internal.h"
 
 namespace cowfs::sim {
 namespace {

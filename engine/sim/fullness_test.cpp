@@ -1,11 +1,11 @@
 // A filesystem that is full: everything accepted is kept, space comes back, and overwriting goes on for ever.
 #include <fcntl.h>
-#include <gtest/gtest.h>
 
 #include <cerrno>
 
 #include "engine/device/aligned_buffer.h"
 #include "engine/sim/scenario.h"
+#include "engine/sim/seeds_test_internal.h"
 
 namespace cowfs::sim {
 namespace {

@@ -1,30 +1,8 @@
 #include "engine/sim/scenario.h"
 
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-
-#include "engine/admin/tools.h"
-
 namespace cowfs::sim {
 
 namespace {
-
-FormatSettings random_format(Random& random) {
-  FormatSettings settings;
-  settings.seed = random.next();
-  settings.slices = static_cast<u16>(1 << random.below(4));
-  settings.region_bytes = (random.one_in(2) ? 64 : 256) * kib;
-  settings.device_bytes = 128 * mib;
-  return settings;
-}
-
-void expect_none(const std::vector<std::string>& problems) {
-  for (const std::string& problem : problems) ADD_FAILURE() << problem;
-}
 
 TreeFound walk(SimulatedFilesystem& filesystem) {
   TreeFound found;
@@ -36,71 +14,64 @@ TreeFound walk(SimulatedFilesystem& filesystem) {
 
 }  // namespace
 
-std::vector<u64> seeds(u64 count) {
-  if (const char* one = std::getenv("COWFS_SIM_SEED")) return {std::strtoull(one, nullptr, 0)};
-  if (const char* times = std::getenv("COWFS_SIM_SEEDS")) count *= std::strtoull(times, nullptr, 0);
-  std::vector<u64> all(count);
-  for (u64 i = 0; i < count; ++i) all[i] = i + 1;
-  return all;
+ScenarioSettings random_scenario(Random& random) {
+  ScenarioSettings settings;
+  settings.seed = random.next();
+  settings.format.seed = random.next();
+  settings.format.slices = static_cast<u16>(1 << random.below(4));
+  settings.format.region_bytes = (random.one_in(2) ? 64 : 256) * kib;
+  settings.format.device_bytes = 128 * mib;
+  settings.format.journal_bytes = (random.one_in(2) ? 8 : 16) * mib;
+  settings.clients = 1 + random.below(4);
+  return settings;
 }
 
-std::vector<std::string> findings_in(const Image& image) {
-  char path[] = "/var/tmp/cowfs_sim_XXXXXX";
-  const int file = mkstemp(path);
-  EXPECT_GE(file, 0);
-  std::vector<std::byte> chunk(Image::chunk_bytes);
-  const std::vector<std::byte> zeros(Image::chunk_bytes);
-  EXPECT_EQ(ftruncate(file, static_cast<off_t>(image.size())), 0);
-  for (u64 at = 0; at < image.size(); at += chunk.size()) {
-    const u64 bytes = std::min<u64>(chunk.size(), image.size() - at);
-    image.read(at, {chunk.data(), bytes});
-    if (std::memcmp(chunk.data(), zeros.data(), bytes) == 0) continue;
-    EXPECT_EQ(pwrite(file, chunk.data(), bytes, static_cast<off_t>(at)), static_cast<ssize_t>(bytes));
-  }
-  ::close(file);
-  const Result<admin::CheckReport> report = admin::check(path, {});
-  std::filesystem::remove(path);
-  if (!report) return {to_text(report.error())};
-  std::vector<std::string> findings;
-  for (const admin::Finding& one : report->findings) {
-    findings.push_back(one.name + ", slice " + one.slice + ", " + one.tree + ", " + one.where + ": " + one.what);
-  }
-  return findings;
+Scenario::Scenario(const ScenarioSettings& settings)
+    : settings_(settings), random_(settings.seed), image_(make_filesystem(settings.format)) {}
+
+Scenario::~Scenario() = default;
+
+void Scenario::add(const std::vector<std::string>& problems) {
+  problems_.insert(problems_.end(), problems.begin(), problems.end());
 }
 
-void expect_sound(const Image& image) { expect_none(findings_in(image)); }
+void Scenario::add(const char* what, const Status& status) {
+  if (!status) problems_.push_back(std::string(what) + ": " + to_text(status.error()));
+}
 
-Scenario::Scenario(u64 seed, bool errors_expected) : random_(seed) {
-  image_ = make_filesystem(random_format(random_));
-  const u64 count = 1 + random_.below(4);
-  for (unsigned id = 0; id < count; ++id) {
-    clients_.push_back(std::make_unique<Client>(
-        model_, ClientSettings{.id = id, .seed = random_.next(), .errors_expected = errors_expected}));
+bool Scenario::mount(const MountSettings& settings) {
+  filesystem_ = std::make_unique<SimulatedFilesystem>(std::move(image_), settings);
+  add("mount", filesystem_->mount());
+  if (sound() && clients_.empty()) filesystem_->run(0, [this] { return set_up(); });
+  return sound();
+}
+
+Task<void> Scenario::make_directory(std::string path) {
+  const Status made = co_await filesystem_->operations().mkdir(path, 0755);
+  add("mkdir", made);
+  const Result<Attributes> attributes = co_await filesystem_->operations().stat(path, false);
+  add("stat", attributes ? Status{} : Status{attributes.error()});
+  if (model_.mkdir(path) == 0 && attributes) model_.find(path)->inode = attributes->inode;
+}
+
+Task<void> Scenario::set_up() {
+  co_await make_directory("/shared");
+  for (u64 id = 0; id < settings_.clients; ++id) co_await make_directory("/home" + std::to_string(id));
+  const Status synced = co_await filesystem_->operations().sync();
+  add("sync", synced);
+  for (u64 id = 0; id < settings_.clients; ++id) {
+    ClientSettings settings;
+    settings.home = "/home" + std::to_string(id);
+    settings.shared_prefix = "/shared/of" + std::to_string(id) + "_";
+    settings.errors_expected = settings_.errors_expected;
+    settings.corruption_expected = settings_.corruption_expected;
+    clients_.push_back(std::make_unique<Client>(model_, settings));
     clients_.back()->set_observer([this] { fsync_acknowledged(); });
   }
 }
 
-Scenario::~Scenario() = default;
-
-void Scenario::mount(const MountSettings& settings) {
-  filesystem_ = std::make_unique<SimulatedFilesystem>(std::move(image_), settings);
-  const Status mounted = filesystem_->mount();
-  ASSERT_TRUE(mounted.ok()) << to_text(mounted.error());
-  if (is_set_up_) return;
-  is_set_up_ = true;
-  filesystem_->run(0, [this] { return set_up(); });
-}
-
-Task<void> Scenario::set_up() {
-  const Status made = co_await filesystem_->operations().mkdir("/shared", 0755);
-  EXPECT_TRUE(made.ok());
-  EXPECT_EQ(model_.mkdir("/shared"), 0);
-  for (const auto& client : clients_) co_await client->set_up(&filesystem_->operations());
-}
-
 void Scenario::close() {
-  const Status closed = filesystem_->close();
-  EXPECT_TRUE(closed.ok()) << to_text(closed.error());
+  add("close", filesystem_->close());
   image_ = filesystem_->device().crash_image_all_lost();
   filesystem_.reset();
 }
@@ -108,31 +79,50 @@ void Scenario::close() {
 void Scenario::abandon() { filesystem_->abandon(); }
 
 void Scenario::run_clients(u64 operations) {
-  filesystem_->run(0, [this, operations] { return run_all(operations); });
-  for (const auto& client : clients_) expect_none(client->problems());
+  std::vector<std::unique_ptr<OperationSource>> sources;
+  for (u64 id = 0; id < clients_.size(); ++id) {
+    sources.push_back(std::make_unique<RandomOperations>(random_.next(), operations, settings_.file_bytes_max));
+  }
+  run(std::move(sources));
 }
 
-Task<void> Scenario::run_all(u64 operations) {
+void Scenario::run_lists(const std::vector<Operations>& lists) {
+  std::vector<std::unique_ptr<OperationSource>> sources;
+  for (const Operations& list : lists) sources.push_back(std::make_unique<OperationList>(list));
+  sources.resize(clients_.size());
+  run(std::move(sources));
+}
+
+void Scenario::run(std::vector<std::unique_ptr<OperationSource>> sources) {
+  filesystem_->run(0, [this, &sources] { return run_all(&sources); });
+  for (const auto& client : clients_) add(client->problems());
+}
+
+Task<void> Scenario::run_all(std::vector<std::unique_ptr<OperationSource>>* sources) {
   runtime::Gate gate;
-  for (const auto& client : clients_) {
+  for (std::size_t id = 0; id < clients_.size(); ++id) {
     const auto core = static_cast<runtime::CoreIndex>(random_.below(filesystem_->core_count()));
-    gate.spawn(run_one(client.get(), core, operations));
+    if ((*sources)[id] != nullptr) gate.spawn(run_one(clients_[id].get(), core, (*sources)[id].get()));
   }
   co_await gate.drained();
 }
 
-Task<void> Scenario::run_one(Client* client, runtime::CoreIndex core, u64 operations) {
+Task<void> Scenario::run_one(Client* client, runtime::CoreIndex core, OperationSource* source) {
   fs::Operations* target = &filesystem_->operations();
-  auto there = [client, target, operations] { return client->run(target, operations); };
+  auto there = [client, target, source] { return client->run(target, source); };
   co_await runtime::on(core, std::move(there));
+}
+
+std::vector<Operations> Scenario::performed() const {
+  std::vector<Operations> all;
+  for (const auto& client : clients_) all.push_back(client->performed());
+  return all;
 }
 
 void Scenario::expect_exact() {
   const TreeFound found = walk(*filesystem_);
-  expect_none(found.problems);
-  std::vector<std::string> problems;
-  for (const auto& client : clients_) client->check_exact(found, problems);
-  expect_none(problems);
+  add(found.problems);
+  for (const auto& client : clients_) client->expectation().check_exact(found, problems_);
 }
 
 void Scenario::expect_recovers(Image image, u64 seed) {
@@ -140,36 +130,30 @@ void Scenario::expect_recovers(Image image, u64 seed) {
   Random random(seed);
   SimulatedFilesystem recovered(std::move(image), random_settings(random));
   const Status mounted = recovered.mount();
-  if (!mounted) {
-    ADD_FAILURE() << "recovery: " << to_text(mounted.error());
-    return;
-  }
+  if (!mounted && settings_.corruption_expected) return;
+  add("recovery", mounted);
+  if (!sound()) return;
   const TreeFound found = walk(recovered);
-  std::vector<std::string> problems = found.problems;
-  for (const auto& client : clients_) client->check_after_crash(found, problems);
-  expect_none(problems);
+  if (!settings_.corruption_expected) add(found.problems);
+  for (const auto& client : clients_) client->expectation().check_after_crash(found, problems_);
+
+  if (settings_.corruption_expected) return;
 
   // The recovery itself may be cut short; the next one finds the same.
-  if (random.one_in(2)) {
-    const Status closed = recovered.close();
-    EXPECT_TRUE(closed.ok()) << to_text(closed.error());
-  }
+  if (random.one_in(2)) add("closing what was recovered", recovered.close());
   SimulatedFilesystem again(recovered.device().crash_image(random), random_settings(random));
-  const Status mounted_again = again.mount();
-  if (!mounted_again) {
-    ADD_FAILURE() << "second recovery: " << to_text(mounted_again.error());
-    return;
-  }
+  add("second recovery", again.mount());
+  if (!sound()) return;
   const TreeFound found_again = walk(again);
-  expect_none(found_again.problems);
-  EXPECT_EQ(found.names, found_again.names);
-  EXPECT_TRUE(found.contents == found_again.contents) << "the second recovery finds other contents";
+  add(found_again.problems);
+  if (found.names != found_again.names) problems_.push_back("the second recovery finds other names");
+  if (found.contents != found_again.contents) problems_.push_back("the second recovery finds other contents");
 }
 
 void Scenario::try_crashes_after_syncs(u64 one_in) { crash_one_in_ = one_in; }
 
 void Scenario::fsync_acknowledged() {
-  if (crash_one_in_ == 0 || !random_.one_in(crash_one_in_) || testing::Test::HasFailure()) return;
+  if (crash_one_in_ == 0 || !random_.one_in(crash_one_in_) || !sound()) return;
   const u64 seed = random_.next();
   const bool all_lost = random_.one_in(2);
   expect_recovers(all_lost ? filesystem_->device().crash_image_all_lost() : filesystem_->device().crash_image(random_),

@@ -1,13 +1,23 @@
-// One history: a filesystem, some clients and the model, over several mounts and crashes. For tests: what is wrong
-// becomes a test failure.
+// One history: a filesystem, some clients and the model, over several mounts and crashes. What is wrong is gathered in
+// problems().
 #pragma once
 #include "engine/sim/client.h"
 #include "engine/sim/simulated_filesystem.h"
 
 namespace cowfs::sim {
 
-// `count` seeds, times COWFS_SIM_SEEDS; COWFS_SIM_SEED alone runs one.
-std::vector<u64> seeds(u64 count);
+struct ScenarioSettings {
+  u64 seed = 1;
+  FormatSettings format = {};
+  u64 clients = 1;
+  u64 file_bytes_max = 900 * kib;
+  bool errors_expected = false;  // of the device: a client stops at the first
+  // Silent faults: what is found out must be an error, and what is read must be bytes that the file once had.
+  bool corruption_expected = false;
+};
+
+// Everything that a seed can vary.
+ScenarioSettings random_scenario(Random& random);
 
 // What check finds in `image`, or why it cannot look.
 std::vector<std::string> findings_in(const Image& image);
@@ -15,15 +25,15 @@ void expect_sound(const Image& image);
 
 class Scenario {
  public:
-  // A new filesystem with everything that the seed can vary.
-  explicit Scenario(u64 seed, bool errors_expected = false);
+  explicit Scenario(const ScenarioSettings& settings);
   ~Scenario();
 
-  void mount(const MountSettings& settings);
+  bool mount(const MountSettings& settings);
   void close();
   void abandon();
-  // Every client does so many operations, all at once.
+  // Every client does so many random operations, all at once; or what a list for each client says.
   void run_clients(u64 operations);
+  void run_lists(const std::vector<Operations>& lists);
   void expect_exact();
   // Mounts a crash image elsewhere, holds it to the model, and recovers it a second time.
   void expect_recovers(Image image, u64 seed);
@@ -31,22 +41,31 @@ class Scenario {
   void try_crashes_after_syncs(u64 one_in);
 
   SimulatedFilesystem& filesystem() { return *filesystem_; }
+  // What each client did in the last run.
+  std::vector<Operations> performed() const;
   u64 crashes_tried() const { return crashes_tried_; }
+  const std::vector<std::string>& problems() const { return problems_; }
+  bool sound() const { return problems_.empty(); }
 
  private:
-  Task<void> run_all(u64 operations);
-  Task<void> run_one(Client* client, runtime::CoreIndex core, u64 operations);
+  Task<void> run_all(std::vector<std::unique_ptr<OperationSource>>* sources);
+  Task<void> run_one(Client* client, runtime::CoreIndex core, OperationSource* source);
+  void run(std::vector<std::unique_ptr<OperationSource>> sources);
   Task<void> set_up();
+  Task<void> make_directory(std::string path);
   void fsync_acknowledged();
+  void add(const std::vector<std::string>& problems);
+  void add(const char* what, const Status& status);
 
+  const ScenarioSettings settings_;
   Random random_;
   Image image_;
   Model model_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<SimulatedFilesystem> filesystem_;
-  bool is_set_up_ = false;
   u64 crash_one_in_ = 0;
   u64 crashes_tried_ = 0;
+  std::vector<std::string> problems_;
 };
 
 }  // namespace cowfs::sim

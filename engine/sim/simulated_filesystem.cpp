@@ -12,16 +12,21 @@ device::SimDeviceSettings with_seed(device::SimDeviceSettings settings, u64 seed
   return settings;
 }
 
-// Small regions and a hash seed that depends on nothing but the seed.
+// Small regions, and nothing that does not depend on the seed.
 Task<Status> format_small(device::SimDevice* device, FormatSettings settings) {
+  Random random(settings.seed);
+  admin::Identity identity;
+  for (auto* uuid : {&identity.filesystem, &identity.device}) {
+    for (auto& byte : *uuid) byte = static_cast<u8>(random.next());
+  }
+  identity.hash_seed = random.next();
   FormatOptions options;
   options.slices = settings.slices;
   options.journal_bytes = settings.journal_bytes;
-  const Result<format::Superblock> made = co_await admin::format_device(*device, options);
+  const Result<format::Superblock> made = co_await admin::format_device(*device, options, identity);
   if (!made) co_return made.error();
   format::Superblock superblock = *made;
   superblock.region_bytes = settings.region_bytes;
-  superblock.hash_seed = settings.seed;
   superblock.sequence = superblock.sequence + 1;
   co_return co_await admin::write_superblocks(*device, superblock);
 }

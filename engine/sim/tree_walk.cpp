@@ -36,18 +36,20 @@ Task<void> read_file(WalkState* walk, std::string path, Attributes attributes) {
   }
   std::string content;
   std::string buffer(read_bytes, '\0');
+  bool whole = true;
   while (content.size() < walk->limits.file_bytes) {
     const MutableByteSpan into = std::as_writable_bytes(std::span<char>(buffer));
     const Result<u64> read = co_await walk->operations->read(*handle, content.size(), into);
     if (!read) {
       walk->problem(path, read.error());
+      whole = false;
       break;
     }
     if (*read == 0) break;
     content.append(buffer, 0, *read);
   }
-  if (content.size() != attributes.size) walk->problem(path, "is not as long as stat says");
-  walk->found->contents[attributes.inode] = std::move(content);
+  if (whole && content.size() != attributes.size) walk->problem(path, "is not as long as stat says");
+  if (whole) walk->found->contents[attributes.inode] = std::move(content);
   const Status closed = co_await walk->operations->close(*handle);
   if (!closed) walk->problem(path, closed.error());
 }

@@ -11,7 +11,7 @@ using runtime::Task;
 struct TreeFound {
   Model::Listing names;                 // path -> description, as Model::list() gives it
   std::map<std::string, u64> inodes;    // by path
-  std::map<u64, std::string> contents;  // of files, by inode
+  std::map<u64, std::string> contents;  // of files that could be read, by inode
   std::vector<std::string> problems;    // empty: sound
 };
 

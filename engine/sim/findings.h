@@ -1,0 +1,11 @@
+// What check finds, as lines for people.
+#pragma once
+#include "engine/sim/simulated_filesystem.h"
+
+namespace cowfs::sim {
+
+// On the device of a filesystem with one core that is not mounted; or why check cannot look.
+std::vector<std::string> findings_in(SimulatedFilesystem& filesystem);
+std::vector<std::string> findings_in(const Image& image);
+
+}  // namespace cowfs::sim

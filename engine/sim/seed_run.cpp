@@ -1,0 +1,221 @@
+#include "engine/sim/seed_run.h"
+
+#include <algorithm>
+#include <array>
+
+#include "engine/sim/scenario.h"
+
+namespace cowfs::sim {
+
+namespace {
+
+constexpr std::array fault_names{"none",           "power-cut",    "read-error",   "write-error",   "flush-error",
+                                 "lost-write",     "lost-flush",   "misdirected-write", "misdirected-read",
+                                 "flipped-write",  "flipped-read", "flipped-at-rest", "unreadable"};
+static_assert(fault_names.size() == fault_count);
+
+constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
+
+// What the device did not say, the engine can only find out: by an error, never by wrong bytes.
+bool is_silent(Fault fault) { return fault >= Fault::lost_write && fault != Fault::unreadable; }
+
+class History {
+ public:
+  explicit History(const SeedOptions& options) : options_(options), random_(options.seed) {}
+
+  SeedResult run() {
+    ScenarioSettings settings = random_scenario(random_);
+    result_.fault = draw_fault();
+    settings.errors_expected = result_.fault != Fault::none;
+    settings.corruption_expected = is_silent(result_.fault);
+    const u64 rounds = result_.fault == Fault::none ? 1 + random_.below(3) : 1;
+    operations_ = options_.operations / rounds / settings.clients + 1;
+    result_.configuration = "fault " + std::string(name(result_.fault)) + ", " + std::to_string(settings.clients) +
+                            " clients, " + std::to_string(settings.format.slices) + " slices, " +
+                            std::to_string(rounds) + " mounts";
+    Scenario scenario(settings);
+    for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
+      mount(scenario);
+      if (scenario.sound() && result_.fault != Fault::none) break;
+      load(scenario, round);
+      if (scenario.sound()) scenario.expect_exact();
+      close(scenario);
+    }
+    if (scenario.sound()) {
+      if (result_.fault == Fault::none) {
+        mount(scenario);
+        if (scenario.sound()) scenario.expect_exact();
+        close(scenario);
+      } else {
+        meet_fault(scenario);
+      }
+    }
+    result_.problems = scenario.problems();
+    return std::move(result_);
+  }
+
+ private:
+  Fault draw_fault() {
+    if (options_.faults.empty()) return static_cast<Fault>(random_.below(fault_count));
+    return options_.faults[random_.below(options_.faults.size())];
+  }
+
+  void mount(Scenario& scenario) {
+    MountSettings settings = random_settings(random_);
+    if (options_.cores) settings.cores = *options_.cores;
+    scenario.mount(settings);
+  }
+
+  void close(Scenario& scenario) {
+    trace(scenario);
+    scenario.close();
+  }
+
+  void load(Scenario& scenario, u64 round) {
+    if (options_.script) {
+      scenario.run_lists(round < options_.script->size() ? (*options_.script)[round] : std::vector<Operations>{});
+    } else {
+      scenario.run_clients(operations_);
+    }
+    result_.script.push_back(scenario.performed());
+    for (const Operations& list : result_.script.back()) result_.operations += list.size();
+  }
+
+  void trace(Scenario& scenario) {
+    result_.trace_hash = std::rotl(result_.trace_hash, 7) ^ scenario.filesystem().cores().trace_hash() ^
+                         scenario.filesystem().device().trace_hash();
+  }
+
+  // The fault strikes somewhere in the load; afterwards the power goes, and what is left is recovered.
+  void meet_fault(Scenario& scenario) {
+    device::SimDevice& device = scenario.filesystem().device();
+    device.set_faults(draw_faults());
+    if (result_.fault == Fault::unreadable) {
+      device.make_unreadable(round_down(random_.below(device.capacity().value), block_bytes), 1 * mib);
+    }
+    load(scenario, 0);
+    if (result_.fault == Fault::flipped_at_rest) {
+      for (int i = 0; i < 64; ++i) device.flip_bit(random_.below(written_bytes), static_cast<unsigned>(random_.below(8)));
+    }
+    trace(scenario);
+    if (!scenario.sound()) return;
+    device.power_cut();
+    scenario.abandon();
+    scenario.expect_recovers(device.crash_image(random_), random_.next());
+  }
+
+  device::SimFaults draw_faults() {
+    device::SimFaults faults;
+    const u64 at = 1 + random_.below(options_.operations);
+    switch (result_.fault) {
+      case Fault::power_cut:
+        faults.power_cut_at = 2 * at;
+        break;
+      case Fault::read_error:
+        faults.read_error_at = 1 + at / 8;
+        break;
+      case Fault::write_error:
+        faults.write_error_at = at;
+        break;
+      case Fault::flush_error:
+        faults.flush_error_at = 1 + at / 8;
+        break;
+      case Fault::lost_write:
+        faults.lost_write_at = at;
+        break;
+      case Fault::lost_flush:
+        faults.lost_flush_at = 1 + at / 8;
+        break;
+      case Fault::misdirected_write:
+        faults.misdirected_write_at = at;
+        break;
+      case Fault::misdirected_read:
+        faults.misdirected_read_at = 1 + at / 8;
+        break;
+      case Fault::flipped_write:
+        faults.flipped_write_at = at;
+        break;
+      case Fault::flipped_read:
+        faults.flipped_read_at = 1 + at / 8;
+        break;
+      case Fault::none:
+      case Fault::flipped_at_rest:
+      case Fault::unreadable:
+        break;
+    }
+    return faults;
+  }
+
+  const SeedOptions& options_;
+  Random random_;
+  u64 operations_ = 0;  // of one client in one mount
+  SeedResult result_;
+};
+
+struct Place {
+  std::size_t round;
+  std::size_t client;
+  std::size_t index;
+};
+
+std::vector<Place> places_of(const Script& script) {
+  std::vector<Place> places;
+  for (std::size_t round = 0; round < script.size(); ++round) {
+    for (std::size_t client = 0; client < script[round].size(); ++client) {
+      for (std::size_t i = 0; i < script[round][client].size(); ++i) places.push_back({round, client, i});
+    }
+  }
+  return places;
+}
+
+// Without the operations first..end of places_of().
+Script without(const Script& script, std::size_t first, std::size_t end) {
+  const std::vector<Place> places = places_of(script);
+  Script rest(script.size());
+  for (std::size_t round = 0; round < script.size(); ++round) rest[round].resize(script[round].size());
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto [round, client, index] = places[i];
+    if (i < first || i >= end) rest[round][client].push_back(script[round][client][index]);
+  }
+  return rest;
+}
+
+}  // namespace
+
+const char* name(Fault fault) { return fault_names[static_cast<std::size_t>(fault)]; }
+
+std::optional<Fault> fault_of(std::string_view text) {
+  const auto found = std::find(fault_names.begin(), fault_names.end(), text);
+  if (found == fault_names.end()) return std::nullopt;
+  return static_cast<Fault>(found - fault_names.begin());
+}
+
+SeedResult run_seed(const SeedOptions& options) { return History(options).run(); }
+
+u64 operation_count(const Script& script) { return places_of(script).size(); }
+
+Script shorten(const SeedOptions& options, Script script, u64 runs_max) {
+  SeedOptions replay = options;
+  const auto fails = [&](const Script& candidate) {
+    --runs_max;
+    replay.script = candidate;
+    return !run_seed(replay).problems.empty();
+  };
+  for (std::size_t chunk = std::max<std::size_t>(operation_count(script) / 2, 1); runs_max > 0;) {
+    bool shorter = false;
+    for (std::size_t first = 0; first < operation_count(script) && runs_max > 0;) {
+      Script candidate = without(script, first, first + chunk);
+      if (fails(candidate)) {
+        script = std::move(candidate);
+        shorter = true;
+      } else {
+        first += chunk;
+      }
+    }
+    if (chunk == 1 && !shorter) break;
+    if (!shorter || chunk > 1) chunk = std::max<std::size_t>(chunk / 2, 1);
+  }
+  return script;
+}
+
+}  // namespace cowfs::sim

@@ -1,0 +1,58 @@
+// One seed, one history: the seed draws a configuration, then a fault, then the load, and everything that happens. The
+// same seed gives the same trace on any machine.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/sim/operation.h"
+
+namespace cowfs::sim {
+
+// What one history may meet, besides slow requests and unflushed writes that a power cut tears, reorders and loses.
+enum class Fault : u8 {
+  none,        // closed, mounted again with other cores, compared exactly
+  power_cut,   // at any request
+  read_error,  // EIO, once
+  write_error,
+  flush_error,
+  lost_write,  // acknowledged, never stored
+  lost_flush,
+  misdirected_write,
+  misdirected_read,
+  flipped_write,  // one bit, on the way to the medium
+  flipped_read,
+  flipped_at_rest,
+  unreadable,  // a range of the medium, for good
+};
+constexpr unsigned fault_count = static_cast<unsigned>(Fault::unreadable) + 1;
+const char* name(Fault fault);
+std::optional<Fault> fault_of(std::string_view name);
+
+// Operations by round (a mount) and client.
+using Script = std::vector<std::vector<Operations>>;
+
+struct SeedOptions {
+  u64 seed = 1;
+  u64 operations = 300;               // of all clients together
+  std::vector<Fault> faults = {};     // to draw from; empty: all
+  std::optional<u16> cores = {};      // of every mount; otherwise drawn
+  std::optional<Script> script = {};  // instead of drawn operations
+};
+
+struct SeedResult {
+  u64 trace_hash = 0;
+  u64 operations = 0;
+  Fault fault = Fault::none;
+  std::string configuration;  // for people
+  Script script;              // what was done
+  std::vector<std::string> problems;
+};
+
+SeedResult run_seed(const SeedOptions& options);
+
+// Leaves out operations as long as something is still wrong, for so many runs at most.
+Script shorten(const SeedOptions& options, Script script, u64 runs_max);
+u64 operation_count(const Script& script);
+
+}  // namespace cowfs::sim

@@ -1,0 +1,39 @@
+// Histories: one seed each. The seeds of CI also show that the simulator is deterministic.
+#include "engine/sim/seed_run.h"
+
+#include "engine/sim/seeds_test_internal.h"
+
+namespace cowfs::sim {
+namespace {
+
+TEST(Seeds, each_history_is_sound) {
+  u64 operations = 0;
+  for (u64 seed : seeds(300)) {
+    const SeedResult result = run_seed({.seed = seed, .operations = 200});
+    operations += result.operations;
+    ASSERT_TRUE(none(result.problems)) << "cowfs-sim --seed " << seed << " --ops 200: " << result.configuration;
+  }
+  RecordProperty("operations", static_cast<int>(operations));
+}
+
+TEST(Seeds, the_same_seed_is_the_same_history_and_another_is_another) {
+  for (u64 seed : seeds(6)) {
+    const SeedResult once = run_seed({.seed = seed, .operations = 100});
+    EXPECT_EQ(once.trace_hash, run_seed({.seed = seed, .operations = 100}).trace_hash) << seed;
+    EXPECT_NE(once.trace_hash, run_seed({.seed = seed + 1000, .operations = 100}).trace_hash) << seed;
+  }
+}
+
+// What was done is a script, and a script does the same without drawing anything.
+TEST(Seeds, a_script_repeats_what_was_drawn) {
+  const SeedOptions options{.seed = 3, .operations = 60, .faults = {Fault::none}};
+  const SeedResult drawn = run_seed(options);
+  SeedOptions again = options;
+  again.script = drawn.script;
+  const SeedResult repeated = run_seed(again);
+  ASSERT_TRUE(none(repeated.problems));
+  EXPECT_EQ(operation_count(repeated.script), operation_count(drawn.script));
+}
+
+}  // namespace
+}  // namespace cowfs::sim

@@ -1,0 +1,112 @@
+// cowfs-sim: one simulated history, or many; and crash states of short sequences.
+#include <CLI/CLI.hpp>
+#include <cinttypes>
+#include <cstdio>
+
+#include "engine/sim/seed_run.h"
+#include "engine/sim/sequences.h"
+
+namespace {
+
+using namespace cowfs;
+using namespace cowfs::sim;
+
+constexpr u64 shortening_runs_max = 2000;
+
+struct Request {
+  SeedOptions options;
+  u64 seeds = 1;
+  bool minimise = false;
+  unsigned length = 0;
+  u64 states = 0;
+};
+
+void print(const Script& script) {
+  for (std::size_t round = 0; round < script.size(); ++round) {
+    for (std::size_t client = 0; client < script[round].size(); ++client) {
+      std::printf("mount %zu, client %zu:\n", round + 1, client);
+      for (const Operation& operation : script[round][client]) std::printf("  %s\n", to_text(operation).c_str());
+    }
+  }
+}
+
+void print(const std::vector<std::string>& problems) {
+  for (const std::string& problem : problems) std::printf("%s\n", problem.c_str());
+}
+
+std::string repeat_line(const SeedOptions& options) {
+  std::string line = "cowfs-sim --seed " + std::to_string(options.seed) + " --ops " + std::to_string(options.operations);
+  if (options.cores) line += " --cores " + std::to_string(*options.cores);
+  if (!options.faults.empty()) line += " --faults ";
+  for (std::size_t i = 0; i < options.faults.size(); ++i) line += (i > 0 ? "," : "") + std::string(name(options.faults[i]));
+  return line;
+}
+
+bool run_one(const SeedOptions& options, bool minimise) {
+  const SeedResult result = run_seed(options);
+  std::printf("seed %" PRIu64 ": %s, %" PRIu64 " operations\n", options.seed, result.configuration.c_str(),
+              result.operations);
+  if (!result.problems.empty()) {
+    print(result.problems);
+    if (minimise) {
+      const Script script = shorten(options, result.script, shortening_runs_max);
+      std::printf("%" PRIu64 " operations are enough:\n", operation_count(script));
+      print(script);
+    }
+    std::printf("repeat with: %s\n", repeat_line(options).c_str());
+  }
+  std::printf("trace %016" PRIx64 "\n", result.trace_hash);
+  return result.problems.empty();
+}
+
+bool run_sequences(const Request& request) {
+  SequenceRunner runner({.seed = request.options.seed});
+  const u64 count = sequence_count(request.length);
+  Random random(request.options.seed);
+  bool sound = true;
+  for (u64 n = 0; n < count && sound && (request.states == 0 || runner.counts().states < request.states); ++n) {
+    sound = runner.run(sequence(request.length, request.states == 0 ? n : random.below(count)));
+  }
+  print(runner.problems());
+  const ExplorerCounts& counts = runner.counts();
+  std::printf("%" PRIu64 " sequences of %" PRIu64 ", %" PRIu64 " crash states, %" PRIu64 " distinct, %" PRIu64
+              " more during recovery\n",
+              runner.sequences(), count, counts.states, counts.distinct, counts.deeper);
+  return sound;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Runs cowfs in the simulator: one seed, one history, the same on any machine."};
+  Request request;
+  std::vector<std::string> faults;
+  u16 cores = 0;
+  app.add_option("--seed", request.options.seed, "what to run");
+  app.add_option("--seeds", request.seeds, "so many seeds, from --seed on")->check(CLI::PositiveNumber);
+  app.add_option("--ops", request.options.operations, "operations of all clients together")->check(CLI::PositiveNumber);
+  app.add_option("--faults", faults, "what may happen, separated by commas; all when not given")->delimiter(',');
+  app.add_option("--cores", cores, "of every mount; drawn when not given")->check(CLI::Range(1, 16));
+  app.add_flag("--minimise", request.minimise, "after a failure, look for a shorter list of operations");
+  app.add_option("--sequences", request.length, "instead: every power cut of all sequences of so many operations")
+      ->check(CLI::Range(1, 3));
+  app.add_option("--states", request.states, "with --sequences: random ones until so many crash states were tried");
+  CLI11_PARSE(app, argc, argv);
+  for (const std::string& text : faults) {
+    const std::optional<Fault> fault = fault_of(text);
+    if (!fault) {
+      std::fprintf(stderr, "cowfs-sim: no fault %s; there are:", text.c_str());
+      for (unsigned i = 0; i < fault_count; ++i) std::fprintf(stderr, " %s", name(static_cast<Fault>(i)));
+      std::fprintf(stderr, "\n");
+      return 2;
+    }
+    request.options.faults.push_back(*fault);
+  }
+  if (cores > 0) request.options.cores = cores;
+  if (request.length > 0) return run_sequences(request) ? 0 : 1;
+  bool sound = true;
+  for (u64 n = 0; n < request.seeds && sound; ++n, ++request.options.seed) {
+    sound = run_one(request.options, request.minimise);
+  }
+  return sound ? 0 : 1;
+}
