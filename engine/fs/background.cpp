@@ -232,23 +232,26 @@ Task<void> CoreState::flusher() {
   }
 }
 
-// What is dirty now, however much others make dirty meanwhile.
+// What is dirty now or being written, however much others make dirty meanwhile.
 Task<Status> CoreState::write_back_all() {
-  std::vector<std::pair<u16, InodeNumber>> dirty;
+  std::vector<std::pair<u16, InodeNumber>> unwritten;
   for (data::FileData* file = data_.dirty_first; file != nullptr; file = file->next_dirty()) {
-    dirty.emplace_back(file->home().slice.id(), file->inode());
+    unwritten.emplace_back(file->home().slice.id(), file->inode());
   }
   for (u16 id : slice_ids()) {
     for (const auto& [number, inode] : slice(id).inodes) {
-      if (inode->attributes_dirty && !inode->dead) dirty.emplace_back(id, number);
+      const bool wanted = inode->attributes_dirty || inode->write_back_lock.held();
+      if (wanted && !inode->dead) unwritten.emplace_back(id, number);
+    }
+    for (const auto& [number, share] : slice(id).shares) {
+      if (!share->idle() && !share->is_dirty()) unwritten.emplace_back(id, number);
     }
   }
-  for (const auto& [id, number] : dirty) {
+  for (const auto& [id, number] : unwritten) {
     Result<Epoch> written = Epoch{};
     if (format::slice_of(number) == id) {
       Inode* inode = find_inode(number);
-      const bool wanted = inode != nullptr && !inode->dead && (inode->attributes_dirty || inode->file_data().is_dirty());
-      if (wanted) written = co_await write_back(*inode);
+      if (inode != nullptr && !inode->dead) written = co_await write_back(*inode);
     } else if (slice(id).shares.contains(number)) {
       written = co_await write_back_share(number, id);
     }
