@@ -243,8 +243,10 @@ data::FileData& CoreState::share(InodeNumber number, u16 slice_id) {
 }
 
 Task<Status> CoreState::drop_share(InodeNumber number, u16 slice_id) {
-  const Status truncated = co_await share(number, slice_id).truncate(0, nullptr);
-  if (truncated) slice(slice_id).shares.erase(number);
+  data::FileData& dropped = share(number, slice_id);
+  const Status truncated = co_await dropped.truncate(0, nullptr);
+  // A sync may have come for it meanwhile: then it stays, empty, until the unmount.
+  if (truncated && dropped.idle()) slice(slice_id).shares.erase(number);
   co_return truncated;
 }
 
