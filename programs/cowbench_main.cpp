@@ -108,7 +108,6 @@ int run(int argument_count, char** arguments) {
   program.footer(exit_codes_text);
   program.set_version_flag("--version", "cowbench 0.1.0");
   add_dbench_verb(program, exit_code, command_line);
-  add_torture_verb(program, exit_code);
   add_topo_verb(program, exit_code);
   add_env_verb(program, exit_code);
   CLI::App* cleanup = program.add_subcommand(

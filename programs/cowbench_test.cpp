@@ -77,7 +77,7 @@ class CowbenchTest : public testing::Test {
 };
 
 TEST_F(CowbenchTest, EachVerbExplainsItself) {
-  for (const char* verb : {"dbench", "torture", "topo", "env", "cleanup", "report"}) {
+  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report"}) {
     SCOPED_TRACE(verb);
     const Ended ended = run({verb, "--help"});
     EXPECT_EQ(ended.exit_code, 0);
@@ -243,15 +243,6 @@ TEST_F(CowbenchTest, UnwritableOutputIsFoundBeforeMeasuring) {
                            "/nowhere/run.json"});
   EXPECT_EQ(ended.exit_code, 2);
   EXPECT_THAT(ended.errors, HasSubstr("/nowhere/run.json"));
-}
-
-TEST_F(CowbenchTest, TortureKeepsItsPromisesForAHandfulOfRounds) {
-  const Ended ended = run({"torture", "--rounds", "5", "--clients", "3", "--kill-ms", "400", "--size", "256M", "-c",
-                           COWBENCH_SYNTHETIC_LOAD, "--directory", in_directory("torture")});
-  EXPECT_EQ(ended.exit_code, 0) << ended.output << ended.errors;
-  EXPECT_THAT(ended.output, HasSubstr("round 5/5, seed "));
-  EXPECT_THAT(ended.output, HasSubstr("5 rounds, "));
-  EXPECT_TRUE(std::filesystem::is_empty(in_directory("torture")));
 }
 
 TEST_F(CowbenchTest, TopologyOfAnotherMachine) {

@@ -11,6 +11,10 @@ namespace cowbench::programs {
 namespace {
 
 using harness::Failure;
+using harness::FailureKind;
+using harness::Outcome;
+
+constexpr const char* default_loadfile = "/usr/share/dbench/client.txt";
 
 struct DbenchOptions {
   MeasureOptions measure;
@@ -23,6 +27,19 @@ struct DbenchOptions {
   bool sync_open = false, sync_directories = false, sync_writes = false, extended_attributes = false, no_resolve = false;
   double rate_mb_s = 0;
 };
+
+Outcome<workloads::Program> load_program(std::string& file) {
+  if (file.empty()) {
+    if (access(default_loadfile, R_OK) != 0)
+      return Failure{FailureKind::missing, fmt::format("there is no loadfile {}", default_loadfile),
+                     "install the package dbench, or name a loadfile with -c"};
+    file = default_loadfile;
+  }
+  auto loaded = workloads::read_loadfile(file);
+  if (const auto* error = std::get_if<workloads::LoadfileError>(&loaded))
+    return Failure{FailureKind::request, error->to_text(), ""};
+  return std::get<workloads::Program>(std::move(loaded));
+}
 
 harness::DbenchLoad load_of(const DbenchOptions& options) {
   harness::DbenchLoad load;

@@ -49,17 +49,4 @@ bool can_write(const std::string& file) {
   return out != nullptr || say_cannot_write(file);
 }
 
-harness::Outcome<workloads::Program> load_program(std::string& file) {
-  if (file.empty()) {
-    if (access(default_loadfile, R_OK) != 0)
-      return harness::Failure{harness::FailureKind::missing, fmt::format("there is no loadfile {}", default_loadfile),
-                     "install the package dbench, or name a loadfile with -c"};
-    file = default_loadfile;
-  }
-  auto loaded = workloads::read_loadfile(file);
-  if (const auto* error = std::get_if<workloads::LoadfileError>(&loaded))
-    return harness::Failure{harness::FailureKind::request, error->to_text(), ""};
-  return std::get<workloads::Program>(std::move(loaded));
-}
-
 }  // namespace cowbench::programs

@@ -4,7 +4,6 @@
 #include <string_view>
 
 #include "harness/outcome.h"
-#include "workloads/loadfile.h"
 
 namespace CLI {
 class App;
@@ -31,14 +30,6 @@ int report_failure(const harness::Failure& failure);
 bool write_output(const std::string& file, std::string_view text);
 // Before hours of measuring: whether write_output() will probably work.
 bool can_write(const std::string& file);
-
-constexpr const char* default_loadfile = "/usr/share/dbench/client.txt";
-// Reads `file`, which becomes the default when it is empty. Failures request: what is wrong with it, and in which line;
-// missing: there is no default.
-harness::Outcome<workloads::Program> load_program(std::string& file);
-
-// The verb that kills and verifies.
-void add_torture_verb(CLI::App& program, int& exit_code);
 
 // The verb that measures; the returned function is called when it was chosen and its options are set.
 void add_dbench_verb(CLI::App& program, int& exit_code, const std::string& command_line);
