@@ -46,6 +46,14 @@ std::string escaped_html(std::string_view text) {
   });
 }
 
+// The page draws percentiles; the histograms behind them would double its size.
+results::Record without_histograms(results::Record record) {
+  for (results::Comparison& comparison : record.comparisons)
+    for (results::TargetResult& result : comparison.results)
+      for (results::OperationStatistics& operation : result.operations) operation.histogram.clear();
+  return record;
+}
+
 }  // namespace
 
 std::string render_report(const results::Record& record) {
@@ -69,7 +77,7 @@ std::string render_report(const results::Record& record) {
   const Style plain_text{.unicode = true, .colour = false, .redraw = false, .columns = 120};
   page += escaped_html(render_record(record, plain_text));
   page += "</pre></main></noscript>\n<script type=\"application/json\" id=\"record\">";
-  page += escaped_json(results::to_json(record));
+  page += escaped_json(results::to_json(without_histograms(record)));
   page += "</script>\n<script>\n";
   for (const std::string_view part : report_script()) page += part;
   page += "</script>\n</body>\n</html>\n";

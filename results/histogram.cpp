@@ -13,6 +13,15 @@ static_assert(layout::slot_of(0) == 0 && layout::slot_of(2047) == 2047 && layout
 static_assert(layout::slot_of(layout::highest_trackable_ns) == layout::slots - 1);
 static_assert(layout::highest_in_slot(layout::slots - 1) == layout::highest_trackable_ns);
 
+void HistogramCounts::record_many(u64 value_ns, u64 times) {
+  assert(times > 0);
+  record(value_ns);
+  const u64 others = times - 1;
+  slot_counts[layout::slot_of(std::min(value_ns, layout::highest_trackable_ns))] += others;
+  count += others;
+  sum_ns += others * value_ns;
+}
+
 void HistogramCounts::merge(const HistogramCounts& other) {
   for (u32 slot = 0; slot < layout::slots; ++slot) slot_counts[slot] += other.slot_counts[slot];
   count += other.count;

@@ -52,6 +52,9 @@ struct HistogramCounts {
     minimum_complement = std::max(minimum_complement, ~value_ns);
   }
 
+  // The same as recording it so many times. Precondition: times > 0.
+  void record_many(u64 value_ns, u64 times);
+
   // The same as having recorded the other's values here too: exact, and in any order of merging.
   void merge(const HistogramCounts& other);
   void reset();

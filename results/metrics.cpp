@@ -23,6 +23,13 @@ constexpr std::array table{
     MetricDescription{"cpu_ns_per_operation", "Processor time per operation", "ns", lower, true},
     MetricDescription{"generator_ns_per_operation", "Generator cost per operation", "ns", lower, false},
     MetricDescription{"memory_peak_bytes", "Peak memory", "B", lower, false},
+    // What other programs' results hold.
+    MetricDescription{"latency_mean_ns", "Mean latency", "ns", lower, true},
+    MetricDescription{"latency_p50_ns", "Latency p50", "ns", lower, true},
+    MetricDescription{"latency_p99_ns", "Latency p99", "ns", lower, true},
+    MetricDescription{"files_s", "Files", "1/s", higher, true},
+    MetricDescription{"iteration_ns", "Time per iteration", "ns", lower, true},
+    MetricDescription{"iteration_cpu_ns", "Processor time per iteration", "ns", lower, true},
 };
 
 }  // namespace

@@ -182,6 +182,7 @@ void fields(Archive& archive, Self& self) {
   archive("p999_ns", self.p999_ns);
   archive("max_ns", self.max_ns);
   archive("percentiles", self.percentiles);
+  archive("histogram", self.histogram);
 }
 
 template <typename Archive, Is<TargetResult> Self>
@@ -316,6 +317,14 @@ Json metric_legend() {
   return legend;
 }
 
+Json with_schema(const Record& record) {
+  Json json = Json::object();
+  json["schema"] = record_schema;
+  Json body = Writer::write(record);
+  for (auto& [key, value] : body.items()) json[key] = std::move(value);
+  return json;
+}
+
 }  // namespace
 
 void set_label(TargetResult& result) {
@@ -323,10 +332,7 @@ void set_label(TargetResult& result) {
 }
 
 std::string to_json(const Record& record) {
-  Json json = Json::object();
-  json["schema"] = record_schema;
-  Json body = Writer::write(record);
-  for (auto& [key, value] : body.items()) json[key] = std::move(value);
+  Json json = with_schema(record);
   json["metrics"] = metric_legend();
   json["results"] = Json::array();
   json["ratios"] = Json::array();
@@ -336,6 +342,15 @@ std::string to_json(const Record& record) {
     }
   }
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string to_json_line(const Record& record) {
+  Record measured = record;
+  for (Comparison& comparison : measured.comparisons) {
+    comparison.ratios.clear();
+    for (TargetResult& result : comparison.results) result.metrics.clear();
+  }
+  return with_schema(measured).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 cowfs::Result<Record> parse_record(std::string_view text, std::string& reason) {

@@ -51,6 +51,7 @@ struct OperationStatistics {
   u64 p999_ns = 0;
   u64 max_ns = 0;
   std::vector<PercentilePoint> percentiles;
+  std::string histogram;  // all latencies, as encode_histogram() writes them; empty when they were not kept
 };
 
 struct TargetResult {
@@ -152,6 +153,10 @@ void set_label(TargetResult& result);
 // Top-level "results" and "ratios" repeat those of all comparisons in one list. Ends in a newline.
 // Precondition: all numbers are finite. Text that is not UTF-8 is written with replacement characters.
 std::string to_json(const Record& record);
+
+// In one line, without its end, and only what was measured: the metric summaries and ratios, which summarise() derives
+// from the rounds, are left empty. Equal measurements give equal text.
+std::string to_json_line(const Record& record);
 
 // Unknown fields are ignored, missing ones keep their defaults. On error `reason` names the field or the byte.
 // Error record_not_json: not JSON at all. Error record_schema_unknown: "schema" is another one.

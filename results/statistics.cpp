@@ -38,13 +38,20 @@ double relative_spread(std::span<const double> values) {
 
 namespace {
 
-constexpr double alpha_half = 0.025;
-constexpr double normal_quantile = 1.959963984540054;
+struct Tail {
+  double probability;  // on each side
+  double normal_quantile;
+};
+
+constexpr Tail tail_of(Confidence confidence) {
+  return confidence == Confidence::percent95 ? Tail{0.025, 1.959963984540054} : Tail{0.005, 2.575829303548901};
+}
+
 constexpr u64 exact_pairs_max = 15;
 
 // Under the null each rank 1..n is positive with probability 1/2. Counts the subsets of ranks by their sum, then
-// walks up while the lower tail stays within alpha / 2.
-u64 exact_rank(u64 differences) {
+// walks up while the lower tail stays within `tail_max`.
+u64 exact_rank(u64 differences, double tail_max) {
   assert(differences <= exact_pairs_max);
   const u64 sum_max = differences * (differences + 1) / 2;
   std::array<u64, exact_pairs_max*(exact_pairs_max + 1) / 2 + 1> ways{1};
@@ -54,21 +61,22 @@ u64 exact_rank(u64 differences) {
   const double subsets = std::ldexp(1.0, static_cast<int>(differences));
   u64 tail = 0;
   u64 rank = 0;
-  while (static_cast<double>(tail + ways[rank]) <= alpha_half * subsets) tail += ways[rank++];
+  while (static_cast<double>(tail + ways[rank]) <= tail_max * subsets) tail += ways[rank++];
   return rank;
 }
 
 }  // namespace
 
-u64 interval_rank(u64 differences) {
+u64 interval_rank(u64 differences, Confidence confidence) {
+  const Tail tail = tail_of(confidence);
   if (differences < pairs_for_interval_min) return 0;
-  if (differences <= exact_pairs_max) return exact_rank(differences);
+  if (differences <= exact_pairs_max) return exact_rank(differences, tail.probability);
   const double n = static_cast<double>(differences);
   const double walsh_averages = n * (n + 1) / 2;
-  return static_cast<u64>(walsh_averages / 2 - normal_quantile * std::sqrt(n * (n + 1) * (2 * n + 1) / 24));
+  return static_cast<u64>(walsh_averages / 2 - tail.normal_quantile * std::sqrt(n * (n + 1) * (2 * n + 1) / 24));
 }
 
-Estimate hodges_lehmann(std::span<const double> differences) {
+Estimate hodges_lehmann(std::span<const double> differences, Confidence confidence) {
   assert(!differences.empty());
   std::vector<double> walsh_averages;
   walsh_averages.reserve(differences.size() * (differences.size() + 1) / 2);
@@ -79,7 +87,7 @@ Estimate hodges_lehmann(std::span<const double> differences) {
   }
   std::sort(walsh_averages.begin(), walsh_averages.end());
   Estimate estimate{median(walsh_averages), std::nullopt};
-  if (const u64 rank = interval_rank(differences.size()); rank > 0) {
+  if (const u64 rank = interval_rank(differences.size(), confidence); rank > 0) {
     estimate.interval = Interval{walsh_averages[rank - 1], walsh_averages[walsh_averages.size() - rank]};
   }
   return estimate;
@@ -87,15 +95,16 @@ Estimate hodges_lehmann(std::span<const double> differences) {
 
 namespace {
 constexpr std::array<std::string_view, 4> verdict_names{"better", "worse", "same", "unclear"};
+}  // namespace
 
-Verdict judge(const Interval& log_interval, Direction direction, double log_band) {
+Verdict judge(const Interval& ratio, Direction direction, double band) {
   const bool higher_is_better = direction == Direction::higher_is_better;
-  if (log_interval.low > log_band) return higher_is_better ? Verdict::better : Verdict::worse;
-  if (log_interval.high < -log_band) return higher_is_better ? Verdict::worse : Verdict::better;
-  if (log_interval.low >= -log_band && log_interval.high <= log_band) return Verdict::same;
+  const Interval same{1 / (1 + band), 1 + band};
+  if (ratio.low > same.high) return higher_is_better ? Verdict::better : Verdict::worse;
+  if (ratio.high < same.low) return higher_is_better ? Verdict::worse : Verdict::better;
+  if (ratio.low >= same.low && ratio.high <= same.high) return Verdict::same;
   return Verdict::unclear;
 }
-}  // namespace
 
 std::string_view name(Verdict verdict) { return verdict_names[static_cast<std::size_t>(verdict)]; }
 
@@ -131,12 +140,11 @@ std::optional<PairedRatio> paired_ratio(std::span<const double> numerator, std::
     return ratio;
   }
   ratio.interval = Interval{std::exp(estimate.interval->low), std::exp(estimate.interval->high)};
-  const double log_band = std::log1p(band);
-  ratio.verdict = judge(*estimate.interval, direction, log_band);
+  ratio.verdict = judge(*ratio.interval, direction, band);
   if (ratio.verdict == Verdict::unclear) {
     const double half_width = (estimate.interval->high - estimate.interval->low) / 2;
     // Narrow enough already, but astride the band's edge: at least one more ABBA block.
-    ratio.pairs_needed = std::max(pairs_needed(ratio.pairs, half_width, log_band), ratio.pairs + 2);
+    ratio.pairs_needed = std::max(pairs_needed(ratio.pairs, half_width, std::log1p(band)), ratio.pairs + 2);
   }
   return ratio;
 }

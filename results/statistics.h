@@ -31,15 +31,17 @@ constexpr std::size_t pairs_for_interval_min = 6;
 
 struct Estimate {
   double value;                      // Hodges-Lehmann: the median of all pairwise means (Walsh averages)
-  std::optional<Interval> interval;  // 95%; absent below pairs_for_interval_min
+  std::optional<Interval> interval;  // 95% unless asked otherwise; absent below pairs_for_interval_min
 };
 
-// Of the centre of `differences`. Exact Wilcoxon signed-rank distribution up to 15 differences, the normal
-// approximation above. Precondition: not empty.
-Estimate hodges_lehmann(std::span<const double> differences);
+enum class Confidence { percent95, percent99 };
 
-// The rank, from 1, of the Walsh average that bounds the 95% interval from below; 0 when there is none.
-u64 interval_rank(u64 differences);
+// Of the centre of `differences`; the interval is absent where so few differences cannot hold one. Exact Wilcoxon signed-rank distribution up to 15 differences, the normal
+// approximation above. Precondition: not empty.
+Estimate hodges_lehmann(std::span<const double> differences, Confidence confidence = Confidence::percent95);
+
+// The rank, from 1, of the Walsh average that bounds the interval from below; 0 when there is none.
+u64 interval_rank(u64 differences, Confidence confidence = Confidence::percent95);
 
 enum class Direction { higher_is_better, lower_is_better };
 enum class Verdict { better, worse, same, unclear };
@@ -49,6 +51,10 @@ std::optional<Verdict> verdict_named(std::string_view text);
 
 constexpr double band_default = 0.02;
 
+// By the whole interval of a ratio against [1 / (1 + band), 1 + band]: outside it better or worse, inside it same,
+// otherwise unclear.
+Verdict judge(const Interval& ratio, Direction direction, double band);
+
 struct PairedRatio {
   double estimate;                   // numerator / denominator
   std::optional<Interval> interval;  // 95%, of the same ratio
@@ -57,9 +63,8 @@ struct PairedRatio {
   std::optional<u64> pairs_needed;   // only when unclear: about this many rounds in all would settle it
 };
 
-// `numerator[i]` and `denominator[i]` were measured in the same round. The verdict is by the whole interval against
-// [1 / (1 + band), 1 + band]: outside it better or worse, inside it same, otherwise unclear; without an interval always
-// unclear. Pairs in which either value is not a positive finite number have no logarithm and are left out; absent when
+// `numerator[i]` and `denominator[i]` were measured in the same round. The verdict is judge()'s, without an interval
+// always unclear. Pairs in which either value is not a positive finite number have no logarithm and are left out; absent when
 // none remains. Precondition: equal lengths, band > 0.
 std::optional<PairedRatio> paired_ratio(std::span<const double> numerator, std::span<const double> denominator,
                                         Direction direction, double band = band_default);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "results/histogram_codec.h"
 #include "results/metrics.h"
 
 namespace cowbench::results {
@@ -32,6 +33,7 @@ OperationStatistics summarise_operation(std::string name, const HistogramCounts&
   statistics.p999_ns = latencies.percentile_ns(99.9);
   statistics.max_ns = latencies.max_ns;
   statistics.percentiles = percentile_curve(latencies);
+  statistics.histogram = encode_histogram(latencies);
   return statistics;
 }
 
