@@ -1,0 +1,29 @@
+// One metric of one target under one load: what may be compared over time.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/base/types.h"
+
+namespace cowbench::store {
+
+using cowfs::u64;
+
+struct SeriesKey {
+  std::string target;
+  std::string integrity;  // durability and integrity: another promise is another series
+  std::string media, workload;
+  u64 clients = 0;
+  std::string metric;
+  bool operator==(const SeriesKey&) const = default;
+};
+
+// What one run contributed.
+struct SeriesPoint {
+  std::string run, started, commit;
+  bool dirty = false;
+  std::string fingerprint;     // see fingerprint_of()
+  std::vector<double> values;  // one a round; rounds without a value are left out
+};
+
+}  // namespace cowbench::store
