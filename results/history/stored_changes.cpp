@@ -1,0 +1,83 @@
+#include "results/history/stored_changes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "results/history/tracker.h"
+
+namespace cowbench::history {
+namespace {
+
+using cowfs::Result;
+using store::SeriesKey;
+using store::SeriesPoint;
+
+bool usable(const SeriesPoint& point) {
+  return !point.values.empty() && results::median(point.values) > 0;
+}
+
+double log_of(const SeriesPoint& point) { return std::log(results::median(point.values)); }
+
+// The logarithm of the control in each run that shares the series' load.
+Result<std::map<std::string, double>> control_of(const store::Store& store, const std::vector<SeriesKey>& keys,
+                                                 const SeriesKey& key, const std::string& control, std::string& reason) {
+  std::map<std::string, double> logs;
+  for (const SeriesKey& other : keys) {
+    const bool same_load = other.media == key.media && other.workload == key.workload && other.clients == key.clients;
+    if (other.target != control || other.metric != key.metric || !same_load) continue;
+    const auto points = store.read(other, reason);
+    if (!points) return points.error();
+    for (const SeriesPoint& point : *points)
+      if (usable(point)) logs[point.run] = log_of(point);
+  }
+  return logs;
+}
+
+void detect(StoredHistory& history, const std::vector<double>& logs, const DetectorOptions& options) {
+  std::vector<std::string> fingerprints;
+  for (const SeriesPoint& point : history.points) fingerprints.push_back(point.fingerprint);
+  history.eras = era_starts(fingerprints);
+  std::size_t begin = 0;
+  for (std::size_t era = 0; era <= history.eras.size(); ++era) {
+    const std::size_t end = era < history.eras.size() ? history.eras[era] : logs.size();
+    for (ChangePoint change : detect_changes(std::span(logs).subspan(begin, end - begin), options)) {
+      change.at += begin;
+      history.changes.push_back(change);
+    }
+    begin = end;
+  }
+}
+
+}  // namespace
+
+Result<std::vector<StoredHistory>> find_changes(const store::Store& store, const StoredRequest& request,
+                                                std::string& reason) {
+  const auto keys = store.series(reason);
+  if (!keys) return keys.error();
+  std::vector<StoredHistory> histories;
+  for (const SeriesKey& key : *keys) {
+    if (key.metric != request.metric || key.target == request.control) continue;
+    auto points = store.read(key, reason);
+    if (!points) return points.error();
+    std::map<std::string, double> control;
+    if (!request.control.empty()) {
+      auto found = control_of(store, *keys, key, request.control, reason);
+      if (!found) return found.error();
+      control = std::move(*found);
+    }
+    StoredHistory history{key, {}, {}, {}};
+    std::vector<double> logs;
+    for (SeriesPoint& point : *points) {
+      const auto beside = control.find(point.run);
+      if (!usable(point) || (!request.control.empty() && beside == control.end())) continue;
+      logs.push_back(log_of(point) - (beside == control.end() ? 0 : beside->second));
+      history.points.push_back(std::move(point));
+    }
+    detect(history, logs, request.detector);
+    histories.push_back(std::move(history));
+  }
+  return histories;
+}
+
+}  // namespace cowbench::history
