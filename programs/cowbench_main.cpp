@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <fstream>
-#include <iterator>
 
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
@@ -74,11 +72,10 @@ int clean_up() {
 }
 
 int show_record(const std::string& file, const std::string& html) {
-  std::ifstream in(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in) return report_failure({harness::FailureKind::request, file + ": cannot be read", ""});
+  const auto text = read_input(file);
+  if (!text) return exit_bad_input;
   std::string reason;
-  const auto record = results::parse_record(text, reason);
+  const auto record = results::parse_record(*text, reason);
   if (!record) return report_failure({harness::FailureKind::request, fmt::format("{}: {}", file, reason), ""});
   if (html.empty()) {
     fmt::print("{}", dashboards::render_record(*record, dashboards::style_of(stdout)));
@@ -114,7 +111,9 @@ int run(int argument_count, char** arguments) {
       "cleanup", "Undo what runs that were killed left behind: mounts, loop devices, images, directories");
   cleanup->callback([&exit_code] { exit_code = clean_up(); });
   add_report_verb(program, exit_code);
+  add_results_verb(program, exit_code);
   for (CLI::App* verb : program.get_subcommands({})) verb->footer(exit_codes_text);
+  add_compare_verb(program, exit_code);
   try {
     program.parse(argument_count, arguments);
   } catch (const CLI::ParseError& error) {

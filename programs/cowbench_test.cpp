@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "results/record.h"
+#include "results/record_fixture.h"
 
 namespace cowbench {
 namespace {
@@ -77,7 +78,7 @@ class CowbenchTest : public testing::Test {
 };
 
 TEST_F(CowbenchTest, EachVerbExplainsItself) {
-  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report"}) {
+  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "results", "compare"}) {
     SCOPED_TRACE(verb);
     const Ended ended = run({verb, "--help"});
     EXPECT_EQ(ended.exit_code, 0);
@@ -243,6 +244,96 @@ TEST_F(CowbenchTest, UnwritableOutputIsFoundBeforeMeasuring) {
                            "/nowhere/run.json"});
   EXPECT_EQ(ended.exit_code, 2);
   EXPECT_THAT(ended.errors, HasSubstr("/nowhere/run.json"));
+}
+
+TEST_F(CowbenchTest, RunsAreStoredAndExchanged) {
+  const std::string first = in_directory("first.db"), second = in_directory("second.db"), lines = in_directory("lines");
+  for (const char* seed : {"7", "8"}) {
+    const Ended ended = run({"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.2", "--warmup", "0", "--target", "null",
+                             "--no-calibrate", "--seed", seed, "--db", first});
+    ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+    EXPECT_THAT(ended.errors, HasSubstr("stored as run "));
+  }
+  const Ended listed = run({"results", "list", "--db", first, "--json"});
+  EXPECT_THAT(listed.output, HasSubstr("cowbench.results/1"));
+  EXPECT_EQ(run({"results", "verify", "--db", first}).exit_code, 0);
+  EXPECT_THAT(run({"results", "changes", "--db", first, "--json"}).output, HasSubstr("\"runs\": 2"));
+  ASSERT_EQ(run({"results", "export", "--db", first, "-o", lines}).exit_code, 0);
+  EXPECT_THAT(run({"results", "import", lines, lines, "--db", second}).output, HasSubstr("2 runs added, 2 already there"));
+  EXPECT_EQ(run({"results", "export", "--db", second}).output, contents(lines));
+
+  const Ended shown = run({"results", "show", "latest", "--db", second, "--json"});
+  std::string reason;
+  const auto record = results::parse_record(shown.output, reason);
+  ASSERT_TRUE(record.ok()) << reason;
+  EXPECT_EQ(record->seed, "8");
+  EXPECT_THAT(run({"results", "show", "latest", "--db", second}).output, HasSubstr("null"));
+}
+
+TEST_F(CowbenchTest, TheStoreIsTheUsersOwnUnlessNamed) {
+  setenv("XDG_DATA_HOME", in_directory("data").c_str(), 1);
+  const Ended ended = run({"dbench", "1", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.2", "--warmup", "0", "--target", "null",
+                           "--no-calibrate", "--db"});
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+  EXPECT_EQ(run({"results", "verify"}).exit_code, 0);
+  unsetenv("XDG_DATA_HOME");
+  EXPECT_TRUE(std::filesystem::exists(directory_ / "data" / "cowbench" / "results.db"));
+}
+
+TEST_F(CowbenchTest, ResultsOfOtherProgramsAreImported) {
+  const std::string db = in_directory("results.db");
+  const std::string printed = file_with(
+      "printed", "FSUse%        Count         Size    Files/sec     App Overhead\n     5   4000   4096   812.5   12345\n");
+  EXPECT_EQ(run({"results", "import", printed, "--db", db}).exit_code, 2);
+  const Ended imported = run({"results", "import", printed, "--format", "fs_mark", "--target", "xfs", "--db", db});
+  ASSERT_EQ(imported.exit_code, 0) << imported.errors;
+  EXPECT_THAT(run({"results", "export", "--format", "csv", "--db", db}).output, HasSubstr("xfs,,0,0,files_s,1/s,812.5"));
+  EXPECT_EQ(run({"results", "verify", "--db", db}).exit_code, 0);
+}
+
+TEST_F(CowbenchTest, NothingIsImportedHalf) {
+  const std::string db = in_directory("results.db"), lines = in_directory("lines");
+  ASSERT_EQ(run({"dbench", "1", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.2", "--warmup", "0", "--target", "null",
+                 "--no-calibrate", "--db", db}).exit_code, 0);
+  ASSERT_EQ(run({"results", "export", "--db", db, "-o", lines}).exit_code, 0);
+  const std::string damaged = file_with("damaged", contents(lines) + "{\"v\":1}\n");
+  const std::string other = in_directory("other.db");
+  const Ended ended = run({"results", "import", lines, damaged, "--db", other});
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_THAT(ended.errors, HasSubstr(damaged + ": line 2: "));
+  EXPECT_FALSE(std::filesystem::exists(other));
+
+  EXPECT_EQ(run({"results", "list", "--db", lines}).exit_code, 2);
+  EXPECT_EQ(run({"results", "show", "f00d", "--db", db}).exit_code, 2);
+  EXPECT_EQ(run({"dbench", "1", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "600", "--target", "null", "--db", lines}).exit_code, 2);
+}
+
+TEST_F(CowbenchTest, ARunThatFailsIsKeptAsPartial) {
+  const std::string db = in_directory("results.db"), place = in_directory("place");
+  std::filesystem::create_directory(place);
+  const std::string load = file_with("wrong.load", "Unlink \"\\clients\\not-there\" 0 NT_STATUS_OK\n");
+  EXPECT_EQ(run({"dbench", "1", "-c", load, "-t", "0.2", "--target", "path:" + place, "--no-calibrate", "--db", db}).exit_code, 1);
+  const Ended listed = run({"results", "list", "--db", db});
+  EXPECT_THAT(listed.output, HasSubstr("partial"));
+}
+
+TEST_F(CowbenchTest, CompareSaysBetterOrWorseByItsExitCode) {
+  const std::string file = file_with("run.json", results::to_json(results::fixture::make_record()));
+  const Ended worse = run({"compare", file + ":cowfs", file + ":cowfs+syscall-charge"});
+  EXPECT_EQ(worse.exit_code, 1) << worse.errors;
+  EXPECT_THAT(worse.output, HasSubstr("worse"));
+  EXPECT_THAT(worse.output, HasSubstr("8 pairs"));
+  const Ended better = run({"compare", file + ":xfs", file + ":cowfs", "--different-promises", "--json"});
+  EXPECT_THAT(better.output, HasSubstr("cowbench.compare/1"));
+  EXPECT_THAT(better.output, HasSubstr("different promises"));
+  const std::string copy = file_with("copy.json", contents(file));
+  const Ended same = run({"compare", file, copy});
+  EXPECT_EQ(same.exit_code, 0) << same.errors;
+  EXPECT_THAT(same.output, HasSubstr("not measured in the same rounds"));
+
+  EXPECT_EQ(run({"compare", file + ":xfs", file + ":cowfs"}).exit_code, 2);  // they promise different things
+  EXPECT_EQ(run({"compare", file + ":xfs", file + ":zfs"}).exit_code, 2);
+  EXPECT_EQ(run({"compare", "/nowhere/x", file, "--db", in_directory("none.db")}).exit_code, 2);
 }
 
 TEST_F(CowbenchTest, TopologyOfAnotherMachine) {

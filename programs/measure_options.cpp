@@ -94,6 +94,20 @@ int print_plan(const harness::MeasureRequest& request) {
   return exit_ok;
 }
 
+// Also what was measured until the run failed, marked so.
+bool store_run(store::Store& store, const harness::MeasureReport& report) {
+  store::StoredRun run{{}, "", report.record};
+  if (report.failure) {
+    run.status = store::RunStatus::partial;
+    run.reason = to_text(*report.failure);
+  }
+  std::string reason;
+  const auto added = store.add({&run, 1}, reason);
+  if (!added) return report_store_failure(added.error(), reason), false;
+  fmt::print(stderr, "stored as run {}\n", added->front().id.substr(0, 12));
+  return true;
+}
+
 bool write_results(const MeasureOptions& options, const results::Record& record) {
   bool written = true;
   if (options.json != "-") fmt::print("{}", dashboards::render_record(record, dashboards::style_of(stdout)));
@@ -111,6 +125,11 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request) {
     }
   }
   if (!can_write(options.json) || !can_write(options.html)) return exit_bad_input;
+  std::optional<store::Store> store;
+  if (!options.db.empty()) {
+    if (auto opened = open_store(options.db, store::Store::Access::write)) store.emplace(std::move(*opened));
+    if (!store) return exit_bad_input;
+  }
   auto ledger = harness::Ledger::open();
   if (!ledger) return report_failure(ledger.failure());
   harness::undo_on_exit(**ledger);
@@ -120,7 +139,8 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request) {
   writer.finish();
   // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
   if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
-  const bool written = report.record.comparisons.empty() || write_results(options, report.record);
+  bool written = report.record.comparisons.empty() || write_results(options, report.record);
+  if (store && !report.record.comparisons.empty()) written = store_run(*store, report) && written;
   if (report.failure) return report_failure(*report.failure);
   return written ? exit_ok : exit_run_failed;
 }
@@ -169,6 +189,9 @@ void add_run_options(CLI::App& verb, MeasureOptions& options, const std::string&
   verb.add_option("--seed", options.seed, "Of the order of targets and of payloads (default: another each time)");
   verb.add_option("--json", options.json, "Write the record to this file (- for standard output); see docs/json.md");
   verb.add_option("--html", options.html, "Write the record as one self-contained page");
+  verb.add_option("--db", options.db, "Add the run to a store, for cowbench results; alone: the user's own")
+      ->expected(0, 1)
+      ->default_str(store::default_path());
   verb.add_flag("--plan", options.plan, "Print every command, device and pin, and do nothing");
   verb.add_flag("--strict", options.strict, "Refuse to run when this machine is unfit for measuring (cowbench env)");
 }

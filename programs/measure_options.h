@@ -23,7 +23,7 @@ struct MeasureOptions {
   u32 calibration_rounds = 1;
   bool no_calibrate = false, system_call_charge = false, plan = false, strict = false;
   u64 seed = 0;
-  std::string json, html;
+  std::string json, html, db;
 };
 
 // `reference`: the real program that --calibrate runs.

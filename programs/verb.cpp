@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 namespace cowbench::programs {
@@ -47,6 +48,34 @@ bool can_write(const std::string& file) {
   if (file.empty() || file == "-") return true;
   const File out(std::fopen(file.c_str(), "a"), std::fclose);
   return out != nullptr || say_cannot_write(file);
+}
+
+std::optional<std::string> read_input(const std::string& file) {
+  constexpr std::size_t input_bytes_max = 1 << 30;
+  std::ifstream in(file, std::ios::binary);
+  std::string text;
+  char part[1 << 16];
+  while (in && text.size() <= input_bytes_max) {
+    in.read(part, sizeof part);
+    text.append(part, static_cast<std::size_t>(in.gcount()));
+  }
+  if (in.eof() && text.size() <= input_bytes_max) return text;
+  fmt::print(stderr, "cowbench: {}: {}\n", file, text.size() > input_bytes_max ? "larger than 1 GiB" : "cannot be read");
+  return std::nullopt;
+}
+
+std::optional<store::Store> open_store(const std::string& file, store::Store::Access access) {
+  std::string reason;
+  auto opened = store::Store::open(file, access, reason);
+  if (opened) return std::move(*opened);
+  report_store_failure(opened.error(), reason);
+  return std::nullopt;
+}
+
+int report_store_failure(const cowfs::Error& error, const std::string& reason) {
+  fmt::print(stderr, "cowbench: {}\n", reason);
+  const bool request = error_class(error.code) == cowfs::ErrorClass::request;
+  return request ? exit_bad_input : exit_run_failed;
 }
 
 }  // namespace cowbench::programs

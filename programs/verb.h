@@ -1,9 +1,11 @@
 // What the verbs of cowbench have in common: how they end, and what they write.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "harness/outcome.h"
+#include "results/store/store.h"
 
 namespace CLI {
 class App;
@@ -30,6 +32,18 @@ int report_failure(const harness::Failure& failure);
 bool write_output(const std::string& file, std::string_view text);
 // Before hours of measuring: whether write_output() will probably work.
 bool can_write(const std::string& file);
+
+// The whole file; absent, and said on standard error, when it cannot be read or has more than 1 GiB.
+std::optional<std::string> read_input(const std::string& file);
+
+// Absent, and said on standard error, when it cannot be opened so.
+std::optional<store::Store> open_store(const std::string& file, store::Store::Access access);
+// Says `reason` on standard error; returns the exit code for it.
+int report_store_failure(const cowfs::Error& error, const std::string& reason);
+
+void add_results_verb(CLI::App& program, int& exit_code);
+// Its exit codes are its own: see its help.
+void add_compare_verb(CLI::App& program, int& exit_code);
 
 // The verb that measures; the returned function is called when it was chosen and its options are set.
 void add_dbench_verb(CLI::App& program, int& exit_code, const std::string& command_line);
