@@ -2,9 +2,12 @@
 // disagree.
 #include "results/record.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "results/json_problem.h"
 #include "results/metrics.h"
 
 namespace cowbench::results {
@@ -355,13 +358,15 @@ std::string to_json_line(const Record& record) {
 
 cowfs::Result<Record> parse_record(std::string_view text, std::string& reason) {
   const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) {
-    reason = "not a JSON object";
+  if (!json.is_object()) {
+    reason = json_problem(text);
     return Error{Code::record_not_json};
   }
   const auto schema = json.find("schema");
   if (schema == json.end() || *schema != record_schema) {
-    reason = "\"schema\" is not \"" + std::string(record_schema) + "\"";
+    const bool named = schema != json.end() && schema->is_string();
+    reason = fmt::format("its \"schema\" is {}, and this build reads {}", named ? schema->get<std::string>() : "missing",
+                         record_schema);
     return Error{Code::record_schema_unknown};
   }
   Record record;

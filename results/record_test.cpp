@@ -93,12 +93,13 @@ TEST(Record, BadInputIsNamed) {
   const std::string head = R"({"schema":"cowbench.run/1",)";
   using cowfs::Code;
   for (const Case& c : {
-           Case{"empty", "", Code::record_not_json, "not a JSON object"},
-           Case{"cut", R"({"schema":)", Code::record_not_json, "not a JSON object"},
+           Case{"empty", "", Code::record_not_json, "line 1: not JSON"},
+           Case{"cut", "{\n\"schema\":", Code::record_not_json, "line 2: not JSON"},
            Case{"list", "[]", Code::record_not_json, "not a JSON object"},
-           Case{"deep", std::string(1'000'000, '['), Code::record_not_json, "not a JSON object"},
-           Case{"other schema", R"({"schema":"cowbench.run/2"})", Code::record_schema_unknown, "schema"},
-           Case{"no schema", "{}", Code::record_schema_unknown, "schema"},
+           Case{"deep", std::string(1'000'000, '['), Code::record_not_json, "line 1: not JSON"},
+           Case{"other schema", R"({"schema":"cowbench.run/2"})", Code::record_schema_unknown,
+                "is cowbench.run/2, and this build reads cowbench.run/1"},
+           Case{"no schema", "{}", Code::record_schema_unknown, "\"schema\" is missing"},
            Case{"number for text", head + R"("started":1})", Code::record_field_invalid, "started should be text"},
            Case{"negative", head + R"("environment":{"cores":-1}})", Code::record_field_invalid, "environment.cores"},
            Case{"list for object", head + R"("environment":[]})", Code::record_field_invalid, "environment should be"},

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "results/exchange/importers_internal.h"
+#include "results/json_problem.h"
 #include "results/summary.h"
 
 namespace cowbench::exchange {
@@ -93,7 +94,7 @@ void add_latencies(const Group& group, const std::string& direction, results::Ro
 std::string import_fio(std::string_view input, const ImportOptions& options, results::Record& record) {
   // Messages of fio may stand before the object.
   const std::string_view object = input.substr(std::min(input.find('{'), input.size()));
-  if (std::string problem = json_problem(object); !problem.empty()) return problem;
+  if (std::string problem = results::json_problem(object); !problem.empty()) return problem;
   const Json json = Json::parse(object);
   const auto jobs = json.find("jobs");
   if (jobs == json.end() || !jobs->is_array() || jobs->empty()) return "\"jobs\" should be a list of jobs";

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "results/exchange/importers_internal.h"
+#include "results/json_problem.h"
 
 namespace cowbench::exchange {
 namespace {
@@ -36,7 +37,7 @@ std::string add_repetition(const Json& entry, results::TargetResult& result) {
 }  // namespace
 
 std::string import_google_benchmark(std::string_view input, const ImportOptions& options, results::Record& record) {
-  if (std::string problem = json_problem(input); !problem.empty()) return problem;
+  if (std::string problem = results::json_problem(input); !problem.empty()) return problem;
   const Json json = Json::parse(input);
   const auto context = json.find("context"), benchmarks = json.find("benchmarks");
   if (context == json.end() || !context->is_object()) return "\"context\" should be an object";

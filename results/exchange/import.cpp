@@ -20,10 +20,6 @@ using store::StoredRun;
 
 constexpr std::array<std::string_view, 6> format_names{"lines", "record", "fio", "google-benchmark", "dbench", "fs_mark"};
 
-u64 line_at(std::string_view text, std::size_t byte) {
-  return 1 + static_cast<u64>(std::ranges::count(text.substr(0, byte), '\n'));
-}
-
 cowfs::Result<std::vector<StoredRun>> import_record(std::string_view text, std::string& reason) {
   auto record = results::parse_record(text, reason);
   if (!record) return record.error();
@@ -54,15 +50,6 @@ std::optional<Format> detect_format(std::string_view text) {
   if (has("dbench version")) return Format::dbench;
   if (has("fs_mark")) return Format::fs_mark;
   return std::nullopt;
-}
-
-std::string json_problem(std::string_view text) {
-  try {
-    if (nlohmann::json::parse(text).is_object()) return "";
-    return "not a JSON object";
-  } catch (const nlohmann::json::parse_error& error) {  // the only way to learn where
-    return fmt::format("line {}: not JSON", line_at(text, error.byte));
-  }
 }
 
 std::string text_field(const nlohmann::json& object, const char* field) {

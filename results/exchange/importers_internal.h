@@ -14,9 +14,6 @@ std::string import_google_benchmark(std::string_view text, const ImportOptions& 
 std::string import_dbench(std::string_view text, const ImportOptions& options, results::Record& record);
 std::string import_fs_mark(std::string_view text, const ImportOptions& options, results::Record& record);
 
-// "line 3: ..." for text that is not JSON, or not the expected kind of it; empty when it is an object.
-std::string json_problem(std::string_view text);
-
 // Empty when `object` has no such text.
 std::string text_field(const nlohmann::json& object, const char* field);
 

@@ -40,7 +40,7 @@ TEST(RunLines, BadLinesAreNamedWithNumberAndReason) {
                         Case{"no version", changed("\"v\":1", "\"w\":1"), "\"v\""},
                         Case{"kind", changed("\"kind\":\"run\"", "\"kind\":\"pig\""), "\"kind\""},
                         Case{"status", changed("complete", "finished"), "\"status\""},
-                        Case{"schema", changed("cowbench.run/1", "cowbench.run/9"), "record: \"schema\""},
+                        Case{"schema", changed("cowbench.run/1", "cowbench.run/9"), "\"schema\" is cowbench.run/9"},
                         Case{"a digit", changed("\"clients\":4", "\"clients\":5"), "damaged"},
                         Case{"id", changed("\"id\":\"", "\"id\":\"0"), "damaged"},
                         Case{"deep", std::string(1'000'000, '['), "not a JSON object"}}) {
