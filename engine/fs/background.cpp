@@ -30,7 +30,7 @@ Task<void> CoreState::stop_background() {
   co_await data_.gate.drained();
   // What could not be written is given up with the mount.
   each_slice([](SliceState& state) {
-    for (const auto& [number, inode] : state.inodes) inode->file_data().discard_cache();
+    for (Inode* inode : state.inodes.all()) inode->file_data().discard_cache();
     for (const auto& [number, share] : state.shares) share->discard_cache();
     state.inodes.clear();
     state.shares.clear();
@@ -239,9 +239,9 @@ Task<Status> CoreState::write_back_all() {
     unwritten.emplace_back(file->home().slice.id(), file->inode());
   }
   for (u16 id : slice_ids()) {
-    for (const auto& [number, inode] : slice(id).inodes) {
+    for (const Inode* inode : slice(id).inodes.all()) {
       const bool wanted = inode->attributes_dirty || inode->write_back_lock.held();
-      if (wanted && !inode->dead) unwritten.emplace_back(id, number);
+      if (wanted && !inode->dead) unwritten.emplace_back(id, inode->number);
     }
     for (const auto& [number, share] : slice(id).shares) {
       if (!share->idle() && !share->is_dirty()) unwritten.emplace_back(id, number);

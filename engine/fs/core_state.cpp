@@ -12,6 +12,7 @@ using format::UpdateKind;
 
 namespace {
 constexpr std::size_t write_buffers = 12;
+constexpr std::size_t inodes_per_trim = 4;  // looked at for each one added
 }
 
 void CoreState::FlushTimer::arm() {
@@ -59,12 +60,8 @@ u16 CoreState::slice_for_new_directory() const {
 
 Inode& CoreState::add_inode(InodeNumber number) {
   SliceState& home = slice(format::slice_of(number));
-  auto& place = home.inodes[number];
-  assert(place == nullptr);
-  place = std::make_unique<Inode>(home, number);
-  Inode& inode = *place;
   if (home.inodes.size() * slices_.size() > settings_.inodes_max) trim_inodes(home);
-  return inode;
+  return home.inodes.add(std::make_unique<Inode>(home, number));
 }
 
 Task<Result<Inode*>> CoreState::get_inode(InodeNumber number) {
@@ -91,28 +88,18 @@ Task<Result<Inode*>> CoreState::get_inode(InodeNumber number) {
 
 // Some inodes that nobody uses go; a file with dirty data never does.
 void CoreState::trim_inodes(SliceState& home) {
-  std::size_t wanted = home.inodes.size() / 8;
-  for (auto at = home.inodes.begin(); at != home.inodes.end() && wanted > 0;) {
-    Inode& inode = *at->second;
+  home.inodes.drop_some(inodes_per_trim, [durable = stream().durable()](Inode& inode) {
     // The next fsync asks the inode in memory how much of history it needs.
-    const bool durable = inode.changed <= stream().durable();
-    const bool unused = durable && inode.references == 0 && inode.links > 0 && !inode.attributes_dirty &&
-                        !inode.lock.held() && inode.remote_readers.none() && inode.birth_ns != 0 &&
-                        inode.file_data().idle();
-    if (unused) {
-      home.inodes.erase(at++);
-      --wanted;
-    } else {
-      ++at;
-    }
-  }
+    return inode.changed <= durable && inode.references == 0 && inode.links > 0 && !inode.attributes_dirty &&
+           !inode.lock.held() && inode.remote_readers.none() && inode.birth_ns != 0 && inode.file_data().idle();
+  });
 }
 
 void CoreState::release(Inode& inode) {
   if (inode.references > 0 || inode.links > 0) return;
   if (inode.erased) {
     inode.file_data().discard_cache();
-    inode.home.inodes.erase(inode.number);
+    inode.home.inodes.erase(inode);
     return;
   }
   if (inode.dead) return;

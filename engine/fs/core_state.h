@@ -8,6 +8,7 @@
 #include "engine/data/copygc.h"
 #include "engine/fs/change_set.h"
 #include "engine/fs/inode.h"
+#include "engine/fs/inode_table.h"
 #include "engine/fs/name_cache.h"
 #include "engine/journal/journal.h"
 
@@ -25,7 +26,7 @@ struct SliceState {
   slice::Slice slice;
   data::SliceData data;
   data::CopyGc copygc;
-  absl::flat_hash_map<InodeNumber, std::unique_ptr<Inode>> inodes;
+  InodeTable<Inode> inodes;
   // Regions of files whose home is another slice.
   absl::flat_hash_map<InodeNumber, std::unique_ptr<data::FileData>> shares;
 };
@@ -60,8 +61,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Inode* find_inode(InodeNumber number) {
     const auto home = slices_.find(format::slice_of(number));
     if (home == slices_.end()) return nullptr;  // a damaged name may say any number
-    const auto found = home->second->inodes.find(number);
-    return found == home->second->inodes.end() ? nullptr : found->second.get();
+    return home->second->inodes.find(number);
   }
   // Errors: inode_missing; of the tree. The inode stays until the next await unless it is referenced.
   Task<Result<Inode*>> get_inode(InodeNumber number);

@@ -56,6 +56,7 @@ struct Inode final : data::AttributeWriter {
 
   SliceState& home;
   const InodeNumber number;
+  std::size_t table_place = 0;  // the InodeTable's
   u64 size = 0;
   u64 persisted_size = 0;
   u64 blocks = 0;                 // of data in the home slice, as the tree has them
