@@ -54,7 +54,14 @@ Task<void> Checker::check_journal() {
     co_return;
   }
   phase("journal entries", history->entries.size());
-  journal::ReplayReader reader(*history, device_);
+  journal::BucketFeed feed(device_, history->layout, history->buckets(), 1);
+  journal::ReplayReader reader(*history, feed, runtime::this_reactor().core());
+  co_await check_entries(reader);
+  co_await reader.close();
+  co_await feed.stop();
+}
+
+Task<void> Checker::check_entries(journal::ReplayReader& reader) {
   while (true) {
     const Result<bool> more = co_await reader.next();
     if (!more) {

@@ -98,7 +98,11 @@ Task<Status> FilesystemState::recover() {
   Status done = co_await replay_leases();
   if (done) done = co_await restore_leases();
   if (done) done = co_await on_each_core(&FilesystemState::restore_space);
-  if (done) done = co_await on_each_core(&FilesystemState::replay);
+  if (!done) co_return done;
+  replay_feed_ = std::make_unique<journal::BucketFeed>(devices_[0], history_.layout, history_.buckets(), cores());
+  done = co_await on_each_core(&FilesystemState::replay);
+  co_await replay_feed_->stop();
+  replay_feed_.reset();
   if (done) done = co_await on_each_core(&FilesystemState::end_replay);
   leased_.clear();
   co_return done;
@@ -106,19 +110,12 @@ Task<Status> FilesystemState::recover() {
 
 Task<Status> FilesystemState::replay_leases() {
   slice::Slice& zero = core(0).slice(0).slice;
-  journal::ReplayReader reader(history_, devices_[0]);
-  while (true) {
-    const Result<bool> more = co_await reader.next();
-    if (!more) co_return more.error();
-    if (!*more) co_return Status{};
-    format::RecordReader records = reader.records();
-    format::Record record;
-    while (records.next(record)) {
-      if (record.slice != 0 || record.tree != TreeId::leases) continue;
-      const Status replayed = co_await zero.replay(reader.epoch(), record);
-      if (!replayed) co_return replayed;
-    }
+  for (const journal::LeaseRecord& lease : history_.leases) {
+    if (lease.slice != 0) continue;
+    const Status replayed = co_await zero.replay(lease.epoch, lease.record());
+    if (!replayed) co_return replayed;
   }
+  co_return Status{};
 }
 
 Task<Status> FilesystemState::restore_leases() {
@@ -137,9 +134,15 @@ Task<Status> FilesystemState::restore_space(CoreIndex index) {
   co_return Status{};
 }
 
-// Every core reads all of history and takes what is its own.
+// Every core sees all of history and takes what is its own.
 Task<Status> FilesystemState::replay(CoreIndex index) {
-  journal::ReplayReader reader(history_, devices_[0]);
+  journal::ReplayReader reader(history_, *replay_feed_, 0);
+  const Status replayed = co_await replay_all(index, reader);
+  co_await reader.close();
+  co_return replayed;
+}
+
+Task<Status> FilesystemState::replay_all(CoreIndex index, journal::ReplayReader& reader) {
   while (true) {
     const Result<bool> more = co_await reader.next();
     if (!more) co_return more.error();

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/journal/layout.h"
+#include "engine/journal/bucket_feed.h"
 
 namespace cowfs::journal {
 
@@ -18,6 +18,19 @@ struct HistoryEntry {
   Epoch epoch() const { return {pointer.epoch}; }
 };
 
+// A record of the leases tree: who owns which bucket is asked before anything else of history can be replayed.
+struct LeaseRecord {
+  Epoch epoch;
+  u32 stream = 0;
+  u64 sequence = 0;
+  u16 slice = 0;
+  format::UpdateKind kind = format::UpdateKind::upsert;
+  format::Key key;
+  std::vector<std::byte> value;
+
+  format::Record record() const { return {slice, format::TreeId::leases, kind, key, value}; }
+};
+
 // All that is durable and still needed.
 struct History {
   JournalLayout layout;
@@ -26,7 +39,11 @@ struct History {
   Epoch oldest_needed;                // entries of epochs before it are in no list below
   u32 session = 0;                    // newest that wrote a commit block
   std::vector<HistoryEntry> entries;  // ordered by epoch, then stream, then sequence
+  std::vector<LeaseRecord> leases;    // in the same order; those of the entries
   std::vector<format::EntryPointer> tails;  // newest entry of each chain
+
+  // The buckets of the entries, in the order in which a reader wants them.
+  std::vector<u64> buckets() const;
 };
 
 // Finds the newest commit and walks its chains back to oldest_needed. Reads only.
@@ -34,28 +51,38 @@ struct History {
 // journal_chain_broken (an entry that was acknowledged does not verify; place says where).
 Task<Result<History>> read_history(device::Device& device, const format::Superblock& superblock);
 
-// Reads the entries of a history in order, bucket by bucket. Any number of them may run at once, on any cores.
-// Holds one bucket in memory for each stream.
+// Reads the entries of a history in order. Any number of them may run at once, each on one core, any core.
 class ReplayReader {
  public:
-  // `history` and `device` outlive it.
-  ReplayReader(const History& history, device::Device& device);
+  // `history` and `feed`, made of history.buckets(), outlive it. `feed_core`: the feed's.
+  ReplayReader(const History& history, BucketFeed& feed, runtime::CoreIndex feed_core);
   ~ReplayReader();
 
   // Moves to the next entry; false after the last. Errors: of the device; journal_entry_*: it no longer verifies.
   Task<Result<bool>> next();
+  // Lets go of the feed's buckets; after the last entry, or when no more of them are wanted.
+  Task<void> close();
   Epoch epoch() const { return epoch_; }
-  // The entry's records; their values are valid until the next call of next().
+  // The entry's records; their values are valid until the next call of next() or close().
   format::RecordReader records() const { return format::RecordReader(entry_); }
 
  private:
-  struct Window;
+  // The bucket that a stream has come to.
+  struct Window {
+    ByteSpan bytes;
+    u64 bucket = 0;
+    bool held = false;
+  };
+  Task<Status> move(Window& window, u64 bucket);
+  Task<void> let_go(Window& window);
+
   const History& history_;
-  device::Device& device_;
+  BucketFeed& feed_;
+  const runtime::CoreIndex feed_core_;
   std::size_t position_ = 0;
   Epoch epoch_;
   ByteSpan entry_;
-  std::vector<std::unique_ptr<Window>> windows_;
+  std::vector<Window> windows_;
 };
 
 using RecordVisitor = std::function<Status(Epoch epoch, const format::Record& record)>;
