@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/latency.h"
 #include "engine/base/result.h"
 #include "engine/runtime/task.h"
 
@@ -90,6 +91,12 @@ struct Counters {
   u64 copygc_blocks = 0;
 };
 
+// One kind of operation, or of what they cause: "open", "commit", "device_write" (docs/on-disk-format.md has the list).
+struct Activity {
+  std::string name;
+  Totals totals;
+};
+
 class Filesystem {
  public:
   // Recovers if it has to. Errors: device_*, superblock_*, journal_*, slice_*: what is damaged and where.
@@ -144,6 +151,8 @@ class Filesystem {
   virtual Task<Result<DirectoryRead>> read_directory(FileHandle handle, u64 cookie, MutableByteSpan into) = 0;
 
   virtual Counters counters() = 0;
+  // Since the mount. Every one is counted; what takes less than a device needs is timed one time in 64.
+  virtual std::vector<Activity> activities() = 0;
   virtual std::string integrity_label() const = 0;  // "crc32c, fsync=flush"
 };
 

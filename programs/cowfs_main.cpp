@@ -160,6 +160,37 @@ int usage_verb(const std::string& device, bool json) {
   return exit_ok;
 }
 
+int counters_verb(const std::string& device, bool json) {
+  const auto shown = admin::counters(device);
+  if (!shown) return report_error(device, shown.error());
+  ordered_json object{{"schema", "cowfs.counters/1"}, {"counters", ordered_json::object()}, {"notes", shown->notes}};
+  if (!json) {
+    fmt::print("{:<16} {:>14} {:>18} {:>12} {:>12} {:>12} {:>12}\n", "", "count", "bytes", "timed", "p50 ns", "p99 ns",
+               "p99.9 ns");
+  }
+  for (const cowfs::Activity& activity : shown->activities) {
+    const cowfs::Totals& totals = activity.totals;
+    const u64 p50 = totals.percentile_ns(0.5), p99 = totals.percentile_ns(0.99), p999 = totals.percentile_ns(0.999);
+    if (!json) {
+      fmt::print("{:<16} {:>14} {:>18} {:>12} {:>12} {:>12} {:>12}\n", activity.name, totals.count, totals.bytes,
+                 totals.timed(), p50, p99, p999);
+      continue;
+    }
+    ordered_json latencies = ordered_json::array();
+    for (cowfs::u32 bucket = 0; bucket < cowfs::latency_buckets; ++bucket) {
+      if (totals.latencies[bucket] == 0) continue;
+      latencies.push_back({{"below_ns", cowfs::latency_bucket_end_ns(bucket)}, {"count", totals.latencies[bucket]}});
+    }
+    object["counters"][activity.name] = {{"count", totals.count},    {"bytes", totals.bytes},
+                                         {"timed", totals.timed()},  {"latency_ns_p50", p50},
+                                         {"latency_ns_p99", p99},    {"latency_ns_p999", p999},
+                                         {"latencies", latencies}};
+  }
+  if (json) fmt::print("{}\n", dumped(object, 2));
+  if (!json) print_notes(shown->notes);
+  return exit_ok;
+}
+
 int list_verb(const std::string& device, const admin::ListOptions& options, bool json) {
   const auto show = [json](const admin::Listed& line) {
     if (json) {
@@ -323,6 +354,9 @@ int run(int argument_count, char** arguments) {
   add_simple_verb(program, exit_code, "show-super", "Show the superblock", "cowfs.superblock/1", show_super_verb);
   add_simple_verb(program, exit_code, "usage", "Show where the space went, as the next mount will find it",
                   "cowfs.usage/1", usage_verb);
+  add_simple_verb(program, exit_code, "counters",
+                  "Show how often everything was done since the filesystem was made, and how long it took",
+                  "cowfs.counters/1", counters_verb);
   add_list_verb(program, exit_code);
   add_simple_verb(program, exit_code, "list-journal", "Show the journal entries that recovery needs", "cowfs.journal/1",
                   list_journal_verb);

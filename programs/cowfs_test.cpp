@@ -52,7 +52,7 @@ TEST_F(CowfsProgram, formats_shows_and_checks) {
   EXPECT_EQ(again.exit_code, 2);
   EXPECT_THAT(again.output, HasSubstr("--force"));
   EXPECT_EQ(run("format --force --bucket-size 1M " + image_).exit_code, 0);
-  for (const char* verb : {"show-super", "usage", "list-journal", "check"}) {
+  for (const char* verb : {"show-super", "usage", "counters", "list-journal", "check"}) {
     SCOPED_TRACE(verb);
     const Ran ran = run(std::string(verb) + " --json " + image_);
     EXPECT_EQ(ran.exit_code, 0) << ran.output;

@@ -65,6 +65,27 @@ Task<Result<Usage>> measure(RecoveredState* recovered, const format::Superblock*
   co_return usage;
 }
 
+Task<Result<CountersShown>> read_counters(RecoveredState* recovered) {
+  const Status opened = co_await recovered->open();
+  if (!opened) {
+    co_await recovered->close();
+    co_return opened.error();
+  }
+  CountersShown shown;
+  for (u8 id = 0; id < format::activity_count; ++id) {
+    const auto value = co_await recovered->slice(0).get(TreeId::counters, format::Key{id, 0, 0});
+    if (!value) {
+      co_await recovered->close();
+      co_return value.error();
+    }
+    if (!*value) continue;
+    shown.activities.push_back(
+        {std::string(format::name(static_cast<format::Activity>(id))), format::decode_counter(**value)});
+  }
+  co_await recovered->close();
+  co_return shown;
+}
+
 // Prints keys or nodes as walk() meets them.
 class Lister final : public btree::NodeVisitor {
  public:
@@ -177,6 +198,19 @@ Result<Usage> usage(const std::string& path) {
     measured->notes.insert(measured->notes.begin(), (*opened)->notes().begin(), (*opened)->notes().end());
   }
   return measured;
+}
+
+Result<CountersShown> counters(const std::string& path) {
+  const auto opened = ReadOnlyDevice::open(path);
+  if (!opened) return opened.error();
+  RecoveredState recovered((*opened)->device(), (*opened)->superblock());
+  RecoveredState* state = &recovered;
+  Result<CountersShown> shown = (*opened)->run([state] { return read_counters(state); });
+  if (!shown) return shown;
+  shown->notes = (*opened)->notes();
+  if (((*opened)->superblock().features_required & format::feature_counters) == 0)
+    shown->notes.push_back("this filesystem was made by a version that kept no counters");
+  return shown;
 }
 
 Result<ListSummary> list(const std::string& path, const ListOptions& options,

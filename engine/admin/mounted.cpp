@@ -1,4 +1,5 @@
 // The interface's Filesystem: pinned cores, opened devices, and the operations on them.
+#include <chrono>
 #include <thread>
 
 #include "engine/admin/superblocks.h"
@@ -14,6 +15,31 @@ using fs::FilesystemState;
 
 constexpr u64 cache_bytes_per_core_min = 16 * mib;
 
+// Reading the clock twice costs as much as a cached read: what seldom waits for a device is timed now and then.
+u64 timed_one_in(format::Activity kind) {
+  return kind == format::Activity::fsync || kind == format::Activity::sync ? 1 : 64;
+}
+
+u64 clock_ns() {
+  return static_cast<u64>(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1});
+}
+
+template <typename T>
+Task<T> timed(runtime::ActivityCounter& counter, Task<T> operation) {
+  const u64 began_ns = clock_ns();
+  T result = co_await operation;
+  counter.add_latency(clock_ns() - began_ns);
+  co_return result;
+}
+
+std::vector<Activity> named(const format::ActivityTotals& totals) {
+  std::vector<Activity> activities;
+  for (u8 kind = 0; kind < format::activity_count; ++kind) {
+    activities.push_back({std::string(format::name(static_cast<format::Activity>(kind))), totals[kind]});
+  }
+  return activities;
+}
+
 class Mounted final : public Filesystem {
  public:
   Mounted(std::unique_ptr<device::Device> device, std::unique_ptr<runtime::Cores> cores)
@@ -27,8 +53,7 @@ class Mounted final : public Filesystem {
 
   Status open(const MountOptions& options) {
     device::Device* target = device_.get();
-    const Result<admin::SuperblockFound> found =
-        cores_->run(0, [target] { return admin::read_superblock(*target); });
+    const Result<admin::SuperblockFound> found = cores_->run(0, [target] { return admin::read_superblock(*target); });
     if (!found) return found.error();
     fs::FilesystemSettings settings;
     settings.core.cache_bytes = std::max(options.cache_bytes / cores_->count(), cache_bytes_per_core_min);
@@ -60,65 +85,75 @@ class Mounted final : public Filesystem {
   }
 
   Task<Result<FileHandle>> open(std::string_view path, int flags, u32 mode) override {
-    return operations_->open(path, flags, mode);
+    return counted(Kind::open, operations_->open(path, flags, mode));
   }
-  Task<Status> close(FileHandle handle) override { return operations_->close(handle); }
+  Task<Status> close(FileHandle handle) override { return counted(Kind::close, operations_->close(handle)); }
   Task<Result<u64>> read(FileHandle handle, u64 offset, MutableByteSpan into) override {
-    return operations_->read(handle, offset, into);
+    return counted(Kind::read, operations_->read(handle, offset, into));
   }
   Task<Result<u64>> write(FileHandle handle, u64 offset, ByteSpan from) override {
-    return operations_->write(handle, offset, from);
+    return counted(Kind::write, operations_->write(handle, offset, from));
   }
-  Task<Status> fsync(FileHandle handle) override { return operations_->fsync(handle); }
-  Task<Status> sync() override { return operations_->sync(); }
-  Task<Status> truncate(FileHandle handle, u64 bytes) override { return operations_->truncate(handle, bytes); }
+  Task<Status> fsync(FileHandle handle) override { return counted(Kind::fsync, operations_->fsync(handle)); }
+  Task<Status> sync() override { return counted(Kind::sync, operations_->sync()); }
+  Task<Status> truncate(FileHandle handle, u64 bytes) override {
+    return counted(Kind::truncate, operations_->truncate(handle, bytes));
+  }
   Task<Status> allocate(FileHandle handle, int mode, u64 offset, u64 bytes) override {
-    return operations_->allocate(handle, mode, offset, bytes);
+    return counted(Kind::allocate, operations_->allocate(handle, mode, offset, bytes));
   }
   Task<Result<u64>> seek(FileHandle handle, u64 offset, int whence) override {
-    return operations_->seek(handle, offset, whence);
+    return counted(Kind::seek, operations_->seek(handle, offset, whence));
   }
-  Task<Result<Attributes>> stat(FileHandle handle) override { return operations_->stat(handle); }
+  Task<Result<Attributes>> stat(FileHandle handle) override { return counted(Kind::stat, operations_->stat(handle)); }
   Task<Status> lock(FileHandle handle, u64 offset, u64 bytes) override {
-    return operations_->lock(handle, offset, bytes);
+    return counted(Kind::lock, operations_->lock(handle, offset, bytes));
   }
   Task<Status> unlock(FileHandle handle, u64 offset, u64 bytes) override {
-    return operations_->unlock(handle, offset, bytes);
+    return counted(Kind::lock, operations_->unlock(handle, offset, bytes));
   }
 
-  Task<Result<Attributes>> stat(std::string_view path, bool follow) override { return operations_->stat(path, follow); }
-  Task<Status> mkdir(std::string_view path, u32 mode) override { return operations_->mkdir(path, mode); }
-  Task<Status> rmdir(std::string_view path) override { return operations_->rmdir(path); }
-  Task<Status> unlink(std::string_view path) override { return operations_->unlink(path); }
+  Task<Result<Attributes>> stat(std::string_view path, bool follow) override {
+    return counted(Kind::stat, operations_->stat(path, follow));
+  }
+  Task<Status> mkdir(std::string_view path, u32 mode) override {
+    return counted(Kind::mkdir, operations_->mkdir(path, mode));
+  }
+  Task<Status> rmdir(std::string_view path) override { return counted(Kind::rmdir, operations_->rmdir(path)); }
+  Task<Status> unlink(std::string_view path) override { return counted(Kind::unlink, operations_->unlink(path)); }
   Task<Status> rename(std::string_view from, std::string_view to, unsigned flags) override {
-    return operations_->rename(from, to, flags);
+    return counted(Kind::rename, operations_->rename(from, to, flags));
   }
   Task<Status> link(std::string_view existing, std::string_view path) override {
-    return operations_->link(existing, path);
+    return counted(Kind::link, operations_->link(existing, path));
   }
   Task<Status> symlink(std::string_view target, std::string_view path) override {
-    return operations_->symlink(target, path);
+    return counted(Kind::symlink, operations_->symlink(target, path));
   }
   Task<Status> make_node(std::string_view path, u32 mode, u64 device) override {
-    return operations_->make_node(path, mode, device);
+    return counted(Kind::make_node, operations_->make_node(path, mode, device));
   }
-  Task<Result<std::string>> read_link(std::string_view path) override { return operations_->read_link(path); }
+  Task<Result<std::string>> read_link(std::string_view path) override {
+    return counted(Kind::read_link, operations_->read_link(path));
+  }
   Task<Status> set_times(std::string_view path, u64 access_ns, u64 modify_ns) override {
-    return operations_->set_times(path, access_ns, modify_ns);
+    return counted(Kind::set_attributes, operations_->set_times(path, access_ns, modify_ns));
   }
-  Task<Status> set_mode(std::string_view path, u32 mode) override { return operations_->set_mode(path, mode); }
+  Task<Status> set_mode(std::string_view path, u32 mode) override {
+    return counted(Kind::set_attributes, operations_->set_mode(path, mode));
+  }
   Task<Status> set_owner(std::string_view path, u32 user, u32 group) override {
-    return operations_->set_owner(path, user, group);
+    return counted(Kind::set_attributes, operations_->set_owner(path, user, group));
   }
   Task<Result<u64>> get_xattr(std::string_view path, std::string_view name, MutableByteSpan into) override {
-    return operations_->get_xattr(path, name, into);
+    return counted(Kind::get_xattr, operations_->get_xattr(path, name, into));
   }
   Task<Status> set_xattr(std::string_view path, std::string_view name, ByteSpan value) override {
-    return operations_->set_xattr(path, name, value);
+    return counted(Kind::set_xattr, operations_->set_xattr(path, name, value));
   }
-  Task<Result<SpaceUse>> space_use() override { return state_->space_use(); }
+  Task<Result<SpaceUse>> space_use() override { return counted(Kind::space_use, state_->space_use()); }
   Task<Result<DirectoryRead>> read_directory(FileHandle handle, u64 cookie, MutableByteSpan into) override {
-    return operations_->read_directory(handle, cookie, into);
+    return counted(Kind::read_directory, operations_->read_directory(handle, cookie, into));
   }
 
   Counters counters() override {
@@ -134,7 +169,23 @@ class Mounted final : public Filesystem {
   }
   std::string integrity_label() const override { return "crc32c per 4 KiB, fsync=flush"; }
 
+  std::vector<Activity> activities() override {
+    const format::ActivityTotals totals = cores_->run(0, [this] { return state_->activity_since_mount(); });
+    return named(totals);
+  }
+
  private:
+  using Kind = format::Activity;
+
+  template <typename T>
+  Task<T> counted(Kind kind, Task<T> operation) {
+    runtime::ActivityCounter& counter = state_->here().activity(kind);
+    const u64 before = counter.counted();
+    counter.count();
+    if (before % timed_one_in(kind) != 0) return operation;
+    return timed(counter, std::move(operation));
+  }
+
   Task<void> count_core(runtime::CoreIndex index, Counters* counters) {
     fs::CoreState& core = state_->core(index);
     if (index == 0) counters->commits = state_->journal().counters().commits;

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/base/result.h"
+#include "engine/engine.h"
 
 namespace cowfs::admin {
 
@@ -51,6 +51,16 @@ struct Usage {
 
 // As the next mount will find it. Errors: as a mount.
 Result<Usage> usage(const std::string& path);
+
+// counters
+
+struct CountersShown {
+  std::vector<Activity> activities;  // that happened at least once since the filesystem was made
+  std::vector<std::string> notes;
+};
+
+// Totals as of the newest unmount or checkpoint of slice 0. Errors: as a mount.
+Result<CountersShown> counters(const std::string& path);
 
 // list
 

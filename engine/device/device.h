@@ -5,6 +5,7 @@
 #include <atomic>
 #include <string>
 
+#include "engine/base/latency.h"
 #include "engine/base/result.h"
 #include "engine/runtime/reactor.h"
 
@@ -26,6 +27,7 @@ class IoAwaiter {
  private:
   Device& device_;
   IoOperation operation_;
+  u64 began_ns_ = 0;
 };
 
 // What was asked of a device since it was opened.
@@ -43,9 +45,13 @@ struct DeviceCounts {
 class DeviceCounters {
  public:
   void count(const IoOperation& operation);
+  void add_latency(IoOperation::Kind kind, u64 ns);
   DeviceCounts counts() const;
+  Totals totals(IoOperation::Kind kind) const;
 
  private:
+  static constexpr std::size_t kinds = 4;
+  std::array<std::array<std::atomic<u64>, latency_buckets>, kinds> latencies_{};
   std::atomic<u64> reads_{0}, writes_{0}, flushes_{0}, discards_{0}, read_bytes_{0}, written_bytes_{0},
       discarded_bytes_{0};
 };
@@ -65,6 +71,8 @@ class Device {
   void set_index(u16 index) { index_ = index; }
   u16 index() const { return index_; }
   DeviceCounts counts() const { return counters_.counts(); }
+  // Latencies are by the clocks of the cores, which are read once a turn.
+  Totals totals(IoOperation::Kind kind) const { return counters_.totals(kind); }
 
   IoAwaiter read(u64 offset_bytes, MutableByteSpan into) {
     return {*this, IoOperation::Kind::read, into.data(), offset_bytes, into.size(), false};
@@ -81,6 +89,7 @@ class Device {
   DeviceCounters counters_;
 
  private:
+  friend class IoAwaiter;
   u16 index_ = 0;
 };
 

@@ -12,6 +12,7 @@ std::string_view name(TreeId tree) {
     case TreeId::alloc: return "alloc";
     case TreeId::backpointers: return "backpointers";
     case TreeId::orphans: return "orphans";
+    case TreeId::counters: return "counters";
   }
   return "unknown";
 }

@@ -30,10 +30,11 @@ enum class TreeId : u8 {
   alloc = 5,         // derived: (bucket, 0)                          -> AllocValue
   backpointers = 6,  // derived: (bucket, block in the bucket)        -> BackpointerValue
   orphans = 7,       // derived: (inode, 0)                           -> empty; work to finish at mount
+  counters = 8,      // primary, slice 0 only: (Activity, 0)          -> CounterValue
 };
-constexpr u8 tree_count = 8;
+constexpr u8 tree_count = 9;
 
-constexpr bool is_derived(TreeId tree) { return tree >= TreeId::alloc; }
+constexpr bool is_derived(TreeId tree) { return tree >= TreeId::alloc && tree <= TreeId::orphans; }
 
 std::string_view name(TreeId tree);
 

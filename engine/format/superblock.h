@@ -17,6 +17,9 @@ constexpr u32 format_version = 1;
 constexpr u64 superblock_first_copy = 1;
 constexpr u64 superblock_second_copy = 64;
 
+// Bits of features_required.
+constexpr u64 feature_counters = 1;  // slice 0 may have a counters tree
+
 constexpr u64 commit_slot_blocks = 4;
 constexpr u64 commit_slots = 64;
 

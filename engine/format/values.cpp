@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/codec/hash.h"
+#include "engine/format/activity.h"
 
 namespace cowfs::format {
 namespace {
@@ -157,6 +158,7 @@ u64 check_value(TreeId tree, const Key& key, ByteSpan value) {
     case TreeId::alloc: return value.size() == sizeof(AllocValue) ? fine : u64{wrong_size};
     case TreeId::backpointers: return check_backpointer(value);
     case TreeId::orphans: return value.empty() ? fine : u64{wrong_size};
+    case TreeId::counters: return value.size() == sizeof(CounterValue) ? fine : u64{wrong_size};
   }
   return unknown_tree;
 }
@@ -223,6 +225,10 @@ std::string value_text(TreeId tree, ByteSpan value) {
       return fmt::format("inode {:#x} offset {} blocks {}", u64{pointer.inode}, pointer.offset(), pointer.blocks());
     }
     case TreeId::orphans: return "pending";
+    case TreeId::counters: {
+      const Totals totals = decode_counter(value);
+      return fmt::format("count {} bytes {} timed {}", totals.count, totals.bytes, totals.timed());
+    }
   }
   return text;
 }

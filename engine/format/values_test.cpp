@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/random.h"
+#include "engine/format/activity.h"
 
 namespace cowfs::format {
 namespace {
@@ -112,6 +113,8 @@ TEST(Values, valid_and_malformed) {
       {"inline cut", TreeId::extents, file, shortened(copy(ExtentValue::inline_data(Value(10)))), false},
       {"lease", TreeId::leases, file, Value(4), true},
       {"lease long", TreeId::leases, file, Value(5), false},
+      {"counter", TreeId::counters, file, Value(sizeof(CounterValue)), true},
+      {"counter short", TreeId::counters, file, Value(sizeof(CounterValue) - 8), false},
       {"alloc", TreeId::alloc, file, Value(16), true},
       {"alloc short", TreeId::alloc, file, Value(15), false},
       {"backpointer of nothing", TreeId::backpointers, file, Value(16), false},

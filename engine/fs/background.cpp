@@ -290,6 +290,16 @@ void CoreState::charge_metadata() {
   charged_blocks_ = blocks;
 }
 
+Task<Status> CoreState::checkpoint(slice::Slice& slice) {
+  const u64 began_ns = runtime::this_reactor().now_ns();
+  const Status done = co_await slice.checkpoint();
+  charge_metadata();
+  if (!done) co_return done;
+  activity(format::Activity::checkpoint).count();
+  activity(format::Activity::checkpoint).add_latency(runtime::this_reactor().now_ns() - began_ns);
+  co_return done;
+}
+
 Task<void> CoreState::checkpointer() {
   while (!stopping_) {
     slice::Slice* next = nullptr;
@@ -301,13 +311,10 @@ Task<void> CoreState::checkpointer() {
       co_await checkpoint_work_.wait();
       continue;
     }
-    const Status done = co_await next->checkpoint();
-    charge_metadata();
-    if (done) {
-      ++checkpoints_;
-    } else {
-      checkpoint_up_to_ = {};  // asked again when the journal is fuller still
-    }
+    Status done;
+    if (next->id() == 0) done = co_await filesystem_.store_counters(false);
+    if (done) done = co_await checkpoint(*next);
+    if (!done) checkpoint_up_to_ = {};  // asked again when the journal is fuller still
   }
 }
 
@@ -315,10 +322,8 @@ Task<Status> CoreState::checkpoint_all() {
   for (u16 id : slice_ids()) {
     slice::Slice& one = slice(id).slice;
     while (one.oldest_needed() != Epoch{~0ull}) {
-      const Status done = co_await one.checkpoint();
-      charge_metadata();
+      const Status done = co_await checkpoint(one);
       if (!done) co_return done;
-      ++checkpoints_;
     }
   }
   co_return Status{};

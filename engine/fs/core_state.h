@@ -6,11 +6,13 @@
 #include <string>
 
 #include "engine/data/copygc.h"
+#include "engine/format/activity.h"
 #include "engine/fs/change_set.h"
 #include "engine/fs/inode.h"
 #include "engine/fs/inode_table.h"
 #include "engine/fs/name_cache.h"
 #include "engine/journal/journal.h"
+#include "engine/runtime/activity_counter.h"
 
 namespace cowfs::fs {
 
@@ -118,8 +120,11 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   u64 published_used_blocks() const { return published_used_blocks_.load(std::memory_order_relaxed); }
   u64 published_inodes() const { return published_inodes_.load(std::memory_order_relaxed); }
 
+  // What this core does is counted here, and nothing else. Any core may read.
+  runtime::ActivityCounter& activity(format::Activity activity) { return activities_[static_cast<u8>(activity)]; }
+
   runtime::Gate& gate() { return gate_; }
-  u64 checkpoints() const { return checkpoints_; }
+  u64 checkpoints() const { return activities_[static_cast<u8>(format::Activity::checkpoint)].counted(); }
 
  private:
   Task<void> reap(Inode& inode);
@@ -129,6 +134,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<Status> remove_keys(SliceState& home, InodeNumber number);
   Task<void> flusher();
   Task<void> checkpointer();
+  Task<Status> checkpoint(slice::Slice& slice);
   Task<void> discarder();
   Task<void> flush_one(data::FileData& file);
   void trim_inodes(SliceState& home);
@@ -148,8 +154,8 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   bool stopping_ = false;
   runtime::WaitList checkpoint_work_;
   runtime::WaitList discard_work_;
+  std::array<runtime::ActivityCounter, format::activity_count> activities_;
   Epoch checkpoint_up_to_;
-  u64 checkpoints_ = 0;
   u64 charged_blocks_ = 0;  // of metadata, for which tokens are taken
   std::atomic<u64> published_used_blocks_{0};
   std::atomic<u64> published_inodes_{0};

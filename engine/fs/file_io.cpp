@@ -127,6 +127,7 @@ Task<Result<u64>> Operations::read_here(FileHandle handle, u64 offset, MutableBy
     const Status read = co_await read_regions(inode, offset, into, direct);
     if (!read) co_return read.error();
   }
+  state_.here().activity(format::Activity::read).add_bytes(length);
   co_return length;
 }
 
@@ -161,6 +162,7 @@ Task<Result<u64>> Operations::write_here(FileHandle handle, u64 offset, ByteSpan
     written = co_await write_regions(inode, offset, from, direct);
   }
   if (!written) co_return written.error();
+  state_.here().activity(format::Activity::write).add_bytes(from.size());
   inode.size = std::max(inode.size, end);
   inode.modify_ns = inode.change_ns = runtime::this_reactor().wall_clock_ns();
   inode.attributes_dirty = true;

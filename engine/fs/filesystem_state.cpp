@@ -76,7 +76,8 @@ Task<Status> FilesystemState::open() {
   }
   usable_blocks_ = usable_buckets() * superblock_.bucket_blocks;
   free_tokens_ = usable_blocks_ - std::min(usable_blocks_, used);
-  done = co_await make_root();
+  done = co_await load_counters();
+  if (done) done = co_await make_root();
   if (done) done = co_await on_each_core(&FilesystemState::start_core);
   co_return done;
 }
@@ -235,6 +236,7 @@ Task<Status> FilesystemState::close() {
   Status result;
   if (!settings_.read_only) {
     result = co_await on_each_core(&FilesystemState::write_back_core);
+    if (result) result = co_await store_counters(true);
     if (result) result = co_await core(0).stream().commit(core(0).stream().current());
     if (result) result = co_await on_each_core(&FilesystemState::checkpoint_core);
   }

@@ -73,6 +73,13 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
 
   Task<Result<SpaceUse>> space_use();
 
+  // On core 0 (counters.cpp). What happened since the mount, and since the filesystem was made.
+  Task<format::ActivityTotals> activity_since_mount();
+  Task<format::ActivityTotals> activity_in_all();
+  // Puts totals into the counters tree, if this filesystem may have one. `may_wait`: for journal room; a checkpoint, which makes room, must not, and leaves
+  // the totals as they were when there is none. Errors: of the journal, of the tree.
+  Task<Status> store_counters(bool may_wait);
+
   // slice::BucketSource
   Task<Result<slice::LeaseGrant>> lease(u16 slice, std::size_t count, slice::Watermark watermark) override;
   // data::TokenSource
@@ -102,6 +109,8 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   Task<Status> end_replay(CoreIndex index);
   Task<Status> start_core(CoreIndex index);
   Task<Status> make_root();
+  Task<Status> load_counters();
+  Task<void> count_copygc(CoreIndex index, Totals* moved);
   Task<Status> finish_orphans(CoreIndex index);
   Task<u64> used_blocks(CoreIndex index);
   Task<Status> on_each_core(Task<Status> (FilesystemState::*step)(CoreIndex));
@@ -127,6 +136,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   std::unique_ptr<slice::LeaseTable> leases_;
   std::vector<std::vector<format::BucketId>> leased_;  // by slice; only while opening
   std::unique_ptr<journal::BucketFeed> replay_feed_;   // the same
+  format::ActivityTotals counted_before_{};            // this mount
   u64 free_tokens_ = 0;
   u64 usable_blocks_ = 0;
   runtime::Mutex token_lock_;

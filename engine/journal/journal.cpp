@@ -160,7 +160,9 @@ Task<Status> Journal::close(Epoch epoch) {
   if (failure_) co_return *failure_;
   published(commit);
   ++counters_.commits;
-  counters_.commit_ns_total += runtime::this_reactor().now_ns() - started_ns;
+  const u64 took_ns = runtime::this_reactor().now_ns() - started_ns;
+  counters_.commit_ns_total += took_ns;
+  ++counters_.commit_latencies[latency_bucket(took_ns)];
   co_return Status{};
 }
 

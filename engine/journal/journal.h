@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/base/latency.h"
 #include "engine/journal/recovery.h"
 #include "engine/journal/stream.h"
 
@@ -26,6 +27,7 @@ struct JournalCounters {
   u64 checkpoint_requests = 0;
   u64 buckets_reused = 0;
   u64 commit_ns_total = 0;  // from the start of a close until it is durable
+  std::array<u64, latency_buckets> commit_latencies{};
 };
 
 class Journal {
