@@ -26,7 +26,7 @@ struct KnownProgram {
 constexpr KnownProgram known_programs[] = {
     {"mkfs.xfs", "xfsprogs"},   {"mkfs.ext4", "e2fsprogs"}, {"mkfs.btrfs", "btrfs-progs"}, {"mount", "mount"},
     {"umount", "mount"},        {"losetup", "mount"},       {"wipefs", "util-linux"},      {"setpriv", "util-linux"},
-    {"dbench", "dbench"},       {"git", "git"},             {"true", "coreutils"},         {"false", "coreutils"},
+    {"dbench", "dbench"},       {"fio", "fio"},             {"git", "git"},             {"true", "coreutils"},         {"false", "coreutils"},
     {"sleep", "coreutils"},     {"printf", "coreutils"},    {"seq", "coreutils"},
 };
 constexpr const char* program_directories[] = {"/usr/sbin", "/usr/bin", "/sbin", "/bin"};

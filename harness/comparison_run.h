@@ -38,7 +38,7 @@ class Entrant {
   std::string label() const { return name_.text + (charge_ ? "+syscall-charge" : ""); }
   const TargetName& name() const { return name_; }
   TargetKind kind() const { return name_.kind; }
-  bool needs_media() const { return kind() == TargetKind::cowfs || is_made_by_mkfs(kind()); }
+  bool needs_media() const { return harness::needs_media(kind()); }
   bool served_by_kernel() const { return kernel_.has_value(); }
 
   // `limit` outlives it, and is null where clients of kernel targets are not limited. Failures missing: it cannot be had

@@ -50,6 +50,7 @@ class CowfsTargetMount {
   const std::string& integrity() const { return integrity_; }
   // What the engine counted over the last measured window.
   const cowfs::Counters& window() const { return window_; }
+  cowfs::Filesystem& filesystem() { return *filesystem_; }  // precondition: prepared
   u32 cores() const { return filesystem_->cores(); }  // precondition: prepared
   std::optional<dev_t> device_number() const;  // absent for a plain image
 

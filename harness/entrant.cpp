@@ -32,8 +32,8 @@ Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* med
     options_ = cowfs_->options_text();
     return Done{};
   }
-  if (is_made_by_mkfs(kind()) && media->is_plain_image())
-    return Failure{FailureKind::missing, "mkfs and mount need a loop device", ""};
+  if (needs_media() && media->is_plain_image())
+    return Failure{FailureKind::missing, "it needs a loop device", ""};
   auto kernel = KernelTarget::create(name_, ledger, kind() == TargetKind::path ? nullptr : media);
   if (!kernel) return kernel.failure();
   kernel_ = std::move(*kernel);

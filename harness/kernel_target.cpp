@@ -31,6 +31,7 @@ const std::vector<KindRow>& kind_rows() {
       {TargetKind::ext4, "ext4", "metadata_csum as mkfs gives, barriers", "mkfs.ext4",
        {"-q", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"}},
       {TargetKind::btrfs, "btrfs", "crc32c data, barriers", "mkfs.btrfs", {"-q", "-K"}},
+      {TargetKind::raw, "raw", "the device itself", nullptr, {}},
       {TargetKind::null, "null", "nothing is stored", nullptr, {}},
       {TargetKind::cowfs, "cowfs", "crc32c data, flushed", nullptr, {}},
   };
@@ -95,6 +96,10 @@ bool is_made_by_mkfs(TargetKind kind) {
   return row != nullptr && row->mkfs != nullptr;
 }
 
+bool needs_media(TargetKind kind) {
+  return kind == TargetKind::cowfs || kind == TargetKind::raw || is_made_by_mkfs(kind);
+}
+
 Outcome<TargetName> parse_target(std::string_view text) {
   TargetName name{TargetKind::null, "", std::string(text)};
   if (text.starts_with(path_prefix) && text.size() > path_prefix.size()) {
@@ -113,12 +118,12 @@ Outcome<TargetName> parse_target(std::string_view text) {
     return name;
   }
   return Failure{FailureKind::request, fmt::format("--target {}: unknown", text),
-                 "use cowfs, cowfs:option=value, xfs, ext4, btrfs, path:DIR or null"};
+                 "use cowfs, cowfs:option=value, xfs, ext4, btrfs, raw, path:DIR or null"};
 }
 
 Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledger, Media* media,
                                            const std::string& mount_directory) {
-  assert(name.kind == TargetKind::path || is_made_by_mkfs(name.kind));
+  assert(name.kind == TargetKind::path || name.kind == TargetKind::raw || is_made_by_mkfs(name.kind));
   KernelTarget target;
   target.name_ = name;
   target.ledger_ = &ledger;
@@ -133,6 +138,7 @@ Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledge
     return target;
   }
   assert(media != nullptr);
+  if (name.kind == TargetKind::raw) return target;
   if (geteuid() != 0)
     return Failure{FailureKind::missing, "--target " + name.text + ": mkfs and mount need root",
                    "use sudo, or path:DIR"};
@@ -147,6 +153,7 @@ std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::s
     const std::string directory = fmt::format("{}/cowbench-{}-ROUND", name.argument, getpid());
     return {"mkdir " + directory, "# the round runs in it; afterwards it is removed with all that is in it"};
   }
+  if (name.kind == TargetKind::raw) return {"# read and write " + device};
   if (!is_made_by_mkfs(name.kind)) return {};
   const KindRow& row = *row_of(name.kind);
   const std::string point = mount_point(name, mount_directory);
@@ -201,6 +208,10 @@ Action KernelTarget::prepare() {
     return Done{};
   }
   Action done = media_->lend(DeviceClaim::Borrower::kernel);
+  if (done && is_device()) {
+    directory_ = media_->device();
+    return done;
+  }
   if (done) done = make_filesystem();
   if (done) done = mount_filesystem();
   if (!done) {
@@ -211,7 +222,10 @@ Action KernelTarget::prepare() {
   return done;
 }
 
-std::string KernelTarget::mount_facts() const { return mount_line(directory_.empty() ? mount_directory_ : directory_); }
+std::string KernelTarget::mount_facts() const {
+  if (is_device()) return "";
+  return mount_line(directory_.empty() ? mount_directory_ : directory_);
+}
 
 std::optional<dev_t> KernelTarget::device_number() const {
   if (media_ == nullptr) return {};
@@ -222,11 +236,11 @@ Outcome<FinishReport> KernelTarget::finish() {
   FinishReport report;
   const auto device = device_number();
   const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
-  const int descriptor = directory_.empty() ? -1 : open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor = directory_.empty() ? -1 : open(directory_.c_str(), O_RDONLY | O_CLOEXEC);
   std::optional<Failure> sync_failure;
   if (descriptor >= 0) {
     const u64 start = now_ns();
-    if (syncfs(descriptor) != 0) sync_failure = system_failure("sync " + directory_, errno);
+    if ((is_device() ? fsync(descriptor) : syncfs(descriptor)) != 0) sync_failure = system_failure("sync " + directory_, errno);
     report.sync_ns = now_ns() - start;
     close(descriptor);
   }

@@ -1,4 +1,5 @@
-// Filesystems of the kernel as targets: made afresh and mounted for each round, or a directory that is there already.
+// Filesystems of the kernel as targets: made afresh and mounted for each round, or a directory that is there already; and
+// the device itself.
 #pragma once
 #include <optional>
 #include <string>
@@ -13,9 +14,9 @@
 
 namespace cowbench::harness {
 
-enum class TargetKind { cowfs, xfs, ext4, btrfs, path, null };
+enum class TargetKind { cowfs, xfs, ext4, btrfs, path, raw, null };
 
-// As --target spells it: "xfs", "ext4", "btrfs", "null", "path:DIR", "cowfs" or "cowfs:option=value,...".
+// As --target spells it: "xfs", "ext4", "btrfs", "raw", "null", "path:DIR", "cowfs" or "cowfs:option=value,...".
 struct TargetName {
   TargetKind kind = TargetKind::null;
   std::string argument;  // path: the directory; cowfs: the options
@@ -25,6 +26,8 @@ struct TargetName {
 Outcome<TargetName> parse_target(std::string_view text);
 // mkfs and mount are ours: xfs, ext4, btrfs.
 bool is_made_by_mkfs(TargetKind kind);
+// It lives on the medium: those, cowfs and raw.
+bool needs_media(TargetKind kind);
 
 struct FinishReport {
   u64 sync_ns = 0;             // syncfs at the end of the round: what the page cache still held
@@ -50,8 +53,10 @@ class KernelTarget {
 
   // mkfs and mount, or a fresh subdirectory. Failures: failed: a program said no (its words are quoted).
   Action prepare();
-  // Valid between prepare() and finish(): an empty directory.
+  // Valid between prepare() and finish(): an empty directory; raw: the device.
   const std::string& directory() const { return directory_; }
+  bool is_device() const { return name_.kind == TargetKind::raw; }
+  u64 device_bytes() const { return media_->identity().size_bytes; }  // precondition: is_device()
   // Where it is mounted: filesystem type and options as /proc shows them.
   std::string mount_facts() const;
   // The device under it; absent for path:.

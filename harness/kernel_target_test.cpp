@@ -42,6 +42,7 @@ class KernelTargetTest : public testing::Test {
 TEST(TargetName, Parsed) {
   EXPECT_EQ(parse_target("xfs")->kind, TargetKind::xfs);
   EXPECT_EQ(parse_target("null")->kind, TargetKind::null);
+  EXPECT_EQ(parse_target("raw")->kind, TargetKind::raw);
   EXPECT_EQ(parse_target("path:/srv/x")->argument, "/srv/x");
   EXPECT_EQ(parse_target("cowfs")->kind, TargetKind::cowfs);
   EXPECT_EQ(parse_target("cowfs:checksum=none,cores=2")->argument, "checksum=none,cores=2");

@@ -83,6 +83,8 @@ Action check(const MeasureRequest& request) {
       if (!S_ISDIR(status.st_mode) || access(name.argument.c_str(), W_OK) != 0)
         return Failure{FailureKind::request, fmt::format("--target {}: not a directory that can be written", name.text), ""};
     }
+    if (name.kind == TargetKind::raw && !request.workload->runs_on_a_device())
+      return Failure{FailureKind::request, "--target raw: this load needs a filesystem", ""};
     if (name.kind != TargetKind::cowfs) continue;
     if (const auto options = parse_cowfs_options(name.argument); !options) return options.failure();
   }

@@ -96,15 +96,17 @@ class Round {
     if (Action started = group_.start(); !started) return started;
     if (Action ready = wait_for(state_ready, start_limit_ns, "not ready"); !ready) return ready;
     started_ns_ = monotonic_ns();
-    memory_.enter(phase_warmup);
     const u64 warmup_ns = to_ns(warmup_seconds(request_));
-    if (Action warm = tick_until(RunProgress::Phase::warmup, warmup_ns); !warm) return warm;
+    if (warmup_ns > 0 || request_.warm_until_all_move) {
+      memory_.enter(phase_warmup);
+      if (Action warm = tick_until(RunProgress::Phase::warmup, warmup_ns); !warm) return warm;
+    }
 
     group_.window_begins();
     const MachineTime machine_before = machine_time();
     const auto device_before = device_counters();
     const Totals before = totals();
-    memory_.control().phase.store(phase_measure, std::memory_order_release);
+    memory_.enter(phase_measure);
     if (Action ticked = tick_until(RunProgress::Phase::measure, to_ns(request_.seconds)); !ticked) return ticked;
     const Totals after = totals();
     memory_.control().phase.store(phase_stop, std::memory_order_release);
@@ -189,8 +191,8 @@ class Round {
     const u64 end_ns = first.at_ns + duration_ns;
     for (u64 tick_ns = first.at_ns + second_ns;;) {
       const u64 now = monotonic_ns();
-      // Past its end, a warm-up goes on until every client is under way.
-      const bool over = now >= end_ns && (!warmup || last.everybody_moves || totals().everybody_moves);
+      const bool wait_for_all = warmup && request_.warm_until_all_move;
+      const bool over = now >= end_ns && (!wait_for_all || last.everybody_moves || totals().everybody_moves);
       if (now >= tick_ns || over) {
         const Totals here = totals();
         const double cumulative = rate(here.bytes, first.bytes, here.at_ns - first.at_ns) / 1e6;

@@ -3,8 +3,9 @@
 //
 // Phases: all clients ready (within 30 s), warm-up, measured window, stop, clean-up. The warm-up lasts t/5 whole seconds
 // in addition to t, and goes on until every client has moved at least one byte, as in dbench 4.0 (or has ended an
-// operation, when the load has no bytes to move: there dbench would warm up for ever); what it did is in no figure. Below 5 s there is next to none, and the start of the loadfile (in client.txt: 20 files of 1 MiB for each
-// client) then counts in full: two runs compare only with the same t.
+// operation, when the load has no bytes to move: there dbench would warm up for ever); what it did is in no figure. Below
+// 5 s there is next to none, and the start of the loadfile (in client.txt: 20 files of 1 MiB for each client) then counts
+// in full: two runs compare only with the same t. A load that is over soon does not wait for all clients to move.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -35,6 +36,7 @@ struct RoundRequest {
   double seconds = 60;
   std::optional<double> warmup_seconds;  // default: a fifth of `seconds`, rounded down
   bool moves_bytes = true;               // false: the load reads and writes none
+  bool warm_until_all_move = true;       // false: the warm-up is as long as asked for, and none at 0 s
   PinPlan pins;                          // empty: not pinned
   std::optional<dev_t> device;           // counted over the measured window
   std::function<void(const RunProgress&)> progress;  // about once a second; may be empty
@@ -127,12 +129,19 @@ class CountingHost {
     return phase >= phase_stop;
   }
   void record(OpKind kind, u64 start_ns, u64 end_ns, u64 bytes) {
+    count(bytes, kind == OpKind::write);
+    record_latency(static_cast<size_t>(kind), end_ns - start_ns);
+  }
+  // One operation that moved so many bytes.
+  void count(u64 bytes, bool written) {
     add(slot_.operations, 1);
-    if (bytes != 0) {
-      add(slot_.bytes, bytes);
-      if (kind == OpKind::write) add(slot_.write_bytes, bytes);
-    }
-    if (phase_ == phase_measure) latency_.by_kind[static_cast<size_t>(kind)].record(end_ns - start_ns);
+    if (bytes == 0) return;
+    add(slot_.bytes, bytes);
+    if (written) add(slot_.write_bytes, bytes);
+  }
+  // Of the workload's `kind`; below latency_kinds_max.
+  void record_latency(size_t kind, u64 latency_ns) {
+    if (phase_ == phase_measure) latency_.by_kind[kind].record(latency_ns);
   }
   void late(u64) {}
   void pass_done(u64) {}

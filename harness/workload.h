@@ -20,6 +20,7 @@ class Workload {
   virtual double seconds() const = 0;  // of a measured window
   virtual std::optional<double> warmup_seconds() const = 0;
   virtual u64 default_cache_bytes() const = 0;  // for cowfs's page cache
+  virtual bool runs_on_a_device() const { return false; }  // on a raw one, without files
   virtual Action check() const = 0;             // Failure request: it makes no sense
   // What a plan and the record say of it, one line each.
   virtual std::vector<std::string> plan() const = 0;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
@@ -89,22 +90,23 @@ void add_report_verb(CLI::App& program, int& exit_code) {
     std::string file, html;
   };
   const auto options = std::make_shared<Options>();
-  CLI::App* verb = program.add_subcommand("report", "Show a record that dbench --json wrote");
+  CLI::App* verb = program.add_subcommand("report", "Show a record that --json wrote");
   verb->add_option("FILE", options->file, "The record")->required();
   verb->add_option("--html", options->html, "Write one self-contained page instead of printing tables");
   verb->callback([options, &exit_code] { exit_code = show_record(options->file, options->html); });
 }
 
-int run(int argument_count, char** arguments) {
+int run(std::vector<std::string> arguments) {
   int exit_code = exit_ok;
   std::string command_line = "cowbench";
-  for (int at = 1; at < argument_count; ++at) command_line += std::string(" ") + arguments[at];
+  for (const std::string& argument : arguments) command_line += " " + argument;
 
   CLI::App program("Measures filesystems side by side: cowfs, and those of the kernel", "cowbench");
   program.require_subcommand(1);
   program.footer(exit_codes_text);
   program.set_version_flag("--version", "cowbench 0.1.0");
   add_dbench_verb(program, exit_code, command_line);
+  add_fio_verb(program, exit_code, command_line, arguments);
   add_topo_verb(program, exit_code);
   add_env_verb(program, exit_code);
   CLI::App* cleanup = program.add_subcommand(
@@ -115,7 +117,8 @@ int run(int argument_count, char** arguments) {
   for (CLI::App* verb : program.get_subcommands({})) verb->footer(exit_codes_text);
   add_compare_verb(program, exit_code);
   try {
-    program.parse(argument_count, arguments);
+    std::ranges::reverse(arguments);  // as CLI11 wants them
+    program.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? exit_ok : exit_bad_input;
   }
@@ -125,4 +128,4 @@ int run(int argument_count, char** arguments) {
 }  // namespace
 }  // namespace cowbench::programs
 
-int main(int argument_count, char** arguments) { return cowbench::programs::run(argument_count, arguments); }
+int main(int argument_count, char** arguments) { return cowbench::programs::run({arguments + 1, arguments + argument_count}); }

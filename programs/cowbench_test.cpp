@@ -86,6 +86,49 @@ TEST_F(CowbenchTest, EachVerbExplainsItself) {
   }
 }
 
+TEST_F(CowbenchTest, MalformedFioJobsExitWithTwoAndNameTheLine) {
+  const std::string job = file_with("job.fio", "[a]\nrw=randwrite\nsize=1m\niodeth=4\n");
+  const Ended ended = run({"fio", job, "--target", "null"});
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_THAT(ended.errors, HasSubstr("job.fio:4: unknown option iodeth; did you mean iodepth?"));
+}
+
+TEST_F(CowbenchTest, FioJobsAreShownFromFilesAndFromCommandLines) {
+  const std::string job = file_with("job.fio", "[global]\nsize=1m\n[a]\nrw=randwrite\n[b]\nrw=read\n");
+  const Ended shown = run({"fio", job, "--showcmd", "--section", "b"});
+  EXPECT_EQ(shown.exit_code, 0) << shown.errors;
+  EXPECT_EQ(shown.output, "fio --name=b --size=1m --rw=read\n");
+}
+
+// --size is the image's here and the job's there: it once went to the image wherever it stood, and no job had a size.
+TEST_F(CowbenchTest, FioOptionsAndOursStandOnOneCommandLine) {
+  const Ended line = run({"fio", "--bs", "16k", "--size=2G", "--name=c", "--size", "8m", "--target", "null", "--direct=1",
+                          "--showcmd", "--name=d", "--size=1m", "--directory=/nowhere"});
+  EXPECT_EQ(line.exit_code, 0) << line.errors;
+  EXPECT_EQ(line.output, "fio --name=c --bs=16k --size=8m --direct=1\nfio --name=d --bs=16k --size=1m --directory=/nowhere\n");
+  const Ended parsed = run({"fio", "--parse-only", "--name=c", "--size=8k", "--directory=/nowhere"});
+  EXPECT_EQ(parsed.exit_code, 0) << parsed.errors;
+  EXPECT_EQ(parsed.output, "c: 1 clones, depth 1, 8192 bytes\n  no effect: directory: files lie on the target\n");
+  const Ended planned = run({"fio", "--target=cowfs", "--size=2G", "--name=c", "--size=8k", "--plan"});
+  EXPECT_EQ(planned.exit_code, 0) << planned.errors;
+  EXPECT_THAT(planned.output, HasSubstr("lays out /c.0/c.0.0, 8192 bytes"));
+  EXPECT_THAT(planned.output, HasSubstr("2147483648"));
+}
+
+TEST_F(CowbenchTest, FioJobsAreMeasuredAndRecorded) {
+  const std::string job = file_with("job.fio", "[a]\nrw=randwrite\nsize=1m\nruntime=200ms\ntime_based\nioengine=io_uring\niodepth=8\n");
+  std::filesystem::create_directory(in_directory("scratch"));
+  const Ended ended = run({"fio", job, "--target", "path:" + in_directory("scratch"), "--no-calibrate", "--json", in_directory("run.json")});
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  std::string reason;
+  const auto record = results::parse_record(contents(in_directory("run.json")), reason);
+  ASSERT_TRUE(record.ok()) << reason;
+  ASSERT_THAT(record->comparisons, SizeIs(1));
+  const auto& metrics = record->comparisons.front().results.front().metrics;
+  for (const char* metric : {"iops", "bandwidth_mb_s", "clat_p50_ns", "clat_p99_ns"})
+    EXPECT_GT(metrics.at(metric).median, 0) << metric;
+}
+
 TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {
   struct Case {
     std::vector<std::string> arguments;
@@ -94,7 +137,7 @@ TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {
   const std::string load = COWBENCH_SYNTHETIC_LOAD;
   for (const Case& c : {Case{{}, "subcommand"},
                         Case{{"fly"}, "subcommand"},
-                        Case{{"dbench", "1", "-c", load}, "--target is required"},
+                        Case{{"dbench", "1", "-c", load}, "no target; name at least one with --target"},
                         Case{{"dbench", "0", "-c", load, "--target", "null"}, "CLIENTS"},
                         Case{{"dbench", "1", "-c", load, "--target", "zfs"}, "zfs"},
                         Case{{"dbench", "1", "-c", load, "--target", "cowfs:speed=9"}, "no option 'speed'"},
@@ -104,6 +147,9 @@ TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {
                         Case{{"dbench", "1", "-c", "/nowhere", "--target", "null"}, "/nowhere"},
                         Case{{"dbench", "1", "-c", load, "--target", "path:/nowhere"}, "/nowhere"},
                         Case{{"dbench", "1", "-c", load, "--target", "path:" + load}, "not a directory"},
+                        Case{{"dbench", "1", "-c", load, "--target", "raw"}, "this load needs a filesystem"},
+                        Case{{"fio", "--name=a", "--size=1m", "--taget", "null"}, "unknown option taget"},
+                        Case{{"fio", "--name=a", "--size=1m", "--verify=crc32c", "--target", "null"}, "verify is refused"},
                         Case{{"report", "/nowhere"}, "/nowhere"}}) {
     SCOPED_TRACE(c.says);
     const Ended ended = run(c.arguments);

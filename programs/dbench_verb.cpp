@@ -64,7 +64,9 @@ int run_verb(DbenchOptions options, const std::string& command_line) {
   if (!program) return report_failure(program.failure());
   harness::DbenchLoad load = load_of(options);
   load.program = &*program;
-  return run_measure_verb(options.measure, harness::DbenchWorkload(std::move(load)), command_line);
+  Workloads workloads;
+  workloads.push_back(std::make_unique<harness::DbenchWorkload>(std::move(load)));
+  return run_measure_verb(options.measure, workloads, command_line);
 }
 
 void add_load_options(CLI::App& verb, DbenchOptions& options) {

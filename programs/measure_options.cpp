@@ -116,7 +116,24 @@ bool write_results(const MeasureOptions& options, const results::Record& record)
   return written;
 }
 
-int measure(const MeasureOptions& options, harness::MeasureRequest& request) {
+// What was measured of the first loads stays when a later one fails.
+harness::MeasureReport measure_all(harness::MeasureRequest& request, const Workloads& workloads, harness::Ledger& ledger) {
+  harness::MeasureReport all;
+  for (const auto& workload : workloads) {
+    request.workload = workload.get();
+    harness::MeasureReport report = run_measurement(request, ledger);
+    if (workload == workloads.front()) {
+      all = std::move(report);
+    } else {
+      results::append(all.record, std::move(report.record));
+      all.failure = std::move(report.failure);
+    }
+    if (all.failure) break;
+  }
+  return all;
+}
+
+int measure(const MeasureOptions& options, harness::MeasureRequest& request, const Workloads& workloads) {
   if (options.strict) {
     const harness::Environment environment = harness::capture_environment({});
     if (!environment.fit()) {
@@ -135,7 +152,7 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request) {
   harness::undo_on_exit(**ledger);
   dashboards::ProgressWriter writer(stderr, dashboards::style_of(stderr));
   request.progress = [&](const results::Progress& progress) { writer.show(progress); };
-  const harness::MeasureReport report = run_measurement(request, **ledger);
+  const harness::MeasureReport report = measure_all(request, workloads, **ledger);
   writer.finish();
   // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
   if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
@@ -151,8 +168,8 @@ void add_target_options(CLI::App& verb, MeasureOptions& options) {
                       harness::known_cowfs_options() +
                       "\n  xfs, ext4, btrfs          made and mounted on the medium (root)\n"
                       "  path:DIR                  a directory that is there\n"
+                      "  raw                       the medium itself, without a filesystem (fio)\n"
                       "  null                      nothing: what generating the load costs")
-      ->required()
       ->allow_extra_args(false);
   verb.add_option("--media", options.media,
                   "disk: an image on a disk (default), ram: in memory; may be repeated, one comparison each. Without "
@@ -203,13 +220,20 @@ void add_measure_options(CLI::App& verb, MeasureOptions& options, const std::str
   add_run_options(verb, options, reference);
 }
 
-int run_measure_verb(const MeasureOptions& options, const harness::Workload& workload, const std::string& command_line) {
+int run_measure_verb(const MeasureOptions& options, const Workloads& workloads, const std::string& command_line) {
   auto request = request_of(options);
   if (!request) return report_failure(request.failure());
-  request->workload = &workload;
   request->command_line = command_line;
-  if (const Action fine = check(*request); !fine) return report_failure(fine.failure());
-  return options.plan ? print_plan(*request) : measure(options, *request);
+  for (const auto& workload : workloads) {
+    request->workload = workload.get();
+    if (const Action fine = check(*request); !fine) return report_failure(fine.failure());
+  }
+  if (!options.plan) return measure(options, *request, workloads);
+  for (const auto& workload : workloads) {
+    request->workload = workload.get();
+    if (const int code = print_plan(*request); code != exit_ok) return code;
+  }
+  return exit_ok;
 }
 
 }  // namespace cowbench::programs

@@ -1,5 +1,6 @@
 // What the verbs that measure have in common: their targets, media, rounds, and where the record goes.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,9 @@ struct MeasureOptions {
 // `reference`: the real program that --calibrate runs.
 void add_measure_options(CLI::App& verb, MeasureOptions& options, const std::string& reference);
 
-// Plans or measures `workload`, and writes what was asked for. Returns the exit code.
-int run_measure_verb(const MeasureOptions& options, const harness::Workload& workload, const std::string& command_line);
+using Workloads = std::vector<std::unique_ptr<harness::Workload>>;
+
+// Plans or measures the loads, one after the other, and writes one record of what was asked for. Returns the exit code.
+int run_measure_verb(const MeasureOptions& options, const Workloads& workloads, const std::string& command_line);
 
 }  // namespace cowbench::programs

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "harness/outcome.h"
 #include "results/store/store.h"
@@ -45,7 +46,9 @@ void add_results_verb(CLI::App& program, int& exit_code);
 // Its exit codes are its own: see its help.
 void add_compare_verb(CLI::App& program, int& exit_code);
 
-// The verb that measures; the returned function is called when it was chosen and its options are set.
+// The verbs that measure; each runs when it was chosen and its options are set.
 void add_dbench_verb(CLI::App& program, int& exit_code, const std::string& command_line);
+// Takes what is fio's own out of `arguments` when they call this verb.
+void add_fio_verb(CLI::App& program, int& exit_code, const std::string& command_line, std::vector<std::string>& arguments);
 
 }  // namespace cowbench::programs

@@ -11,6 +11,12 @@ constexpr auto higher = Direction::higher_is_better;
 constexpr auto lower = Direction::lower_is_better;
 constexpr std::array table{
     MetricDescription{"throughput_mb_s", "Throughput", "MB/s", higher, true},
+    MetricDescription{"iops", "I/O operations", "1/s", higher, true},
+    MetricDescription{"bandwidth_mb_s", "Bandwidth", "MB/s", higher, false},
+    MetricDescription{"clat_p50_ns", "Latency p50", "ns", lower, true},
+    MetricDescription{"clat_p99_ns", "Latency p99", "ns", lower, true},
+    MetricDescription{"response_p50_ns", "Response p50", "ns", lower, true},
+    MetricDescription{"response_p99_ns", "Response p99", "ns", lower, true},
     MetricDescription{"ops_s", "Operations", "1/s", higher, true},
     MetricDescription{"flush_p50_ns", "Flush p50", "ns", lower, true},
     MetricDescription{"flush_p99_ns", "Flush p99", "ns", lower, true},

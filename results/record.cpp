@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "results/json_problem.h"
@@ -329,6 +331,15 @@ Json with_schema(const Record& record) {
 }
 
 }  // namespace
+
+void append(Record& record, Record later) {
+  record.duration_seconds += later.duration_seconds;
+  std::ranges::move(later.comparisons, std::back_inserter(record.comparisons));
+  for (std::string& caveat : later.caveats)
+    if (std::ranges::find(record.caveats, caveat) == record.caveats.end()) record.caveats.push_back(std::move(caveat));
+  std::ranges::move(later.environment.devices, std::back_inserter(record.environment.devices));
+  std::ranges::move(later.environment.mounts, std::back_inserter(record.environment.mounts));
+}
 
 void set_label(TargetResult& result) {
   result.label = result.integrity.empty() ? result.target : result.target + " (" + result.integrity + ")";

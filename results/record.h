@@ -150,6 +150,9 @@ struct Record {
 // Sets label from target and integrity.
 void set_label(TargetResult& result);
 
+// Adds what a later part of the same run measured.
+void append(Record& record, Record later);
+
 // Top-level "results" and "ratios" repeat those of all comparisons in one list. Ends in a newline.
 // Precondition: all numbers are finite. Text that is not UTF-8 is written with replacement characters.
 std::string to_json(const Record& record);

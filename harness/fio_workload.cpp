@@ -1,0 +1,375 @@
+#include "harness/fio_workload.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include "harness/core_host.h"
+#include "harness/cowfs_files.h"
+#include "harness/fio_client.h"
+#include "harness/kernel_clients.h"
+#include "harness/stock_fio.h"
+
+namespace cowbench::harness {
+namespace {
+
+using workloads::FioJob;
+
+constexpr double unlimited_seconds = 3600;  // for jobs that end when they have done their size
+constexpr u64 memory_bytes_max = 4 * cowfs::gib;
+constexpr u64 sector_bytes = 512;
+
+double to_seconds(u64 ns) { return static_cast<double>(ns) / 1e9; }
+
+u64 block_bytes_max(const FioJob& job) {
+  u64 bytes = 0;
+  for (size_t kind = 0; kind < workloads::fio_kind_count; ++kind)
+    if (job.does[kind]) bytes = std::max(bytes, job.block_sizes[kind].largest());
+  return bytes;
+}
+
+int open_flags(const FioJob& job) {
+  int flags = job.writes() ? O_RDWR : O_RDONLY;
+  if (job.direct) flags |= O_DIRECT;
+  if (job.sync_each) flags |= O_SYNC;
+  if (job.data_sync_each) flags |= O_DSYNC;
+  return flags;
+}
+
+// A client that the kernel runs: its own thread, and an io_uring that resumes its lanes.
+class UringHost : public CountingHost {
+ public:
+  UringHost(RoundMemory& memory, u32 client, UringFiles& files) : CountingHost(memory, client, client), files_(files) {
+    own_thread_ = true;
+  }
+  UringFiles::Sleep sleep_until(u64 deadline_ns) { return files_.sleep_until(deadline_ns); }
+  Ready<void> turn() { return {}; }
+
+ private:
+  UringFiles& files_;
+};
+
+// Answers at once and stores nothing.
+struct NullFiles {
+  Ready<i64> read(u32, MutableByteSpan into, u64) { return {static_cast<i64>(into.size())}; }
+  Ready<i64> write(u32, ByteSpan from, u64) { return {static_cast<i64>(from.size())}; }
+  Ready<i64> trim(u32, u64, u64) { return {0}; }
+  Ready<i64> sync(u32, bool) { return {0}; }
+};
+struct NullHost : CountingHost {
+  NullHost(RoundMemory& memory, u32 client) : CountingHost(memory, client, client) { own_thread_ = true; }
+  Ready<void> sleep_until(u64) { return {}; }
+  Ready<void> turn() { return {}; }
+};
+
+class FioCoreHost : public CoreHost {
+ public:
+  using CoreHost::CoreHost;
+  cowfs::Task<void> sleep_until(u64 deadline_ns) {
+    const u64 now = now_ns();
+    if (deadline_ns > now) return sleep(deadline_ns - now);
+    return sleep(0);
+  }
+};
+
+// A client's own phases, when it is one of the kernel's: ready, its run, the end.
+template <typename Run>
+void go_through_phases(RoundMemory& memory, ClientSlot& slot, Run run) {
+  slot.state = state_ready;
+  memory.wait_while(phase_wait);
+  const std::string failure = run();
+  if (!failure.empty()) return slot.fail(failure);
+  slot.state = state_stopped;
+  for (const Phase phase : {phase_warmup, phase_measure, phase_stop}) memory.wait_while(phase);
+  slot.state = state_done;
+}
+
+Outcome<std::vector<OpenedFile>> open_files(const FioJob& job, u32 clone, const std::string& directory) {
+  std::vector<OpenedFile> files;
+  for (const FioPath& file : fio_paths(job, clone)) {
+    const std::string path = directory + file.path;
+    const int descriptor = open(path.c_str(), open_flags(job) | O_CLOEXEC);
+    if (descriptor < 0) {
+      const Failure failure = system_failure("open " + path, errno);
+      for (const OpenedFile& opened : files) close(opened.descriptor);
+      return failure;
+    }
+    files.push_back({descriptor, 0});
+  }
+  return files;
+}
+
+Outcome<std::vector<OpenedFile>> open_device(const FioJob& job, u32 clone, const std::string& device,
+                                             const DeviceLayout& layout) {
+  std::vector<OpenedFile> files;
+  for (const FioPath& file : fio_paths(job, clone)) {
+    const int descriptor = open(device.c_str(), open_flags(job) | O_CLOEXEC);
+    if (descriptor < 0) return system_failure("open " + device, errno);
+    files.push_back({descriptor, layout.base(file.path)});
+  }
+  return files;
+}
+
+template <typename Open>
+void run_kernel_client(const FioClientOptions& options, const RoundRequest& round, u32 client, RoundMemory& memory, Open open) {
+  ClientSlot& slot = memory.slot(client);
+  if (const Action pinned = apply_pin_of(round, client); !pinned) return slot.fail(to_text(pinned.failure()));
+  auto buffers = IoMemory::map(options.job->depth, block_bytes_max(*options.job));
+  if (!buffers) return slot.fail(to_text(buffers.failure()));
+  Outcome<std::vector<OpenedFile>> opened = open();
+  if (!opened) return slot.fail(to_text(opened.failure()));
+  auto files = UringFiles::create(std::move(*opened), buffers->whole(), options.job->depth);
+  if (!files) return slot.fail(to_text(files.failure()));
+  UringHost host(memory, client, **files);
+  FioClient<UringFiles, UringHost> fio(options, **files, host, *buffers);
+  go_through_phases(memory, slot, [&] {
+    const Action ran = (*files)->run(fio.run());
+    return ran ? fio.failure() : to_text(ran.failure());
+  });
+}
+
+template <typename Charge>
+cowfs::Task<void> run_cowfs_client(cowfs::Filesystem& filesystem, RoundMemory& memory, FioClientOptions options, u32 client,
+                                   u32 core, CoreClock& clock) {
+  ClientSlot& slot = memory.slot(client);
+  const auto buffers = IoMemory::map(options.job->depth, block_bytes_max(*options.job));
+  if (!buffers) {
+    slot.fail(to_text(buffers.failure()));
+    co_return;
+  }
+  CowfsFiles<Charge> files(filesystem);
+  for (const FioPath& file : fio_paths(*options.job, options.clone)) {
+    const i64 opened = co_await files.open(file.path, open_flags(*options.job));
+    if (opened >= 0) continue;
+    slot.fail(fmt::format("open {}: {}", file.path, std::strerror(static_cast<int>(-opened))));
+    co_return;
+  }
+  FioCoreHost host(memory, client, core, clock);
+  const auto fio = std::make_unique<FioClient<CowfsFiles<Charge>, FioCoreHost>>(options, files, host, *buffers);
+  slot.state = state_ready;
+  co_await wait_for_phase(memory, phase_warmup);
+  co_await fio->run();
+  if (fio->failure().empty()) slot.state = state_stopped;
+  else slot.fail(fio->failure());
+  co_await wait_for_phase(memory, phase_cleanup);
+  co_await files.close();
+  if (fio->failure().empty()) slot.state = state_done;
+}
+
+}  // namespace
+
+std::vector<FioLoad> fio_loads(const std::string& file, std::vector<FioJob> jobs) {
+  std::vector<FioLoad> loads;
+  for (FioJob& job : jobs) {
+    if (loads.empty() || job.stonewall) loads.push_back({file, {}});
+    loads.back().jobs.push_back(std::move(job));
+  }
+  return loads;
+}
+
+FioWorkload::FioWorkload(FioLoad load) : load_(std::move(load)) {
+  for (const FioJob& job : load_.jobs)
+    for (u32 clone = 0; clone < job.clones; ++clone) clones_.push_back({&job, clone});
+}
+
+std::string FioWorkload::name() const {
+  std::string names;
+  for (const FioJob& job : load_.jobs) names += (names.empty() ? "" : ", ") + job.name;
+  return fmt::format("fio {}: {}", load_.file.substr(load_.file.rfind('/') + 1), names);
+}
+
+std::string FioWorkload::payload() const {
+  return std::ranges::all_of(load_.jobs, &FioJob::zero_buffers) ? "zero" : "random";
+}
+
+double FioWorkload::seconds() const {
+  u64 longest_ns = 0;
+  for (const FioJob& job : load_.jobs) {
+    if (job.runtime_ns == 0) return unlimited_seconds;
+    longest_ns = std::max(longest_ns, job.runtime_ns + job.start_delay_ns);
+  }
+  return to_seconds(longest_ns);
+}
+
+std::optional<double> FioWorkload::warmup_seconds() const {
+  return to_seconds(std::ranges::max(load_.jobs, {}, &FioJob::ramp_ns).ramp_ns);
+}
+
+u64 FioWorkload::runtime_ns(const FioJob& job) const {
+  if (job.runtime_ns == 0) return 0;
+  const u64 whole_ns = static_cast<u64>((seconds() + *warmup_seconds()) * 1e9);
+  const u64 own_ns = job.runtime_ns + job.ramp_ns;
+  return own_ns + job.start_delay_ns >= whole_ns ? 0 : own_ns;
+}
+
+// As much as the files have, and some: buffered jobs then compare with a kernel that caches them whole, too.
+u64 FioWorkload::default_cache_bytes() const {
+  u64 bytes = 0;
+  for (const FioPath& file : all_fio_paths(load_.jobs)) bytes += file.bytes;
+  const bool buffered = !std::ranges::all_of(load_.jobs, &FioJob::direct);
+  return buffered ? bytes + 512 * cowfs::mib : 512 * cowfs::mib;
+}
+
+Action FioWorkload::check() const {
+  u64 memory = 0;
+  for (const FioJob& job : load_.jobs) {
+    memory += u64{job.clones} * job.depth * block_bytes_max(job);
+    u64 units = job.block_align | job.offset.bytes | job.offset_increment.bytes;
+    for (size_t kind = 0; kind < workloads::fio_kind_count; ++kind)
+      if (job.does[kind]) units |= job.block_sizes[kind].smallest() | (job.unaligned_sizes ? 1 : 0);
+    if (job.direct && units % sector_bytes != 0)
+      return Failure{FailureKind::request, fmt::format("job {}: direct=1 with blocks that are no multiples of {} bytes (EINVAL)",
+                                                       job.name, sector_bytes),
+                     "change bs, ba or offset, or use direct=0"};
+  }
+  if (memory > memory_bytes_max)
+    return Failure{FailureKind::request, fmt::format("the jobs' buffers take {} bytes", memory), "use a smaller depth or block size"};
+  RoundRequest round;
+  round.clients = clients();
+  round.seconds = seconds();
+  return harness::check(round);
+}
+
+std::vector<std::string> FioWorkload::plan() const {
+  std::vector<std::string> lines;
+  for (const FioJob& job : load_.jobs) {
+    lines.push_back(fmt::format("job {} ({}:{}), {} clones, depth {}: {}", job.name, job.place.file, job.place.line, job.clones,
+                                job.depth, fio_command_line(job)));
+    for (const std::string& moot : job.moot) lines.push_back("  no effect: " + moot);
+  }
+  for (const FioPath& file : all_fio_paths(load_.jobs)) lines.push_back(fmt::format("  lays out {}, {} bytes", file.path, file.bytes));
+  return lines;
+}
+
+std::vector<std::string> FioWorkload::caveats() const {
+  std::vector<std::string> caveats;
+  for (const FioJob& job : load_.jobs)
+    for (const std::string& moot : job.moot) caveats.push_back(fmt::format("job {}: no effect: {}", job.name, moot));
+  return caveats;
+}
+
+std::vector<std::string> FioWorkload::kernel_notes() const {
+  return {"clients are processes with an io_uring each, files and buffers registered"};
+}
+
+Outcome<RoundResult> FioWorkload::run(CowfsTargetMount& target, RoundRequest round, u64 seed, bool system_call_charge) const {
+  round.device = target.device_number();
+  round.warm_until_all_move = false;
+  std::map<std::string, bool> made;
+  for (u32 client = 0; client < clients(); ++client) {
+    std::vector<FioPath> files;
+    for (const FioPath& file : all_fio_paths(load_.jobs)) {
+      const auto own = fio_paths(*clones_[client].job, clones_[client].number);
+      if (std::ranges::find(own, file.path, &FioPath::path) == own.end() || made[file.path]) continue;
+      made[file.path] = true;
+      files.push_back(file);
+    }
+    if (const Action laid_out = lay_out_on_cowfs(target.filesystem(), client % target.cores(), files); !laid_out)
+      return laid_out.failure();
+  }
+  const auto function = system_call_charge ? run_cowfs_client<SystemCallCharge> : run_cowfs_client<NoCharge>;
+  const auto clocks = std::make_shared<std::vector<CoreClock>>(target.cores());
+  return target.run(round, [this, function, clocks, seed](cowfs::Filesystem& filesystem, RoundMemory& memory, u32 client, u32 core) {
+    const Clone& clone = clones_[client];
+    const FioClientOptions options{clone.job, clone.number, seed, runtime_ns(*clone.job)};
+    return function(filesystem, memory, options, client, core, (*clocks)[core]);
+  });
+}
+
+Outcome<RoundResult> FioWorkload::run(KernelTarget& target, RoundRequest round, u64 seed) const {
+  round.device = target.device_number();
+  round.warm_until_all_move = false;
+  std::optional<DeviceLayout> layout;
+  if (target.is_device()) {
+    auto planned = DeviceLayout::plan(load_.jobs, target.device_bytes());
+    if (!planned) return planned.failure();
+    layout = std::move(*planned);
+  } else if (const Action laid_out = lay_out_in_directory(target.directory(), all_fio_paths(load_.jobs)); !laid_out) {
+    return laid_out.failure();
+  }
+  return run_kernel_clients(round, ClientMode::processes, [&](u32 client, RoundMemory& memory) {
+    const Clone& clone = clones_[client];
+    const FioClientOptions options{clone.job, clone.number, seed, runtime_ns(*clone.job)};
+    run_kernel_client(options, round, client, memory, [&] {
+      return layout ? open_device(*clone.job, clone.number, target.directory(), *layout)
+                    : open_files(*clone.job, clone.number, target.directory());
+    });
+  });
+}
+
+Outcome<RoundResult> FioWorkload::run_on_nothing(RoundRequest round, u64 seed) const {
+  round.warm_until_all_move = false;
+  return run_kernel_clients(round, ClientMode::processes, [&](u32 client, RoundMemory& memory) {
+    const Clone& clone = clones_[client];
+    ClientSlot& slot = memory.slot(client);
+    if (const Action pinned = apply_pin_of(round, client); !pinned) return slot.fail(to_text(pinned.failure()));
+    auto buffers = IoMemory::map(clone.job->depth, block_bytes_max(*clone.job));
+    if (!buffers) return slot.fail(to_text(buffers.failure()));
+    NullFiles files;
+    NullHost host(memory, client);
+    FioClient<NullFiles, NullHost> fio({clone.job, clone.number, seed, runtime_ns(*clone.job)}, files, host, *buffers);
+    go_through_phases(memory, slot, [&] {
+      run_ready(fio.run());
+      return fio.failure();
+    });
+  });
+}
+
+results::MetricValues FioWorkload::metrics(const RoundResult& measured) const {
+  results::MetricValues metrics;
+  metrics["iops"] = measured.ops_s;
+  metrics["bandwidth_mb_s"] = measured.throughput_mb_s;
+  const auto percentiles = [&](const char* prefix, FioLatency first, FioLatency last) {
+    results::HistogramCounts all = {};
+    for (size_t kind = static_cast<size_t>(first); kind <= static_cast<size_t>(last); ++kind) all.merge(measured.latency[kind]);
+    if (all.empty()) return;
+    metrics[fmt::format("{}_p50_ns", prefix)] = static_cast<double>(all.percentile_ns(50));
+    metrics[fmt::format("{}_p99_ns", prefix)] = static_cast<double>(all.percentile_ns(99));
+  };
+  percentiles("clat", FioLatency::read, FioLatency::trim);
+  percentiles("flush", FioLatency::sync, FioLatency::sync);
+  percentiles("response", FioLatency::read_response, FioLatency::trim_response);
+  return metrics;
+}
+
+std::string FioWorkload::operation_name(size_t latency_kind) const {
+  return std::string(harness::name(static_cast<FioLatency>(latency_kind)));
+}
+
+std::string FioWorkload::reference_obstacle() const {
+  // fio's clones of a job with an offset in percent, or that share files of different ends, are not told apart by sections.
+  for (const FioJob& job : load_.jobs)
+    if (job.offset.percent || job.offset_increment.percent) return "fio is not given offsets in percent";
+  return "";
+}
+
+Outcome<double> FioWorkload::run_reference(const KernelTarget& target, const std::vector<u32>& cpus) const {
+  std::optional<DeviceLayout> layout;
+  if (target.is_device()) {
+    auto planned = DeviceLayout::plan(load_.jobs, target.device_bytes());
+    if (!planned) return planned.failure();
+    layout = std::move(*planned);
+  } else if (const Action laid_out = lay_out_in_directory(target.directory(), all_fio_paths(load_.jobs)); !laid_out) {
+    return laid_out.failure();
+  }
+  std::vector<StockFioClone> clones;
+  for (const Clone& clone : clones_) {
+    StockFioClone& stock = clones.emplace_back();
+    stock.job = clone.job;
+    stock.number = clone.number;
+    const auto paths = fio_paths(*clone.job, clone.number);
+    if (layout) {
+      // Its files lie behind each other, as one.
+      stock.files = {target.directory()};
+      stock.base = layout->base(paths.front().path);
+    } else {
+      for (const FioPath& path : paths) stock.files.push_back(target.directory() + path.path);
+    }
+  }
+  return run_stock_fio(stock_fio_command(clones, cpus, seconds() + *warmup_seconds()));
+}
+
+}  // namespace cowbench::harness
