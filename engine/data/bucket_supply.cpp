@@ -2,9 +2,16 @@
 // cleaners, checkpoints and other slices, do so one at a time: more cleaning than one of them needs would only cost writes.
 #include "engine/data/bucket_supply.h"
 
+#include <algorithm>
+
 namespace cowfs::data {
 namespace {
 constexpr std::size_t lease_count = 8;
+// Beyond what users may not take. A small slice has few to spare: what is kept ready cannot hold data, and the fuller the
+// buckets, the more has to be moved for an empty one.
+constexpr std::size_t ready_min = 2;
+constexpr std::size_t ready_max = 8;
+constexpr std::size_t ready_share = 32;
 constexpr int rounds_without_gain_max = 16;
 
 // What lacks space has gained nothing; others may still give some.
@@ -25,8 +32,8 @@ Task<Status> BucketSupply::find_bucket(Watermark watermark) {
     if (slice_.may_take(watermark)) co_return Status{};
     const Result<bool> leased = co_await slice_.lease_more(lease_count, watermark);
     if (!leased) co_return leased.error();
-    if (watermark == Watermark::user) scarce_ = !*leased;
     if (*leased) continue;
+    if (watermark == Watermark::user) ++shortages_;
     // A commit frees what died before it; and it takes its time, in which discards and readers end.
     if (slice_.buckets().freeing_count() > 0 || idle_rounds > 0) {
       const Status committed = co_await slice_.stream().commit(slice_.stream().current());
@@ -53,13 +60,51 @@ Task<Result<bool>> BucketSupply::make_room(Watermark watermark) {
   }
   bool gained = false;
   if (watermark == Watermark::user) {
-    const Result<bool> cleaned = co_await cleaner_->clean_one();
+    const Result<bool> cleaned = co_await cleaner_->clean_one(Need::now);
     if (!cleaned && !is_lack(cleaned.error())) co_return cleaned.error();
     gained = cleaned && *cleaned;
   }
   const Result<bool> given = co_await pressure_.ask_others(slice_.id(), watermark == Watermark::user);
   if (!given) co_return given.error();
   co_return gained || *given;
+}
+
+bool BucketSupply::is_low() const {
+  const space::BucketTable& buckets = slice_.buckets();
+  const std::size_t ready = std::clamp(buckets.owned_count() / ready_share, ready_min, ready_max);
+  return buckets.empty_count() < slice_.kept_back(Watermark::user) + ready;
+}
+
+void BucketSupply::bucket_taken() {
+  if (is_low()) low_.wake_all();
+}
+
+Task<void> BucketSupply::run() {
+  while (!stopping_) {
+    co_await low_.wait();
+    while (!stopping_ && is_low()) {
+      const Result<bool> nearer = co_await make_ready();
+      // What fails here fails again for whoever needs it, and is told then.
+      if (!nearer || !*nearer) break;
+    }
+  }
+}
+
+void BucketSupply::stop() {
+  stopping_ = true;
+  low_.wake_all();
+}
+
+// One step towards buckets that are ready; false when there is none that pays.
+Task<Result<bool>> BucketSupply::make_ready() {
+  const Result<bool> leased = co_await slice_.lease_more(lease_count, Watermark::user);
+  if (!leased || *leased) co_return leased;
+  if (slice_.buckets().freeing_count() > 0) {
+    const Status committed = co_await slice_.stream().commit(slice_.stream().current());
+    if (!committed) co_return committed.error();
+    if (!is_low()) co_return true;
+  }
+  co_return co_await cleaner_->clean_one(Need::ahead);
 }
 
 }  // namespace cowfs::data

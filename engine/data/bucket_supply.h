@@ -1,5 +1,6 @@
 // Finds empty buckets for the write points of one slice, in order of price: those the slice has; those slice 0 can lease;
-// those that are free as soon as a commit is durable; those that copygc can empty, here or in other slices.
+// those that are free as soon as a commit is durable; those that copygc can empty, here or in other slices. Does so for
+// users ahead of their need, in the background, so that they seldom wait.
 #pragma once
 #include "engine/slice/slice.h"
 
@@ -18,14 +19,15 @@ class SpacePressure {
   virtual Task<Result<bool>> ask_others(u16 slice, bool clean) = 0;
 };
 
+// Somebody waits for what is cleaned; or nobody does yet.
+enum class Need : u8 { now, ahead };
+
 // One slice's cleaner, declared here because cleaning itself needs buckets.
 class Cleaner {
  public:
   virtual ~Cleaner() = default;
-  // Evacuates one bucket. False when there is none worth it.
-  virtual Task<Result<bool>> clean_one() = 0;
-  // Asks for cleaning in the background.
-  virtual void wake() = 0;
+  // Evacuates one bucket. False when there is none worth it, which depends on the need.
+  virtual Task<Result<bool>> clean_one(Need need) = 0;
 };
 
 class BucketSupply {
@@ -36,10 +38,17 @@ class BucketSupply {
   // Returns when the slice has an empty bucket for `watermark` (somebody else may take it: try again).
   // Error space_no_buckets: nothing can be emptied.
   Task<Status> wait_for_bucket(Watermark watermark);
-  // True when the last lease for users found nothing: what they need has to be emptied first.
-  bool scarce() const { return scarce_; }
+  // A user took one.
+  void bucket_taken();
+  // Keeps some buckets ready for users; ends after stop().
+  Task<void> run();
+  void stop();
+  // How often a user found none, and none to lease.
+  u64 shortages() const { return shortages_; }
 
  private:
+  bool is_low() const;
+  Task<Result<bool>> make_ready();
   Task<Status> find_bucket(Watermark watermark);
   Task<Result<bool>> make_room(Watermark watermark);
 
@@ -47,7 +56,9 @@ class BucketSupply {
   SpacePressure& pressure_;
   Cleaner* cleaner_ = nullptr;
   runtime::Mutex users_turn_;
-  bool scarce_ = false;
+  runtime::WaitList low_;  // where run() waits
+  bool stopping_ = false;
+  u64 shortages_ = 0;
 };
 
 }  // namespace cowfs::data

@@ -16,11 +16,11 @@ using format::Key;
 using format::TreeId;
 using format::UpdateKind;
 
-Task<Result<bool>> CopyGc::clean_one() {
+Task<Result<bool>> CopyGc::clean_one(Need need) {
   co_await lock_.acquire();
   const runtime::MutexHold hold(lock_);
   space::BucketTable& buckets = home_.slice.buckets();
-  const auto victim = buckets.choose_victim(home_.slice.stream().current(), home_.supply.scarce());
+  const auto victim = buckets.choose_victim(home_.slice.stream().current(), need == Need::now);
   if (!victim) co_return false;
 
   std::vector<Move> moves;
@@ -175,22 +175,6 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
     move.to.pin.release();
   }
   co_return result;
-}
-
-Task<void> CopyGc::run() {
-  while (!stopping_) {
-    if (!home_.supply.scarce()) {
-      co_await wanted_.wait();
-      continue;
-    }
-    const Result<bool> cleaned = co_await clean_one();
-    if (!cleaned || !*cleaned) co_await wanted_.wait();
-  }
-}
-
-void CopyGc::stop() {
-  stopping_ = true;
-  wanted_.wake_all();
 }
 
 }  // namespace cowfs::data

@@ -17,13 +17,7 @@ class CopyGc final : public Cleaner {
   explicit CopyGc(SliceData& home) : home_(home) { home.supply.set_cleaner(*this); }
 
   // Errors: of the device or journal; extent_checksum_mismatch: the damaged extent stays where it is.
-  Task<Result<bool>> clean_one() override;
-  void wake() override { wanted_.wake_all(); }
-  bool is_cleaning() const { return lock_.held(); }
-
-  // Cleans in the background while buckets are scarce; ends after stop().
-  Task<void> run();
-  void stop();
+  Task<Result<bool>> clean_one(Need need) override;
 
   const CopyGcCounters& counters() const { return counters_; }
 
@@ -46,8 +40,6 @@ class CopyGc final : public Cleaner {
 
   SliceData& home_;
   runtime::Mutex lock_;
-  runtime::WaitList wanted_;
-  bool stopping_ = false;
   CopyGcCounters counters_;
 };
 

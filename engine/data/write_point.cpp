@@ -58,6 +58,7 @@ bool WritePoint::open_bucket() {
   bucket_ = slice_.buckets().take(stream_, epoch);
   filled_blocks_ = 0;
   generation_ = static_cast<u32>(epoch.value);
+  if (watermark_ == Watermark::user) supply_.bucket_taken();
   return true;
 }
 

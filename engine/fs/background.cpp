@@ -16,7 +16,7 @@ void CoreState::start_background() {
   gate_.spawn(flusher());
   gate_.spawn(checkpointer());
   gate_.spawn(discarder());
-  each_slice([&](SliceState& state) { gate_.spawn(state.copygc.run()); });
+  each_slice([&](SliceState& state) { gate_.spawn(state.data.supply.run()); });
 }
 
 Task<void> CoreState::stop_background() {
@@ -25,7 +25,7 @@ Task<void> CoreState::stop_background() {
   data_.flush_wanted.wake_all();
   checkpoint_work_.wake_all();
   discard_work_.wake_all();
-  each_slice([](SliceState& state) { state.copygc.stop(); });
+  each_slice([](SliceState& state) { state.data.supply.stop(); });
   co_await gate_.drained();
   co_await data_.gate.drained();
   // What could not be written is given up with the mount.

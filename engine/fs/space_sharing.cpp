@@ -89,7 +89,7 @@ Task<Result<bool>> FilesystemState::give_back(u16 id, bool clean) {
 
 // Cleans one bucket. False: there is none whose evacuation gains anything.
 Task<Result<bool>> FilesystemState::empty_one(SliceState& state) {
-  const Result<bool> cleaned = co_await state.copygc.clean_one();
+  const Result<bool> cleaned = co_await state.copygc.clean_one(data::Need::now);
   if (!cleaned && error_class(cleaned.error().code) != ErrorClass::space) co_return cleaned.error();
   if (state.slice.buckets().freeing_count() > 0) {
     const Status committed = co_await here().stream().commit(here().stream().current());

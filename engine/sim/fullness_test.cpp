@@ -240,5 +240,47 @@ TEST(Fullness, a_full_device_can_be_overwritten_for_ever) {
   }
 }
 
+struct Cleaning {
+  u64 buckets = 0;    // emptied by copygc
+  u64 shortages = 0;  // of writers
+};
+
+Cleaning cleaning_of(SimulatedFilesystem& filesystem) {
+  Cleaning cleaning;
+  for (runtime::CoreIndex core = 0; core < filesystem.core_count(); ++core) {
+    filesystem.state().core(core).each_slice([&](fs::SliceState& slice) {
+      cleaning.buckets += slice.copygc.counters().buckets;
+      cleaning.shortages += slice.data.supply.shortages();
+    });
+  }
+  return cleaning;
+}
+
+// The background cleaner was never woken: every bucket was emptied while a writer waited for it.
+TEST(Fullness, buckets_are_emptied_before_a_writer_has_to_wait) {
+  for (u64 seed : seeds(4)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const FormatSettings format{.slices = static_cast<u16>(1 << seed % 2), .region_bytes = 64 * mib, .seed = seed};
+    SimulatedFilesystem filesystem(make_filesystem(format), random_settings(random));
+    ASSERT_TRUE(filesystem.mount().ok());
+    Filler filler(filesystem);
+    fill(filesystem, filler, 0);
+    filesystem.run(0, [&] { return filler.remove_last(filler.files().size() / 3); });
+    const Cleaning before = cleaning_of(filesystem);
+    const Filler::Overwriting load{.seed = seed, .direct = random.one_in(2), .skewed = random.one_in(2)};
+    for (int round = 0; round < 3 && !HasFailure(); ++round) {
+      filesystem.run(0, [&] { return filler.overwrite(load); });
+    }
+    const Cleaning after = cleaning_of(filesystem);
+    EXPECT_GT(after.buckets - before.buckets, 10u);
+    EXPECT_EQ(after.shortages - before.shortages, 0u);
+    check(filesystem, filler);
+    const Status closed = filesystem.close();
+    EXPECT_TRUE(closed.ok()) << to_text(closed.error());
+    if (HasFailure()) return;
+  }
+}
+
 }  // namespace
 }  // namespace cowfs::sim

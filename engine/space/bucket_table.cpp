@@ -6,6 +6,7 @@ namespace cowfs::space {
 namespace {
 
 constexpr u32 victim_candidates_max = 4096;
+constexpr u64 unhurried_gain_share = 8;  // of a bucket has to be gained
 
 u32 generation_of(Epoch epoch) { return static_cast<u32>(epoch.value); }
 
@@ -237,13 +238,14 @@ BucketPin BucketTable::pin(Address address) {
 }
 
 std::optional<BucketId> BucketTable::choose_victim(Epoch now, bool urgent) {
+  const u64 live_max = bucket_blocks_ - (urgent ? 1 : bucket_blocks_ / unhurried_gain_share);
   const u32 total = static_cast<u32>(buckets_.size());
   double best_score = 0;
   Bucket* best = nullptr;
   for (u32 seen = 0; seen < std::min(total, victim_candidates_max); ++seen) {
     victim_cursor_ = (victim_cursor_ + 1) % total;
     Bucket& bucket = buckets_[victim_cursor_];
-    if (bucket.state != BucketState::closed || bucket.evacuating || bucket.live_blocks == bucket_blocks_) continue;
+    if (bucket.state != BucketState::closed || bucket.evacuating || bucket.live_blocks > live_max) continue;
     const double full = static_cast<double>(bucket.live_blocks) / static_cast<double>(bucket_blocks_);
     const double age = static_cast<double>(now.value - std::min(now, bucket.written).value + 1);
     const double score = urgent ? 1 - full : (1 - full) * age / (1 + full);

@@ -93,9 +93,9 @@ class BucketTable {
   BucketPin pin(Address address);
 
   // The closed bucket whose evacuation pays most: free space gained and age against blocks to move (the cost-benefit
-  // rule of Rosenblum and Ousterhout, SOSP 1991). `urgent`: the one that gains most, whatever its age. Nothing when every
-  // closed bucket is full.
-  std::optional<BucketId> choose_victim(Epoch now, bool urgent = false);
+  // rule of Rosenblum and Ousterhout, SOSP 1991), if an eighth of it is free. `urgent`: the one that gains most, whatever
+  // its age, and be it a block. Nothing when there is none.
+  std::optional<BucketId> choose_victim(Epoch now, bool urgent);
   void evacuation_ended(BucketId id);
 
   // Calls visit(const Bucket&) for every data bucket whose alloc entry is out of date, which then counts as written.

@@ -67,10 +67,24 @@ TEST(BucketTable, the_victim_is_the_emptiest_of_equal_age_and_never_a_full_one) 
     table.add_live(block(number, 0), live[number - 1], 1);
     table.close(bucket(number), Epoch{1});
   }
-  EXPECT_EQ(table.choose_victim(Epoch{10}), bucket(3));
-  EXPECT_EQ(table.choose_victim(Epoch{10}), bucket(2));  // 3 is being evacuated
+  EXPECT_EQ(table.choose_victim(Epoch{10}, false), bucket(3));
+  EXPECT_EQ(table.choose_victim(Epoch{10}, false), bucket(2));  // 3 is being evacuated
   table.evacuation_ended(bucket(3));
-  EXPECT_EQ(table.choose_victim(Epoch{10}), bucket(3));
+  EXPECT_EQ(table.choose_victim(Epoch{10}, false), bucket(3));
+}
+
+TEST(BucketTable, a_bucket_that_gains_little_is_a_victim_only_when_it_is_urgent) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  table.adopt(bucket(1));
+  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+  table.add_live(block(1, 0), 15, 1);
+  table.close(bucket(1), Epoch{1});
+  EXPECT_EQ(table.choose_victim(Epoch{10}, false), std::nullopt);
+  EXPECT_EQ(table.choose_victim(Epoch{10}, true), bucket(1));
+  table.evacuation_ended(bucket(1));
+  table.remove_live(block(1, 0), 1, Epoch{10});
+  EXPECT_EQ(table.choose_victim(Epoch{10}, false), bucket(1));
 }
 
 TEST(BucketTable, an_old_bucket_is_preferred_over_a_young_one_just_as_full) {
@@ -82,7 +96,7 @@ TEST(BucketTable, an_old_bucket_is_preferred_over_a_young_one_just_as_full) {
     table.add_live(block(number, 0), 8, 1);
     table.close(bucket(number), Epoch{number == 1 ? 90u : 10u});
   }
-  EXPECT_EQ(table.choose_victim(Epoch{100}), bucket(2));
+  EXPECT_EQ(table.choose_victim(Epoch{100}, false), bucket(2));
 }
 
 TEST(BucketTable, pointers_that_history_cannot_contain_are_refused) {
