@@ -27,6 +27,7 @@ struct FormatOptions {
   u64 bucket_bytes = 0;   // 0: from capacity
   u16 slices = 0;         // 0: from capacity; a power of two
   u64 journal_bytes = 0;  // 0: from capacity
+  bool single_flush = true;  // a commit flushes the device once, and a mount after a crash verifies the last epoch
 };
 
 // Errors: device_*, device_has_signature, geometry errors.

@@ -113,6 +113,7 @@ CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& p
   format_.slices = static_cast<u16>(options.slices.value_or(0));
   format_.bucket_bytes = options.bucket_bytes.value_or(0);
   format_.journal_bytes = options.journal_bytes.value_or(0);
+  format_.single_flush = options.single_flush.value_or(format_.single_flush ? 1 : 0) != 0;
   mount_.cache_bytes = options.cache_bytes.value_or(cache_bytes);
   mount_.node_cache_bytes = options.node_cache_bytes.value_or(mount_.node_cache_bytes);
   mount_.populate_cache = options.populate.value_or(1) != 0;
@@ -149,6 +150,7 @@ std::vector<std::string> CowfsTargetMount::options_text() const {
   if (format_.slices != 0) text.push_back(fmt::format("slices={}", format_.slices));
   if (format_.bucket_bytes != 0) text.push_back("bucket=" + size_text(format_.bucket_bytes));
   if (format_.journal_bytes != 0) text.push_back("journal=" + size_text(format_.journal_bytes));
+  text.push_back(fmt::format("single_flush={}", format_.single_flush ? 1 : 0));
   return text;
 }
 

@@ -25,6 +25,7 @@ struct CowfsOptions {
   std::optional<u64> slices;
   std::optional<u64> bucket_bytes;
   std::optional<u64> journal_bytes;
+  std::optional<u64> single_flush;      // 0 or 1: commits flush once, mounts verify the last epoch
 };
 
 // `text`: what stands behind "cowfs:"; may be empty. Failures request: an unknown name (the known ones are listed), a

@@ -236,7 +236,7 @@ TEST(Damage, devices_that_cannot_be_mounted_say_why) {
       {"other version", Code::superblock_version_unsupported,
        [](const TestImage& image) { resealed(image, [](format::Superblock& s) { s.version = 7; }); }},
       {"unknown feature", Code::superblock_feature_unsupported,
-       [](const TestImage& image) { resealed(image, [](format::Superblock& s) { s.features_required = 2; }); }},
+       [](const TestImage& image) { resealed(image, [](format::Superblock& s) { s.features_required = 1ull << 40; }); }},
       {"impossible sizes", Code::superblock_geometry_invalid,
        [](const TestImage& image) { resealed(image, [](format::Superblock& s) { s.bucket_blocks = 3; }); }},
       {"cut off", Code::device_truncated,

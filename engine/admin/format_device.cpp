@@ -62,7 +62,7 @@ Task<Result<Superblock>> format_device(device::Device& device, FormatOptions opt
   superblock.device_uuid = identity.device;
   superblock.hash_seed = identity.hash_seed;
   superblock.sequence = 1;
-  superblock.features_required = format::feature_counters;
+  superblock.features_required = format::feature_counters | (options.single_flush ? format::feature_single_flush : 0);
   superblock.device_count = 1;
   superblock.created_ns = identity.created_ns;
   std::memcpy(superblock.label, options.label.data(), std::min(options.label.size(), sizeof superblock.label - 1));

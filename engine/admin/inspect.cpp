@@ -244,6 +244,10 @@ Result<JournalShown> list_journal(const std::string& path) {
                              entry.pointer.bytes, address.device(), address.block()});
   }
   shown.notes = (*opened)->notes();
+  if (history->refused.value != 0) {
+    shown.notes.push_back(
+        fmt::format("epoch {} was cut short by a crash: history ends before it", history->refused.value));
+  }
   return shown;
 }
 

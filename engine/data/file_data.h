@@ -35,6 +35,8 @@ class AttributeWriter {
   virtual void applied(const DataChange& change) = 0;
 };
 
+enum class Then : u8 { nothing, commit };
+
 class FileData {
  public:
   // `empty`: the file is new, so no extent needs to be looked for.
@@ -55,8 +57,10 @@ class FileData {
 
   // Writes everything dirty and inserts the extents, one file state in one epoch where it fits into one transaction.
   // `file_bytes`: a file that ends at or before inline_bytes_max is kept in the key. Answers the epoch to commit.
-  // Errors: of the device, of the journal, space_no_buckets. What failed stays dirty.
-  Task<Result<Epoch>> write_back(u64 file_bytes, AttributeWriter* attributes);
+  // Then::commit: the caller commits that epoch next, so its close begins while the data is still being written; a data
+  // write that fails then breaks the journal.
+  // Errors: of the device, of the journal, space_no_buckets. What failed stays dirty, unless the journal is broken.
+  Task<Result<Epoch>> write_back(u64 file_bytes, AttributeWriter* attributes, Then then = Then::nothing);
 
   // Forgets everything from byte `offset` on: cached blocks and extents; the rest of a partial block becomes zeros.
   // In as many transactions as it takes.
@@ -114,6 +118,7 @@ class FileData {
   Task<Status> place_runs(const std::vector<ExtentRange>& runs, std::vector<Piece>& pieces);
   void stage(Piece& piece);
   Task<Status> wait_for_pieces(std::vector<Piece>& pieces);
+  Task<Status> insert_for_commit(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted);
   Task<Status> insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted);
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
   void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);

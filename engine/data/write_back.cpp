@@ -1,6 +1,7 @@
 // From dirty blocks to extents. The order is what makes it safe: room, a copy with checksums in one pass, the device write,
-// and only when it is complete the keys that name it. Until the keys are in, the copied blocks stay in the cache, marked
-// `writing`; when anything fails they are dirty again and nothing was lost.
+// and when it is complete the keys that name it. Until both are through, the copied blocks stay in the cache, marked
+// `writing`; when anything fails they are dirty again and nothing was lost. When a commit follows, keys do not wait for
+// the write, because the commit does.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -40,7 +41,7 @@ u64 apply_attributes(Slice& slice, AttributeWriter* attributes, const DataChange
 
 }  // namespace
 
-Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attributes) {
+Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attributes, Then then) {
   ++users_;
   co_await write_back_lock_.acquire();
   const runtime::MutexHold serial(write_back_lock_);
@@ -57,10 +58,12 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
     std::vector<Piece> pieces;
     const std::vector<ExtentRange> runs = dirty_runs();
     result = co_await place_runs(runs, pieces);
+    std::size_t inserted = 0;
+    const bool early = then == Then::commit && result.ok();
+    if (early) result = co_await insert_for_commit(pieces, attributes, inserted);
     const Status written = co_await wait_for_pieces(pieces);
     if (result) result = written;
-    std::size_t inserted = 0;
-    if (result) result = co_await insert_pieces(pieces, attributes, inserted);
+    if (result && !early) result = co_await insert_pieces(pieces, attributes, inserted);
     end_pieces(pieces, inserted);
   }
   home_.core.write_back_result = result;
@@ -196,6 +199,13 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
     inserted += count;
   }
   co_return Status{};
+}
+
+Task<Status> FileData::insert_for_commit(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted) {
+  for (const Piece& piece : pieces) WritePoint::named(piece.placement);
+  const Status result = co_await insert_pieces(pieces, attributes, inserted);
+  if (result) home_.slice.stream().want_commit(home_.slice.stream().current());
+  co_return result;
 }
 
 // A tiny file lives in its key: no data block, no device write of its own.

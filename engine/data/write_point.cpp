@@ -19,7 +19,7 @@ Task<Result<Placement>> WritePoint::place(u32 blocks) {
   while (true) {
     std::optional<Placement> placement = try_place(blocks);
     if (placement) co_return std::move(*placement);
-    if (!bucket_ && !slice_.may_take(watermark_)) {
+    if (!filling_ && !slice_.may_take(watermark_)) {
       const Status supplied = co_await supply_.wait_for_bucket(watermark_);
       if (!supplied) co_return supplied.error();
     } else {
@@ -30,34 +30,31 @@ Task<Result<Placement>> WritePoint::place(u32 blocks) {
 
 std::optional<Placement> WritePoint::try_place(u32 blocks) {
   if (!open_bucket() || !open_batch()) return std::nullopt;
-  const u64 bucket_left = slice_.bucket_blocks() - filled_blocks_;
+  const u64 bucket_left = slice_.bucket_blocks() - filling_->filled_blocks;
   const u64 batch_left = (write_buffer_bytes - open_->bytes) / block_bytes;
   Placement placement;
   placement.blocks = static_cast<u32>(std::min<u64>({blocks, bucket_left, batch_left}));
-  placement.address = format::first_block(*bucket_, slice_.bucket_blocks()).plus(filled_blocks_);
-  placement.generation = generation_;
+  placement.address = format::first_block(filling_->bucket, slice_.bucket_blocks()).plus(filling_->filled_blocks);
+  placement.generation = filling_->generation;
   placement.staging = open_->buffer + open_->bytes;
   placement.batch = open_;
   placement.pin = slice_.buckets().pin(placement.address);
 
-  filled_blocks_ += placement.blocks;
+  filling_->filled_blocks += placement.blocks;
   open_->bytes += placement.blocks * block_bytes;
-  const bool bucket_full = filled_blocks_ == slice_.bucket_blocks();
+  const bool bucket_full = filling_->filled_blocks == slice_.bucket_blocks();
   if (bucket_full || open_->bytes == write_buffer_bytes) seal();
-  if (bucket_full) {
-    slice_.buckets().close(*bucket_, slice_.stream().current());
-    bucket_.reset();
-  }
+  if (bucket_full) filling_.reset();
   return placement;
 }
 
 bool WritePoint::open_bucket() {
-  if (bucket_) return true;
+  if (filling_) return true;
   if (!slice_.may_take(watermark_)) return false;
   const Epoch epoch = slice_.stream().current();
-  bucket_ = slice_.buckets().take(stream_, epoch);
-  filled_blocks_ = 0;
-  generation_ = static_cast<u32>(epoch.value);
+  filling_ = std::make_shared<Filling>();
+  filling_->bucket = *slice_.buckets().take(stream_, epoch);
+  filling_->generation = static_cast<u32>(epoch.value);
   if (watermark_ == Watermark::user) supply_.bucket_taken();
   return true;
 }
@@ -68,8 +65,11 @@ bool WritePoint::open_batch() {
   if (buffer == nullptr) return false;
   open_ = std::make_shared<Batch>();
   open_->buffer = buffer;
-  open_->address = format::first_block(*bucket_, slice_.bucket_blocks()).plus(filled_blocks_);
+  open_->address = format::first_block(filling_->bucket, slice_.bucket_blocks()).plus(filling_->filled_blocks);
+  open_->filling = filling_;
+  ++filling_->unwritten_batches;
   open_->pin = slice_.buckets().pin(open_->address);
+  open_->epoch = slice_.stream().write_began();
   if (!hook_.armed) runtime::this_reactor().at_turn_end(hook_);
   return true;
 }
@@ -88,13 +88,21 @@ Task<void> WritePoint::write(std::shared_ptr<Batch> batch) {
   co_await runtime::yield();
   const ByteSpan data{batch->buffer, batch->bytes};
   batch->result = co_await slice_.devices()[batch->address.device()].write(batch->address.offset_bytes(), data);
+  slice_.stream().write_ended(batch->epoch, batch->named ? batch->result : Status{});
   bytes_written_ += batch->bytes;
   batch->done = true;
+  --batch->filling->unwritten_batches;
+  close_when_written(*batch->filling);
   batch->pin.release();
   batch->waiters.wake_all();
   buffers_.put(std::exchange(batch->buffer, nullptr));
   --in_flight_;
   if (open_ && !hook_.armed) runtime::this_reactor().at_turn_end(hook_);
+}
+
+void WritePoint::close_when_written(const Filling& filling) {
+  const bool full = filling.filled_blocks == slice_.bucket_blocks();
+  if (full && filling.unwritten_batches == 0) slice_.buckets().close(filling.bucket, slice_.stream().current());
 }
 
 Task<Status> WritePoint::written(std::shared_ptr<Batch> batch) {

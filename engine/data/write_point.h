@@ -2,7 +2,9 @@
 // one turn of the reactor leave as one device write; two writes are in flight at most unless a buffer is full, so the
 // device's latency is the batching window and no timer is needed.
 //
-// A writer: place() blocks, copy data into `staging`, await written(), insert the extent key, then let the pin go.
+// A writer: place() blocks, copy data into `staging`, await written(), insert the extent key, then let the pin go. Or insert
+// the key first, having said so with named(), and keep readers from the blocks until they are written: no epoch that began
+// before a write ended is committed without it.
 #pragma once
 #include <memory>
 #include <optional>
@@ -13,12 +15,23 @@
 
 namespace cowfs::data {
 
+// A bucket that is being filled. Copygc may look for its data when it is full and all of it is written.
+struct Filling {
+  format::BucketId bucket;
+  u32 generation = 0;
+  u64 filled_blocks = 0;
+  u32 unwritten_batches = 0;
+};
+
 // One device write, shared by those whose data is in it.
 struct Batch {
   std::byte* buffer = nullptr;
   format::Address address;
   u64 bytes = 0;
+  std::shared_ptr<Filling> filling;
   space::BucketPin pin;
+  Epoch epoch;         // the current one when it was opened
+  bool named = false;  // keys of it are in already: without it history cannot go on
   bool done = false;
   Status result;
   runtime::WaitList waiters;
@@ -43,6 +56,8 @@ class WritePoint {
   Task<Result<Placement>> place(u32 blocks);
   // The same without waiting; nothing when a bucket or a buffer has to be waited for.
   std::optional<Placement> try_place(u32 blocks);
+  // The placement's key goes in now. A write that fails afterwards breaks the journal.
+  static void named(const Placement& placement) { placement.batch->named = true; }
   // Resumes when the placement's data is with the device. Errors: the device's.
   static Task<Status> written(std::shared_ptr<Batch> batch);
 
@@ -57,7 +72,7 @@ class WritePoint {
   bool open_bucket();
   bool open_batch();
   void seal();
-  void start_sealed();
+  void close_when_written(const Filling& filling);
   Task<void> write(std::shared_ptr<Batch> batch);
   void turn_ended();
 
@@ -69,9 +84,7 @@ class WritePoint {
   runtime::Gate& gate_;
   Hook hook_;
 
-  std::optional<format::BucketId> bucket_;
-  u64 filled_blocks_ = 0;
-  u32 generation_ = 0;
+  std::shared_ptr<Filling> filling_;
   std::shared_ptr<Batch> open_;  // being filled
   u32 in_flight_ = 0;
   u64 bytes_written_ = 0;

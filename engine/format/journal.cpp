@@ -77,6 +77,7 @@ Status validate_commit(ByteSpan raw, u64 filesystem) {
   if (block.filesystem != filesystem) return Error{Code::commit_block_identity_mismatch, block.filesystem};
   if (block.epoch == 0 || block.oldest_needed > block.epoch + 1)
     return Error{Code::commit_block_layout_invalid, block.oldest_needed};
+  if (block.previous >= block.epoch) return Error{Code::commit_block_layout_invalid, block.previous};
   for (u32 i = 0; i < streams; ++i) {
     const auto tail = read_front<EntryPointer>(raw.subspan(sizeof block + i * sizeof(EntryPointer)));
     if (tail.address == 0 || tail.epoch > block.epoch) return Error{Code::commit_block_layout_invalid, tail.epoch};

@@ -59,7 +59,8 @@ struct CommitBlock {   // 64 bytes, then `streams` EntryPointers
   le32 bytes;
   le32 streams;        // newest entry of each stream that recovery may need, older sessions' included
   le32 session;
-  le32 reserved[5];
+  le64 previous;       // single flush: epoch committed before; what later ones name may be missing. 0: all was flushed
+  le32 reserved[3];
 };
 static_assert(sizeof(CommitBlock) == 64);
 constexpr u32 commit_streams_max = (commit_slot_blocks * block_bytes - sizeof(CommitBlock)) / sizeof(EntryPointer);

@@ -71,7 +71,7 @@ TEST(Superblock, each_reason_to_refuse) {
       {"magic", [](Superblock& s) { s.magic = 1; }, true, Code::superblock_magic_mismatch},
       {"checksum", [](Superblock& s) { s.label[3] = 'x'; }, false, Code::superblock_checksum_mismatch},
       {"version", [](Superblock& s) { s.version = 2; }, true, Code::superblock_version_unsupported},
-      {"feature", [](Superblock& s) { s.features_required = 2; }, true, Code::superblock_feature_unsupported},
+      {"feature", [](Superblock& s) { s.features_required = 1ull << 40; }, true, Code::superblock_feature_unsupported},
       {"block", [](Superblock& s) { s.block_kib = u16{8}; }, true, Code::superblock_geometry_invalid},
       {"device index", [](Superblock& s) { s.device_index = u16{1}; }, true, Code::superblock_geometry_invalid},
       {"slices", [](Superblock& s) { s.slices = u16{3}; }, true, Code::superblock_geometry_invalid},

@@ -37,15 +37,15 @@ Task<void> CoreState::stop_background() {
   });
 }
 
-Task<Result<Epoch>> CoreState::write_back(Inode& inode) {
+Task<Result<Epoch>> CoreState::write_back(Inode& inode, data::Then then) {
   ++inode.references;
-  const Result<Epoch> result = co_await write_back_referenced(inode);
+  const Result<Epoch> result = co_await write_back_referenced(inode, then);
   --inode.references;
   release(inode);
   co_return result;
 }
 
-Task<Result<Epoch>> CoreState::write_back_referenced(Inode& inode) {
+Task<Result<Epoch>> CoreState::write_back_referenced(Inode& inode, data::Then then) {
   co_await inode.write_back_lock.acquire();
   const runtime::MutexHold serial(inode.write_back_lock);
   const u64 size = inode.size;
@@ -62,7 +62,7 @@ Task<Result<Epoch>> CoreState::write_back_referenced(Inode& inode) {
     }
   }
   inode.write_back_size = size;
-  const Result<Epoch> written = co_await inode.file_data().write_back(size, &inode);
+  const Result<Epoch> written = co_await inode.file_data().write_back(size, &inode, then);
   if (!written) co_return written;
   const u64 in_place = std::min(size, inode.size);
   if (inode.attributes_dirty || inode.persisted_size < in_place) {

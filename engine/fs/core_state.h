@@ -81,7 +81,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   void apply(const ChangeSet& changes);
 
   // Writes one file's dirty data and attributes of its home slice back.
-  Task<Result<Epoch>> write_back(Inode& inode);
+  Task<Result<Epoch>> write_back(Inode& inode, data::Then then = data::Then::nothing);
   Task<Status> write_attributes(Inode& inode);
   Task<Result<Epoch>> write_back_share(InodeNumber number, u16 slice_id);
   // Sets the size of a regular file, or finishes a truncation that a crash interrupted. The caller holds inode.lock.
@@ -128,7 +128,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
 
  private:
   Task<void> reap(Inode& inode);
-  Task<Result<Epoch>> write_back_referenced(Inode& inode);
+  Task<Result<Epoch>> write_back_referenced(Inode& inode, data::Then then);
   Task<Status> truncate_shares(Inode& inode, u64 old_size);
   Task<Status> clean_behind_end(Inode& inode, u64 end);
   Task<Status> remove_keys(SliceState& home, InodeNumber number);

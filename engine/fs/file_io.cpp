@@ -259,7 +259,7 @@ Task<Status> Operations::fsync_here(FileHandle handle) {
   Epoch epoch = inode.changed;
   Status result;
   if (!inode.is_directory()) {
-    const Result<Epoch> written = co_await here.write_back(inode);
+    const Result<Epoch> written = co_await here.write_back(inode, data::Then::commit);
     if (written) {
       epoch = std::max(*written, inode.changed);
     } else {

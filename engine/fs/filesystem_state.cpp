@@ -55,15 +55,26 @@ Task<Status> FilesystemState::make_slices(CoreIndex index) {
 }
 
 Task<Status> FilesystemState::open() {
+  if (!settings_.read_only) {
+    // What a process that was killed left in the device's cache must not be lost once somebody has seen it.
+    device::IoAwaiter flush = devices_[0].flush();
+    const Status flushed = co_await flush;
+    if (!flushed) co_return flushed;
+  }
   Result<journal::History> history = co_await journal::read_history(devices_[0], superblock_);
   if (!history) co_return history.error();
   history_ = std::move(*history);
+  if (!settings_.read_only) {
+    const Status retired = co_await journal::retire(history_, devices_[0]);
+    if (!retired) co_return retired;
+  }
   Status done = co_await on_each_core(&FilesystemState::make_core);
   if (!done) co_return done;
   std::vector<journal::CoreHooks> hooks;
   for (const auto& state : cores_) hooks.push_back({state.get(), state.get()});
-  journal_ = std::make_unique<journal::Journal>(device_list_, history_, std::move(hooks),
-                                                journal::JournalOptions{settings_.commit_interval_ns});
+  const bool single_flush = (superblock_.features_required & format::feature_single_flush) != 0;
+  const journal::JournalOptions options{settings_.commit_interval_ns, single_flush};
+  journal_ = std::make_unique<journal::Journal>(device_list_, history_, std::move(hooks), options);
   done = co_await on_each_core(&FilesystemState::make_slices);
   if (done) done = co_await recover();
   if (done) done = journal_->start();

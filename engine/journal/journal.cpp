@@ -1,7 +1,8 @@
-// The two-flush commit. Everything an epoch's records point to was written before the records were appended, and the
-// entries are written before the close goes on; so one flush makes data and entries durable, and only then is the
-// commit block that names them written, durably. make_durable() is the one place that a single-flush protocol would
-// replace.
+// The two-flush commit. When an epoch's entries and everything that its records point to are written, one flush makes
+// all of it durable, and only then is the commit block that names it written, durably. The single-flush commit writes
+// the block beside the entries, flushes once, and lets recovery verify what the block stands for (verify.h). Only the
+// newest block is ever in doubt, since one close is under way at a time: the next block is written after the flush of the
+// one before. When nothing more happens, an empty epoch's block, which has nothing to verify, puts an end to the doubt.
 //
 // A bucket that was filled is free again once a durable commit block says that no entry in it is needed. While a core
 // has no bucket to go on with, epochs are closed every starved_interval_ns, because only commits set buckets free.
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/journal/verify.h"
 #include "engine/runtime/on.h"
 
 namespace cowfs::journal {
@@ -20,9 +22,11 @@ constexpr u64 starved_interval_ns = 2'000'000;
 }  // namespace
 
 struct Journal::Closing {
+  explicit Closing(std::size_t cores) : sealed(cores), unsealed(cores), unwritten(cores) {}
   std::vector<Stream::Sealed> sealed;
-  u64 remaining = 0;
-  runtime::WaitList done;
+  std::size_t unsealed;   // cores that have not left the epoch
+  std::size_t unwritten;  // cores whose entries, or data that they name, are under way
+  runtime::WaitList changed;
 };
 
 struct Journal::CloseTimer : runtime::Timer {
@@ -31,8 +35,8 @@ struct Journal::CloseTimer : runtime::Timer {
 
 Task<Status> Journal::initialise(device::Device& device, const format::Superblock& superblock) {
   CommitRing ring(device, JournalLayout::of(superblock));
-  const Commit first{.epoch = {1}, .oldest_needed = {2}, .session = 0, .tails = {}};
-  co_return co_await ring.write(first);
+  const Commit first{.epoch = {1}, .oldest_needed = {2}, .session = 0, .previous = {}, .tails = {}};
+  co_return co_await ring.write(first, true);
 }
 
 Journal::Journal(std::vector<device::Device*> devices, const History& history, std::vector<CoreHooks> hooks,
@@ -45,6 +49,7 @@ Journal::Journal(std::vector<device::Device*> devices, const History& history, s
       current_(history.next),
       wanted_{history.next.value - 1},
       durable_{history.next.value - 1},
+      committed_(history.last),
       oldest_needed_(history.oldest_needed),
       inherited_(history.tails),
       kept_buckets_(std::max<u64>(layout_.buckets / 8, 1)),
@@ -124,21 +129,29 @@ void Journal::arm_timer(u64 interval_ns) {
 }
 
 void Journal::timer_fired() {
-  if (dirty_ || refused(Stream::Hunger::blocked)) want_close(current_);
+  if (dirty_ || !confirmed_ || refused(Stream::Hunger::blocked)) want_close(current_);
 }
 
 namespace {
-constexpr u64 close_spacing_ns = 400'000;
+constexpr u64 close_spacing_ns = 800'000;
+constexpr int rounds_max = 64;
+}
+
+// A commit costs the machine as much as fifty operations. Where the device is so fast that the last one was only just
+// made, and this core is busy, who else is about to sync may join.
+Task<void> Journal::let_others_join() const {
+  const runtime::Reactor& reactor = runtime::this_reactor();
+  for (int round = 0; round < rounds_max && reactor.is_busy(); ++round) {
+    if (reactor.now_ns() - close_began_ns_ >= close_spacing_ns) co_return;
+    co_await runtime::yield_to_all();
+  }
 }
 
 Task<void> Journal::run() {
   while (true) {
     while (!failure_ && !stopping_ && wanted_ < current_) co_await work_.wait();
     if (failure_ || wanted_ < current_) break;
-    // A commit costs the machine as much as fifty operations. Where the device is so fast that the last one was only just
-    // made, and this core is busy, who else is about to sync may join.
-    const u64 now_ns = runtime::this_reactor().now_ns();
-    if (now_ns - close_began_ns_ < close_spacing_ns) co_await runtime::yield_to_all();
+    co_await let_others_join();
     if (failure_) break;
     close_began_ns_ = runtime::this_reactor().now_ns();
     const Status status = co_await close(current_);
@@ -150,12 +163,17 @@ Task<Status> Journal::close(Epoch epoch) {
   const u64 started_ns = runtime::this_reactor().now_ns();
   current_.value += 1;
   dirty_ = false;
-  Closing closing{.sealed = std::vector<Stream::Sealed>(streams_.size()), .remaining = streams_.size(), .done = {}};
+  Closing closing(streams_.size());
   for (const auto& stream : streams_) gate_.spawn(close_core(stream->core(), closing));
-  while (closing.remaining > 0) co_await closing.done.wait();
-  if (failure_) co_return *failure_;
+  while (closing.unsealed > 0) co_await closing.changed.wait();
   const Commit commit = commit_of(epoch, closing);
-  const Status status = co_await make_durable(commit);
+  const bool together = commit.previous.value != 0;
+  Status status;
+  if (together && !failure_) status = co_await ring_.write(commit, false);
+  while (closing.unwritten > 0) co_await closing.changed.wait();
+  if (failure_) co_return *failure_;
+  if (status.ok()) status = co_await flush_devices();
+  if (status.ok() && !together) status = co_await ring_.write(commit, true);
   if (!status.ok()) co_return status;
   if (failure_) co_return *failure_;
   published(commit);
@@ -168,13 +186,23 @@ Task<Status> Journal::close(Epoch epoch) {
 
 Task<void> Journal::close_core(CoreIndex core, Closing& closing) {
   const Epoch epoch{current_.value - 1};
-  auto call = runtime::on(core, [stream = streams_[core].get(), epoch] { return stream->close(epoch); });
+  Stream* stream = streams_[core].get();
+  auto call = runtime::on(core, [stream, epoch] { return stream->seal(epoch); });
   closing.sealed[core] = co_await call;
-  if (--closing.remaining == 0) closing.done.wake_all();
+  if (--closing.unsealed == 0) closing.changed.wake_all();
+  if (!closing.sealed[core].written) {
+    auto wait = runtime::on(core, [stream] { return stream->written(); });
+    co_await wait;
+  }
+  if (--closing.unwritten == 0) closing.changed.wake_all();
 }
 
 Commit Journal::commit_of(Epoch epoch, const Closing& closing) const {
-  Commit commit{.epoch = epoch, .oldest_needed = {epoch.value + 1}, .session = session_, .tails = {}};
+  Commit commit{.epoch = epoch,
+                .oldest_needed = {epoch.value + 1},
+                .session = session_,
+                .previous = flushed_with(epoch, closing),
+                .tails = {}};
   for (const Stream::Sealed& sealed : closing.sealed)
     commit.oldest_needed = std::min(commit.oldest_needed, sealed.oldest_needed);
   assert(commit.oldest_needed >= oldest_needed_);
@@ -187,10 +215,14 @@ Commit Journal::commit_of(Epoch epoch, const Closing& closing) const {
   return commit;
 }
 
-Task<Status> Journal::make_durable(const Commit& commit) {
-  const Status flushed = co_await flush_devices();
-  if (!flushed.ok()) co_return flushed;
-  co_return co_await ring_.write(commit);
+// Whether `epoch` may be flushed together with its commit block: then the epoch before, otherwise 0. Nothing is in
+// doubt of an epoch without records. Data that recovery would look for on another device is flushed first.
+Epoch Journal::flushed_with(Epoch epoch, const Closing& closing) const {
+  u64 bytes = 0;
+  for (const Stream::Sealed& sealed : closing.sealed) bytes += sealed.verification_bytes;
+  const bool verifiable = bytes > 0 && bytes <= verified_bytes_max && devices_.size() == 1;
+  assert(committed_ < epoch);
+  return options_.single_flush && verifiable ? committed_ : Epoch{};
 }
 
 Task<Status> Journal::flush_devices() {
@@ -204,6 +236,12 @@ Task<Status> Journal::flush_devices() {
 
 void Journal::published(const Commit& commit) {
   durable_ = commit.epoch;
+  committed_ = commit.epoch;
+  confirmed_ = commit.previous.value == 0;
+  if (!confirmed_) {
+    ++counters_.single_flush_commits;
+    arm_timer(options_.close_interval_ns);
+  }
   oldest_needed_ = commit.oldest_needed;
   std::erase_if(inherited_, [&](const format::EntryPointer& tail) { return tail.epoch < oldest_needed_.value; });
   std::erase_if(used_, [&](const Stream::Retired& bucket) {

@@ -3,7 +3,8 @@
 //
 // A close of epoch e: every core waits until nothing holds e, leaves it, and writes its entries; the devices are
 // flushed; a commit block that names every stream's tail is written durably; then every core is told, and those who
-// wait for e go on. One close is in flight at a time; whoever asks meanwhile shares the next.
+// wait for e go on. With `single_flush` the commit block is written first, and one flush makes all of it durable. One
+// close is in flight at a time; whoever asks meanwhile shares the next.
 //
 // A device error on an entry, a flush or a commit block breaks the journal for good: waiters get the error, nothing
 // more is acknowledged, memory state goes on. The filesystem is read-only from then on.
@@ -20,10 +21,12 @@ namespace cowfs::journal {
 
 struct JournalOptions {
   u64 close_interval_ns = 1'000'000'000;  // of the background close, when something was appended
+  bool single_flush = false;              // where recovery can verify an epoch: see verify.h
 };
 
 struct JournalCounters {
   u64 commits = 0;
+  u64 single_flush_commits = 0;
   u64 checkpoint_requests = 0;
   u64 buckets_reused = 0;
   u64 commit_ns_total = 0;  // from the start of a close until it is durable
@@ -37,7 +40,7 @@ class Journal {
 
   // `devices`: those that an epoch's data may lie on, flushed by each commit; the first holds the journal. They and
   // the hooks outlive the journal. hooks[c] serves core c; there is one for each core of the runtime.
-  // Precondition: `history` was read from devices[0], and nothing wrote to it since.
+  // Precondition: `history` was read from devices[0], nothing wrote to it since, and what it refused is retired.
   Journal(std::vector<device::Device*> devices, const History& history, std::vector<CoreHooks> hooks,
           JournalOptions options = {});
   ~Journal();
@@ -78,9 +81,10 @@ class Journal {
   void arm_timer(u64 interval_ns);
   void timer_fired();
   Task<void> run();
+  Task<void> let_others_join() const;
   Task<Status> close(Epoch epoch);
   Task<void> close_core(CoreIndex core, Closing& closing);
-  Task<Status> make_durable(const Commit& commit);
+  Epoch flushed_with(Epoch epoch, const Closing& closing) const;
   void published(const Commit& commit);
   Commit commit_of(Epoch epoch, const Closing& closing) const;
   Task<Status> flush_devices();
@@ -103,6 +107,8 @@ class Journal {
   Epoch current_;  // the next to close
   Epoch wanted_;   // closes up to it were asked for
   Epoch durable_;
+  Epoch committed_;  // of the newest commit block
+  bool confirmed_ = true;  // what that block stands for was flushed before it was written
   Epoch oldest_needed_;  // as committed
   u64 close_began_ns_ = 0;
   bool dirty_ = false;   // an epoch that is not being closed has records

@@ -208,6 +208,7 @@ struct Session {
   u64 clients = 3;  // for each core
   device::SimFaults faults = {};
   bool keeps_everything = false;
+  bool single_flush = false;
 };
 
 struct Outcome {
@@ -220,11 +221,13 @@ struct Outcome {
 
 Task<void> run_session(const Session& session, SimDevice& device, const Superblock& superblock, Model& model,
                        Outcome& outcome) {
-  const Result<History> history = co_await read_history(device, superblock);
+  Result<History> history = co_await read_history(device, superblock);
   EXPECT_TRUE(history.ok()) << to_text(history.error());
   if (!history.ok()) co_return;
   co_await check(*history, device, model);
   std::erase_if(model.records, [&](const Written& record) { return record.epoch > history->last; });
+  const Status retired = co_await retire(*history, device);
+  EXPECT_TRUE(retired.ok());
 
   std::vector<std::unique_ptr<TestCore>> cores;
   std::vector<CoreHooks> hooks;
@@ -239,7 +242,8 @@ Task<void> run_session(const Session& session, SimDevice& device, const Superblo
   }
   for (Written& record : model.records) record.owner %= session.cores;
   std::vector<device::Device*> devices{&device};
-  Journal journal(devices, *history, hooks);
+  const JournalOptions options{.single_flush = session.single_flush};
+  Journal journal(devices, *history, hooks, options);
   const Status started = journal.start();
   EXPECT_TRUE(started.ok()) << to_text(started.error());
   if (!started.ok()) co_return;
@@ -294,6 +298,7 @@ TEST(Journal, power_cuts_leave_a_prefix_of_whole_epochs) {
     Image image = fresh;
     for (u64 round = 0; round < 4; ++round) {
       Session session{.cores = static_cast<u16>(1 + random.below(3)), .seed = seed * 10 + round};
+      session.single_flush = random.one_in(2);
       session.load.operations = 15;
       session.load.commit_one_in = 1 + random.below(6);
       session.faults.power_cut_at = 1 + random.below(150);

@@ -12,7 +12,11 @@ constexpr u64 slot_bytes = format::commit_slot_blocks * block_bytes;
 Commit decode(ByteSpan raw) {
   format::CommitBlock block;
   std::memcpy(&block, raw.data(), sizeof block);
-  Commit commit{.epoch = {block.epoch}, .oldest_needed = {block.oldest_needed}, .session = block.session, .tails = {}};
+  Commit commit{.epoch = {block.epoch},
+                .oldest_needed = {block.oldest_needed},
+                .session = block.session,
+                .previous = {block.previous},
+                .tails = {}};
   commit.tails.resize(block.streams);
   if (!commit.tails.empty())
     std::memcpy(commit.tails.data(), raw.data() + sizeof block, commit.tails.size() * sizeof(format::EntryPointer));
@@ -88,7 +92,7 @@ Task<Result<std::vector<Commit>>> CommitRing::read_all() {
   co_return commits;
 }
 
-Task<Status> CommitRing::write(const Commit& commit) {
+Task<Status> CommitRing::write(const Commit& commit, bool durable) {
   assert(commit.tails.size() <= format::commit_streams_max);
   format::CommitBlock block{};
   block.filesystem = layout_.filesystem;
@@ -97,6 +101,7 @@ Task<Status> CommitRing::write(const Commit& commit) {
   block.streams = static_cast<u32>(commit.tails.size());
   block.bytes = static_cast<u32>(sizeof block + commit.tails.size() * sizeof(format::EntryPointer));
   block.session = commit.session;
+  block.previous = commit.previous.value;
   device::AlignedBuffer buffer(block.bytes);
   std::memcpy(buffer.data(), &block, sizeof block);
   if (!commit.tails.empty())
@@ -105,7 +110,7 @@ Task<Status> CommitRing::write(const Commit& commit) {
   assert(format::validate_commit(buffer.span(), layout_.filesystem).ok());
   const u64 slot = commit.epoch.value % format::commit_slots;
   const u64 offset = (layout_.commit_ring_block + slot * format::commit_slot_blocks) * block_bytes;
-  device::IoAwaiter write = device_.write(offset, buffer.span(), true);
+  device::IoAwaiter write = device_.write(offset, buffer.span(), durable);
   const Status status = co_await write;
   co_return status;
 }

@@ -36,6 +36,7 @@ struct Commit {
   Epoch epoch;
   Epoch oldest_needed;
   u32 session = 0;
+  Epoch previous;  // 0: everything was flushed before the block was written; otherwise see verify.h
   std::vector<format::EntryPointer> tails;
 };
 
@@ -47,9 +48,9 @@ class CommitRing {
   // Every valid commit block, newest first. Empty places, damaged older blocks and torn ones are skipped. Errors: of the
   // device; journal_commit_damaged: a block was newer than every valid one, and cannot have been torn.
   Task<Result<std::vector<Commit>>> read_all();
-  // Writes `commit` to its place; on the medium when it answers. Errors: of the device.
+  // Writes `commit` to its place; `durable`: on the medium when it answers. Errors: of the device.
   // Precondition: commit.tails.size() <= format::commit_streams_max.
-  Task<Status> write(const Commit& commit);
+  Task<Status> write(const Commit& commit, bool durable);
 
  private:
   device::Device& device_;

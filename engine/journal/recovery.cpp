@@ -14,6 +14,7 @@
 #include <optional>
 #include <tuple>
 
+#include "engine/journal/verify.h"
 #include "engine/runtime/on.h"
 
 namespace cowfs::journal {
@@ -100,6 +101,7 @@ struct Walk {
   std::vector<HistoryEntry> entries;
   std::vector<WalkedLease> leases;
   std::optional<Error> broken;  // the first entry that does not verify
+  Epoch broken_epoch;
 };
 
 // The bucket that a walk is in.
@@ -200,6 +202,7 @@ Task<Status> walk_chain(const JournalLayout& layout, const Commit& commit, forma
     }
     if (!verdict.ok()) {
       walk.broken = verdict.error();
+      walk.broken_epoch = {pointer.epoch};
       co_return Status{};
     }
     newer = HistoryEntry{.pointer = pointer,
@@ -245,6 +248,24 @@ History history_of(const JournalLayout& layout, const Commit& commit, Walk& walk
   return history;
 }
 
+// What `commit` says history is. Nothing when it was flushed together with what is missing of it. Entries that were
+// flushed before it was written cannot be missing: one that does not verify was damaged later.
+Task<Result<std::optional<History>>> history_to(device::Device& device, const JournalLayout& layout,
+                                                const Commit& commit, Epoch flushed) {
+  Result<Walk> walk = co_await walk_commit(device, layout, commit);
+  if (!walk.ok()) co_return walk.error();
+  if (walk->broken && walk->broken_epoch <= flushed)
+    co_return Error{Code::journal_chain_broken, commit.epoch.value, walk->broken->place};
+  std::optional<History> history;
+  if (walk->broken) co_return history;
+  history = history_of(layout, commit, *walk);
+  if (flushed == commit.epoch) co_return history;
+  const Result<bool> there = co_await data_is_there(*history, flushed, device);
+  if (!there.ok()) co_return there.error();
+  if (!*there) history.reset();
+  co_return history;
+}
+
 }  // namespace
 
 Task<Result<History>> read_history(device::Device& device, const format::Superblock& superblock) {
@@ -254,14 +275,40 @@ Task<Result<History>> read_history(device::Device& device, const format::Superbl
   if (!commits.ok()) co_return commits.error();
   if (commits->empty()) co_return Error{Code::journal_no_commit, 0, {.device = layout.device_index}};
   const Commit& newest = commits->front();
-  Result<Walk> walk = co_await walk_commit(device, layout, newest);
-  if (!walk.ok()) co_return walk.error();
-  // Entries are flushed before the block that names them is written: one that does not verify was damaged later.
-  if (walk->broken) co_return Error{Code::journal_chain_broken, newest.epoch.value, walk->broken->place};
-  History history = history_of(layout, newest, *walk);
+  const bool flushed_before = newest.previous.value == 0;
+  Result<std::optional<History>> history =
+      co_await history_to(device, layout, newest, flushed_before ? newest.epoch : newest.previous);
+  if (!history.ok()) co_return history.error();
+  if (!*history) {
+    // The commit before was acknowledged, with everything that it stands for.
+    const auto before = std::find_if(commits->begin(), commits->end(),
+                                     [&newest](const Commit& commit) { return commit.epoch == newest.previous; });
+    if (before == commits->end())
+      co_return Error{Code::journal_commit_damaged, newest.previous.value, {.device = layout.device_index}};
+    history = co_await history_to(device, layout, *before, before->epoch);
+    if (!history.ok()) co_return history.error();
+    (*history)->refused = newest.epoch;
+    (*history)->session = newest.session;
+  }
   // Epochs that were tried and lost are never used again, nor is the one whose commit block may be half-written.
-  history.next = {newest.epoch.value + 2};
-  co_return history;
+  (*history)->next = {newest.epoch.value + 2};
+  co_return std::move(**history);
+}
+
+Task<Status> retire(History& history, device::Device& device) {
+  if (history.refused.value == 0) co_return Status{};
+  const Epoch last{history.refused.value + 1};
+  const Commit commit{.epoch = last,
+                      .oldest_needed = history.oldest_needed,
+                      .session = history.session,
+                      .previous = {},
+                      .tails = history.tails};
+  CommitRing ring(device, history.layout);
+  const Status written = co_await ring.write(commit, true);
+  if (!written.ok()) co_return written;
+  history.last = last;
+  history.refused = {};
+  co_return Status{};
 }
 
 std::vector<u64> History::buckets() const {
@@ -348,6 +395,7 @@ std::string to_text(const History& history) {
   std::string text =
       fmt::format("history to epoch {}, needed from {}, session {}, {} entries in {} chains\n", history.last.value,
                   history.oldest_needed.value, history.session, history.entries.size(), history.tails.size());
+  if (history.refused.value != 0) text += fmt::format("epoch {} was cut short\n", history.refused.value);
   for (const HistoryEntry& entry : history.entries) {
     const format::Address address{entry.pointer.address};
     text += fmt::format("epoch {} stream {} session {} sequence {} records {} bytes {} at {}:{}\n", entry.epoch().value,

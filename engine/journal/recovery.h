@@ -36,6 +36,7 @@ struct History {
   JournalLayout layout;
   Epoch last;                         // the committed epoch: the filesystem's state is history up to and including it
   Epoch next;                         // the first epoch that a new session may use
+  Epoch refused;                      // a commit after `last` that was cut short by a power cut: see retire(). 0: none
   Epoch oldest_needed;                // entries of epochs before it are in no list below
   u32 session = 0;                    // newest that wrote a commit block
   std::vector<HistoryEntry> entries;  // ordered by epoch, then stream, then sequence
@@ -50,6 +51,11 @@ struct History {
 // Errors: of the device; journal_no_commit (no valid commit block); journal_commit_damaged (the newest one);
 // journal_chain_broken (an entry that was acknowledged does not verify; place says where).
 Task<Result<History>> read_history(device::Device& device, const format::Superblock& superblock);
+
+// Before anything is written after a crash: a durable commit block says that history ends before the epoch that
+// read_history refused. Otherwise it might become whole after all, when the same program writes the same data to the
+// same places. Does nothing when none was refused. Errors: of the device.
+Task<Status> retire(History& history, device::Device& device);
 
 // Reads the entries of a history in order. Any number of them may run at once, each on one core, any core.
 class ReplayReader {

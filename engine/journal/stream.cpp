@@ -12,6 +12,7 @@
 
 #include "engine/device/aligned_buffer.h"
 #include "engine/journal/journal.h"
+#include "engine/journal/verify.h"
 #include "engine/runtime/on.h"
 
 namespace cowfs::journal {
@@ -78,6 +79,7 @@ void Stream::append(u16 slice, TreeId tree, UpdateKind kind, const Key& key, Byt
   ++open_->records;
   ++counters_.records;
   counters_.record_bytes += bytes;
+  verification_bytes_ += verification_bytes(tree, kind, value);
   if (!announced_) {
     announced_ = true;
     gate_.spawn(announce_dirty());
@@ -150,14 +152,33 @@ Task<Status> Stream::commit(Epoch epoch) {
   if (failure_) co_return failed();
   while (durable_ < epoch) {
     if (failure_) co_return *failure_;
-    if (asked_ < epoch) {
-      asked_ = epoch;
-      gate_.spawn(ask_close(epoch));
-    }
+    want_commit(epoch);
     CommitAwaiter wait{*this, epoch};
     co_await wait;
   }
   co_return Status{};
+}
+
+void Stream::want_commit(Epoch epoch) {
+  if (asked_ >= epoch || durable_ >= epoch || failure_) return;
+  asked_ = epoch;
+  gate_.spawn(ask_close(epoch));
+}
+
+Epoch Stream::write_began() {
+  ++unwritten_current_;
+  return current_;
+}
+
+void Stream::write_ended(Epoch epoch, const Status& status) {
+  u64& unwritten = epoch < current_ ? unwritten_closed_ : unwritten_current_;
+  assert(unwritten > 0);
+  --unwritten;
+  if (!status.ok()) {
+    fail(status.error());
+    gate_.spawn(report(status.error()));
+  }
+  if (unwritten_closed_ == 0) settled_.wake_all();
 }
 
 std::unique_ptr<Stream::Entry> Stream::take_entry() {
@@ -181,7 +202,7 @@ void Stream::open_entry() {
 
 void Stream::seal_open_entry() {
   pending_bytes_ += open_->used;
-  ++unwritten_current_;
+  write_began();
   sealed_.push_back(std::move(open_));
   pump();
 }
@@ -210,6 +231,7 @@ void Stream::pump() {
     finish_header(*entry);
     gate_.spawn(write(std::move(entry)));
   }
+  if (sealed_.empty()) settled_.wake_all();
   refill();
 }
 
@@ -246,15 +268,8 @@ Task<void> Stream::write(std::unique_ptr<Entry> entry) {
   device::IoAwaiter written = journal_.device().write(entry->address.offset_bytes(), image);
   const Status status = co_await written;
   pending_bytes_ -= entry->used;
-  u64& unwritten = entry->epoch < current_ ? unwritten_closed_ : unwritten_current_;
-  assert(unwritten > 0);
-  --unwritten;
+  write_ended(entry->epoch, status);
   if (spare_.size() < spare_entries_max) spare_.push_back(std::move(entry));
-  if (!status.ok()) {
-    fail(status.error());
-    gate_.spawn(report(status.error()));
-  }
-  if (unwritten_closed_ == 0) written_.wake_all();
   room_.wake_all();
 }
 
@@ -306,12 +321,13 @@ Task<void> Stream::report(Error error) {
   co_await call;
 }
 
-Task<Stream::Sealed> Stream::close(Epoch epoch) {
+Task<Stream::Sealed> Stream::seal(Epoch epoch) {
   assert(epoch == current_ && !closing_);
   closing_ = true;
   while (holds_ > 0) co_await unheld_.wait();
   if (open_ != nullptr) seal_open_entry();
   closed_tail_ = tail_;
+  const u64 to_verify_bytes = std::exchange(verification_bytes_, 0);
   current_.value += 1;
   closing_ = false;
   announced_ = false;
@@ -319,10 +335,15 @@ Task<Stream::Sealed> Stream::close(Epoch epoch) {
   hooks_.observer->epoch_sealed(epoch);
   told_oldest_ = hooks_.reclaim->oldest_needed(core_);
   moved_.wake_all();
-  Sealed sealed{.tail = {}, .oldest_needed = told_oldest_};
-  while (unwritten_closed_ > 0 && !failure_) co_await written_.wait();
+  Sealed sealed{.tail = {}, .oldest_needed = told_oldest_, .verification_bytes = to_verify_bytes};
+  while (!sealed_.empty() && sealed_.front()->epoch <= epoch && !failure_) co_await settled_.wait();
   sealed.tail = closed_tail_;
+  sealed.written = unwritten_closed_ == 0;
   co_return sealed;
+}
+
+Task<void> Stream::written() {
+  while (unwritten_closed_ > 0 && !failure_) co_await settled_.wait();
 }
 
 void Stream::became_durable(Epoch epoch, bool pressed) {
@@ -351,7 +372,7 @@ void Stream::fail(const Error& error) {
   failure_ = error;
   wake_commit_waiters();
   room_.wake_all();
-  written_.wake_all();
+  settled_.wake_all();
 }
 
 Task<void> Stream::drained() { co_await gate_.drained(); }

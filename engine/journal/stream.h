@@ -132,6 +132,14 @@ class Stream {
   // Must not be awaited under a hold. Errors: the device error that broke the journal; journal_failed afterwards.
   Task<Status> commit(Epoch epoch);
 
+  // Asks for a close of `epoch` and does not wait for it.
+  void want_commit(Epoch epoch);
+
+  // A write of data begins that keys of the current epoch may name, and ends. The epoch is committed only when it ended.
+  // A status that is no success breaks the journal.
+  Epoch write_began();
+  void write_ended(Epoch epoch, const Status& status);
+
   bool broken() const { return failure_.has_value(); }
   CoreIndex core() const { return core_; }
   const StreamCounters& counters() const { return counters_; }
@@ -155,10 +163,13 @@ class Stream {
   struct Sealed {
     format::EntryPointer tail{};
     Epoch oldest_needed;
+    u64 verification_bytes = 0;  // of the epoch's records: see verify.h
+    bool written = false;        // already: entries, and data that they name
   };
 
-  // The journal's side.
-  Task<Sealed> close(Epoch epoch);
+  // The journal's side: seal() leaves the epoch and starts to write its entries, written() waits for what is under way.
+  Task<Sealed> seal(Epoch epoch);
+  Task<void> written();
   void became_durable(Epoch epoch, bool pressed);
   void fail(const Error& error);
   void add_bucket(u64 bucket) { next_buckets_.push_back(bucket); }  // at the start
@@ -194,12 +205,13 @@ class Stream {
   bool announced_ = false;  // core 0 knows that the current epoch has records
   std::optional<Error> failure_;
 
+  u64 verification_bytes_ = 0;  // of the current epoch
   u64 reserved_bytes_ = 0;
   u64 pending_bytes_ = 0;  // of sealed entries, not written
   std::unique_ptr<Entry> open_;
   std::deque<std::unique_ptr<Entry>> sealed_;  // without a place yet
   std::vector<std::unique_ptr<Entry>> spare_;
-  u64 unwritten_closed_ = 0;  // entries of epochs before current_ that are sealed or being written
+  u64 unwritten_closed_ = 0;  // entries and data of epochs before current_ that are sealed or being written
   u64 unwritten_current_ = 0;
 
   bool has_bucket_ = false;
@@ -221,7 +233,7 @@ class Stream {
   runtime::WaitList room_;
   runtime::WaitList unheld_;
   runtime::WaitList moved_;  // current_ grew
-  runtime::WaitList written_;
+  runtime::WaitList settled_;
   runtime::Gate gate_;
   StreamCounters counters_;
 };

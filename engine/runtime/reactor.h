@@ -73,6 +73,8 @@ class Reactor {
   // The same, but behind everything else that is ready, one of these a turn: for work without end, such as a load, which
   // gives way after about a turn's time so that what others wait for (commits, I/O) is not kept waiting.
   virtual void schedule_last(std::coroutine_handle<> coroutine) = 0;
+  // Whether coroutines are ready besides the one that asks.
+  virtual bool is_busy() const = 0;
   // Delivers `message` on core `to`, in order per pair of cores. May be called on this core only (foreign threads use
   // Cores).
   virtual void post(CoreIndex to, Message& message) = 0;

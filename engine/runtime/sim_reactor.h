@@ -44,6 +44,7 @@ class SimReactor final : public Reactor {
   u64 wall_clock_ns() const override;
   void schedule(std::coroutine_handle<> coroutine) override { runnable_.push_back(coroutine); }
   void schedule_last(std::coroutine_handle<> coroutine) override { runnable_.push_back(coroutine); }
+  bool is_busy() const override { return !runnable_.empty(); }
   void post(CoreIndex to, Message& message) override;
   void at_turn_end(TurnHook& hook) override;
   void start_timer(Timer& timer) override { timers_.start(timer); }

@@ -77,6 +77,7 @@ class UringReactor final : public Reactor {
   u64 wall_clock_ns() const override;
   void schedule(std::coroutine_handle<> coroutine) override { run_queue_.push(coroutine); }
   void schedule_last(std::coroutine_handle<> coroutine) override { last_queue_.push(coroutine); }
+  bool is_busy() const override { return !run_queue_.empty() || !last_queue_.empty(); }
   void post(CoreIndex to, Message& message) override;
   void at_turn_end(TurnHook& hook) override;
   void start_timer(Timer& timer) override { timers_.start(timer); }

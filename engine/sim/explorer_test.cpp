@@ -26,7 +26,7 @@ void say(const SequenceRunner& runner, const Clock& clock) {
 
 TEST(Explorer, every_power_cut_of_every_single_operation) {
   const Clock clock;
-  SequenceRunner runner({});
+  SequenceRunner runner({}, true);
   for (u64 index = 0; index < sequence_count(1); index += share_of_seeds) {
     ASSERT_TRUE(runner.run(sequence(1, index))) << none(runner.problems());
   }
@@ -34,15 +34,17 @@ TEST(Explorer, every_power_cut_of_every_single_operation) {
 }
 
 TEST(Explorer, every_power_cut_of_some_pairs_of_operations) {
-  const Clock clock;
-  for (u64 seed : seeds(1)) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    Random random(seed);
-    SequenceRunner runner({.seed = seed});
-    while (runner.counts().states < 30'000 / share_of_seeds) {
-      ASSERT_TRUE(runner.run(sequence(2, random.below(sequence_count(2))))) << none(runner.problems());
+  for (const bool single_flush : {false, true}) {
+    const Clock clock;
+    for (u64 seed : seeds(1)) {
+      SCOPED_TRACE(testing::Message() << "seed " << seed << ", single flush " << single_flush);
+      Random random(seed);
+      SequenceRunner runner({.seed = seed}, single_flush);
+      while (runner.counts().states < 15'000 / share_of_seeds) {
+        ASSERT_TRUE(runner.run(sequence(2, random.below(sequence_count(2))))) << none(runner.problems());
+      }
+      say(runner, clock);
     }
-    say(runner, clock);
   }
 }
 

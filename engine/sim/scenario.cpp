@@ -22,6 +22,7 @@ ScenarioSettings random_scenario(Random& random) {
   settings.format.region_bytes = (random.one_in(2) ? 64 : 256) * kib;
   settings.format.device_bytes = 128 * mib;
   settings.format.journal_bytes = (random.one_in(2) ? 8 : 16) * mib;
+  settings.format.single_flush = random.one_in(2);
   settings.clients = 1 + random.below(4);
   return settings;
 }

@@ -32,7 +32,8 @@ class History {
     operations_ = options_.operations / rounds / settings.clients + 1;
     result_.configuration = "fault " + std::string(name(result_.fault)) + ", " + std::to_string(settings.clients) +
                             " clients, " + std::to_string(settings.format.slices) + " slices, " +
-                            std::to_string(rounds) + " mounts";
+                            std::to_string(rounds) + " mounts, " +
+                            (settings.format.single_flush ? "one flush" : "two flushes");
     Scenario scenario(settings);
     for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
       mount(scenario);

@@ -106,10 +106,11 @@ Operations sequence(unsigned length, u64 index) {
   return operations;
 }
 
-SequenceRunner::SequenceRunner(const ExplorerSettings& settings)
+SequenceRunner::SequenceRunner(const ExplorerSettings& settings, bool single_flush)
     : explorer_(settings),
       random_(settings.seed),
-      image_(make_filesystem({.slices = 2, .region_bytes = region_bytes, .seed = settings.seed})) {}
+      image_(make_filesystem(
+          {.slices = 2, .region_bytes = region_bytes, .single_flush = single_flush, .seed = settings.seed})) {}
 
 bool SequenceRunner::run(const Operations& operations) {
   ++sequences_;

@@ -13,7 +13,7 @@ Operations sequence(unsigned length, u64 index);
 // Runs sequences on the small tree, each with all its power cuts.
 class SequenceRunner {
  public:
-  explicit SequenceRunner(const ExplorerSettings& settings);
+  SequenceRunner(const ExplorerSettings& settings, bool single_flush);
 
   // False when something was wrong; problems() then say what, and the sequence is in them.
   bool run(const Operations& operations);

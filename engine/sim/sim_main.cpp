@@ -19,6 +19,7 @@ struct Request {
   bool minimise = false;
   unsigned length = 0;
   u64 states = 0;
+  bool two_flushes = false;
 };
 
 void print(const Script& script) {
@@ -60,7 +61,7 @@ bool run_one(const SeedOptions& options, bool minimise) {
 }
 
 bool run_sequences(const Request& request) {
-  SequenceRunner runner({.seed = request.options.seed});
+  SequenceRunner runner({.seed = request.options.seed}, !request.two_flushes);
   const u64 count = sequence_count(request.length);
   Random random(request.options.seed);
   bool sound = true;
@@ -91,6 +92,7 @@ int main(int argc, char** argv) {
   app.add_option("--sequences", request.length, "instead: every power cut of all sequences of so many operations")
       ->check(CLI::Range(1, 3));
   app.add_option("--states", request.states, "with --sequences: random ones until so many crash states were tried");
+  app.add_flag("--two-flushes", request.two_flushes, "with --sequences: of a filesystem whose commits flush twice");
   CLI11_PARSE(app, argc, argv);
   for (const std::string& text : faults) {
     const std::optional<Fault> fault = fault_of(text);

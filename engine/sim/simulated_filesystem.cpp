@@ -23,6 +23,7 @@ Task<Status> format_small(device::SimDevice* device, FormatSettings settings) {
   FormatOptions options;
   options.slices = settings.slices;
   options.journal_bytes = settings.journal_bytes;
+  options.single_flush = settings.single_flush;
   const Result<format::Superblock> made = co_await admin::format_device(*device, options, identity);
   if (!made) co_return made.error();
   format::Superblock superblock = *made;

@@ -19,6 +19,7 @@ struct FormatSettings {
   u16 slices = 4;
   u64 region_bytes = 256 * kib;
   u64 journal_bytes = 8 * mib;
+  bool single_flush = true;
   u64 seed = 1;
 };
 

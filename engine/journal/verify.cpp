@@ -1,0 +1,81 @@
+// An epoch's records are explicit changes of single keys, so the last one of a key says what is live at its end;
+// nothing else has to be known. Data that was flushed with an earlier epoch and is named again (an extent that was cut)
+// is read, too: telling it apart would cost more than reading it.
+#include "engine/journal/verify.h"
+
+#include <map>
+#include <utility>
+
+#include "engine/codec/crc32c.h"
+#include "engine/device/aligned_buffer.h"
+#include "engine/format/values.h"
+#include "engine/journal/stream.h"
+
+namespace cowfs::journal {
+namespace {
+
+using format::Extent;
+using format::ExtentKind;
+
+using LiveExtents = std::map<std::pair<u16, Key>, std::vector<std::byte>>;
+
+Task<Result<LiveExtents>> live_extents(const History& history, Epoch previous, device::Device& device) {
+  History newest;
+  newest.layout = history.layout;
+  for (const HistoryEntry& entry : history.entries)
+    if (entry.epoch() > previous) newest.entries.push_back(entry);
+  LiveExtents live;
+  RecordVisitor keep = [&live](Epoch, const format::Record& record) {
+    if (record.tree != TreeId::extents) return Status{};
+    if (record.kind == UpdateKind::erase)
+      live.erase({record.slice, record.key});
+    else
+      live[{record.slice, record.key}].assign(record.value.begin(), record.value.end());
+    return Status{};
+  };
+  const Status replayed = co_await replay(newest, device, std::move(keep));
+  if (!replayed.ok()) co_return replayed.error();
+  co_return live;
+}
+
+// A pointer that leads nowhere is no sign of a lost write: replay says what is wrong with it.
+bool names_data(const Key& key, ByteSpan value, const JournalLayout& layout, u64 capacity_blocks, Extent& extent) {
+  if (!format::validate_value(TreeId::extents, key, value).ok()) return false;
+  extent = format::decode_extent(value);
+  return extent.kind == ExtentKind::data && extent.checksum_kind == format::ChecksumKind::crc32c &&
+         extent.address.device() == layout.device_index && extent.address.block() < capacity_blocks &&
+         extent.blocks <= capacity_blocks - extent.address.block();
+}
+
+}  // namespace
+
+u64 verification_bytes(TreeId tree, UpdateKind kind, ByteSpan value) {
+  const u64 own_bytes = record_bytes(value.size());
+  format::ExtentHeader header;
+  if (tree != TreeId::extents || kind != UpdateKind::upsert || value.size() < sizeof header) return own_bytes;
+  std::memcpy(&header, value.data(), sizeof header);
+  if (header.kind != static_cast<u8>(ExtentKind::data)) return own_bytes;
+  if (header.checksum_kind != static_cast<u8>(format::ChecksumKind::crc32c)) return verified_bytes_max + 1;
+  return own_bytes + header.blocks * block_bytes;
+}
+
+Task<Result<bool>> data_is_there(const History& history, Epoch previous, device::Device& device) {
+  const Result<LiveExtents> live = co_await live_extents(history, previous, device);
+  if (!live.ok()) co_return live.error();
+  device::AlignedBuffer buffer(format::extent_blocks_max * block_bytes);
+  for (const auto& [place, value] : *live) {
+    Extent extent;
+    if (!names_data(place.second, value, history.layout, device.capacity().value / block_bytes, extent)) continue;
+    const MutableByteSpan data = buffer.span().first(extent.blocks * block_bytes);
+    device::IoAwaiter read = device.read(extent.address.offset_bytes(), data);
+    const Status status = co_await read;
+    if (!status.ok()) co_return status.error();
+    for (u32 block = 0; block < extent.blocks; ++block) {
+      const ByteSpan bytes = ByteSpan(data).subspan(block * block_bytes, block_bytes);
+      if (codec::crc32c(bytes) != extent.checksums[block]) co_return false;
+    }
+  }
+  co_return true;
+}
+
+}  // namespace cowfs::journal
