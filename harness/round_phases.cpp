@@ -337,6 +337,7 @@ void CountingHost::enter(u32 phase) {
       slot_.system_seconds = to_seconds(usage.ru_stime) - system_seconds_;
     }
   }
+  settle();
   phase_ = phase;
 }
 

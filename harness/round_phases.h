@@ -7,6 +7,7 @@
 // 5 s there is next to none, and the start of the loadfile (in client.txt: 20 files of 1 MiB for each client) then counts
 // in full: two runs compare only with the same t. A load that is over soon does not wait for all clients to move.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -121,6 +122,9 @@ class CountingHost {
  public:
   CountingHost(RoundMemory& memory, u32 client, u32 latency_table)
       : control_(memory.control()), slot_(memory.slot(client)), latency_(memory.latency(latency_table)) {}
+  ~CountingHost() { settle(); }
+  CountingHost(const CountingHost&) = delete;
+  CountingHost& operator=(const CountingHost&) = delete;
 
   u64 now_ns() const { return monotonic_ns(); }
   bool stop_requested() {
@@ -139,9 +143,15 @@ class CountingHost {
     add(slot_.bytes, bytes);
     if (written) add(slot_.write_bytes, bytes);
   }
-  // Of the workload's `kind`; below latency_kinds_max.
+  // Of the workload's `kind`; below latency_kinds_max. Counted when the next one comes: its slot is seldom in the cache, and
+  // arrives meanwhile.
   void record_latency(size_t kind, u64 latency_ns) {
-    if (phase_ == phase_measure) latency_.by_kind[kind].record(latency_ns);
+    if (phase_ != phase_measure) return;
+    settle();
+    unsettled_ = &latency_.by_kind[kind];
+    latency_ns_ = latency_ns;
+    const u32 slot = results::layout::slot_of(std::min(latency_ns, results::layout::highest_trackable_ns));
+    __builtin_prefetch(&unsettled_->slot_counts[slot], 1);
   }
   void late(u64) {}
   void pass_done(u64) {}
@@ -156,10 +166,16 @@ class CountingHost {
     counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
   void enter(u32 phase);
+  void settle() {
+    if (unsettled_ != nullptr) unsettled_->record(latency_ns_);
+    unsettled_ = nullptr;
+  }
 
   RoundControl& control_;
   ClientSlot& slot_;
   LatencyTable& latency_;
+  results::HistogramCounts* unsettled_ = nullptr;  // where latency_ns_ is not counted yet
+  u64 latency_ns_ = 0;
   u32 phase_ = phase_wait;
   double user_seconds_ = 0, system_seconds_ = 0;  // of this thread when the measured window began
 };
