@@ -63,7 +63,7 @@ struct Pipe {
 
 class SpawnSettings {
  public:
-  SpawnSettings(int output, int errors) {
+  SpawnSettings(int output, int errors, const char* directory) {
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_init(&actions);
     sigset_t none, defaults;
@@ -76,6 +76,7 @@ class SpawnSettings {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, output, 1);
     posix_spawn_file_actions_adddup2(&actions, errors, 2);
+    if (directory != nullptr) posix_spawn_file_actions_addchdir_np(&actions, directory);
   }
   ~SpawnSettings() {
     posix_spawnattr_destroy(&attributes);
@@ -140,6 +141,57 @@ std::string abridged(std::string text) {
   return text.substr(0, end_bytes) + " ... " + text.substr(text.size() - end_bytes);
 }
 
+struct Launch {
+  std::string text;  // for messages
+  std::vector<std::string> words;
+  const char* directory;  // nullptr: ours
+  char* const* environment;
+  u32 timeout_seconds;
+};
+
+Outcome<CommandResult> run_child(Launch launch) {
+  if (interrupted()) return Failure{FailureKind::interrupted, launch.text + ": not started", ""};
+  Pipe output, errors;
+  if (!output.open() || !errors.open()) return system_failure("make a pipe", errno);
+
+  std::vector<char*> arguments;
+  for (std::string& word : launch.words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  SpawnSettings settings(output.write_end.get(), errors.write_end.get(), launch.directory);
+  pid_t child = 0;
+  const int spawned = posix_spawnp(&child, arguments.front(), &settings.actions, &settings.attributes, arguments.data(),
+                                   launch.environment);
+  if (spawned == ENOENT) return Failure{FailureKind::missing, launch.text + ": no such program or directory", ""};
+  if (spawned != 0) return system_failure("start " + launch.text, spawned);
+  const RunningChild tracked(child, RunningChild::Scope::group);
+  output.write_end.reset();
+  errors.write_end.reset();
+  const FileDescriptor child_descriptor(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
+
+  CommandResult result;
+  const bool ended = collect(child_descriptor.get(), output, errors, launch.timeout_seconds, result);
+  if (!ended) kill(-child, SIGKILL);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!ended)
+    return Failure{FailureKind::failed, fmt::format("{}: no end after {} s, killed", launch.text, launch.timeout_seconds), ""};
+  if (WIFSIGNALED(status)) {
+    return Failure{interrupted() ? FailureKind::interrupted : FailureKind::failed,
+                   fmt::format("{}: killed by signal {}", launch.text, WTERMSIG(status)), ""};
+  }
+  result.exit_status = WEXITSTATUS(status);
+  return result;
+}
+
+Outcome<CommandResult> checked(Outcome<CommandResult> result, const std::string& text) {
+  if (result && result->exit_status != 0) {
+    return Failure{FailureKind::failed, fmt::format("{}: exit status {}: {}", text, result->exit_status,
+                                                    abridged(result->errors + result->output)), ""};
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string to_text(const Command& command) {
@@ -161,56 +213,29 @@ Outcome<std::string> find_program(std::string_view program) {
 }
 
 Outcome<CommandResult> run(const Command& command) {
-  auto path = find_program(command.program);
+  const auto path = find_program(command.program);
   if (!path) return path.failure();
-  if (interrupted()) return Failure{FailureKind::interrupted, to_text(command) + ": not started", ""};
-  Pipe output, errors;
-  if (!output.open() || !errors.open()) return system_failure("make a pipe", errno);
-
-  std::vector<char*> arguments{path->data()};
-  std::vector<std::string> copies = command.arguments;
-  for (std::string& argument : copies) arguments.push_back(argument.data());
-  arguments.push_back(nullptr);
   char locale[] = "LC_ALL=C";
   char search_path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
   char* environment[] = {locale, search_path, nullptr};
-
-  SpawnSettings settings(output.write_end.get(), errors.write_end.get());
-  pid_t child = 0;
-  const int spawned =
-      posix_spawn(&child, path->c_str(), &settings.actions, &settings.attributes, arguments.data(), environment);
-  if (spawned != 0) return system_failure("start " + to_text(command), spawned);
-  const RunningChild tracked(child, RunningChild::Scope::group);
-  output.write_end.reset();
-  errors.write_end.reset();
-  const FileDescriptor child_descriptor(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
-
-  CommandResult result;
-  const bool ended = collect(child_descriptor.get(), output, errors, command.timeout_seconds, result);
-  if (!ended) kill(-child, SIGKILL);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!ended) {
-    return Failure{FailureKind::failed, fmt::format("{}: no end after {} s, killed", to_text(command),
-                                                    command.timeout_seconds), ""};
-  }
-  if (WIFSIGNALED(status)) {
-    return Failure{interrupted() ? FailureKind::interrupted : FailureKind::failed,
-                   fmt::format("{}: killed by signal {}", to_text(command), WTERMSIG(status)), ""};
-  }
-  result.exit_status = WEXITSTATUS(status);
-  return result;
+  std::vector<std::string> words{*path};
+  words.insert(words.end(), command.arguments.begin(), command.arguments.end());
+  return run_child({to_text(command), std::move(words), nullptr, environment, command.timeout_seconds});
 }
 
-Outcome<CommandResult> run_checked(const Command& command) {
-  auto result = run(command);
-  if (result && result->exit_status != 0) {
-    return Failure{FailureKind::failed, fmt::format("{}: exit status {}: {}", to_text(command), result->exit_status,
-                                                    abridged(result->errors + result->output)), ""};
-  }
-  return result;
+Outcome<CommandResult> run_checked(const Command& command) { return checked(run(command), to_text(command)); }
+
+std::string to_text(const NamedCommand& command) {
+  std::string text;
+  for (const std::string& word : command.words) text += (text.empty() ? "" : " ") + quoted(word);
+  return text;
 }
+
+Outcome<CommandResult> run(const NamedCommand& command) {
+  return run_child({to_text(command), command.words, command.directory.c_str(), environ, command.timeout_seconds});
+}
+
+Outcome<CommandResult> run_checked(const NamedCommand& command) { return checked(run(command), to_text(command)); }
 
 RunningChild::RunningChild(pid_t child, Scope scope) {
   const pid_t target = scope == Scope::group ? -child : child;

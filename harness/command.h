@@ -1,4 +1,5 @@
-// Runs other programs: a vector of arguments, never a shell; only programs of a fixed list, found in fixed directories.
+// Runs other programs: a vector of arguments, never a shell; only programs of a fixed list, found in fixed directories, and
+// those that a person named.
 #pragma once
 #include <sys/types.h>
 
@@ -41,6 +42,19 @@ Outcome<CommandResult> run(const Command& command);
 
 // The same, and a non-zero exit status is a failure that quotes what it said.
 Outcome<CommandResult> run_checked(const Command& command);
+
+// What a person wrote down to be run: found in PATH, or from `directory` when its name has a slash, and run there with
+// this process's environment.
+struct NamedCommand {
+  std::vector<std::string> words;  // the program and its arguments; not empty
+  std::string directory;
+  u32 timeout_seconds = 120;
+};
+std::string to_text(const NamedCommand& command);
+
+// As above. Failure missing: there is no such program.
+Outcome<CommandResult> run(const NamedCommand& command);
+Outcome<CommandResult> run_checked(const NamedCommand& command);
 
 // Children that must not outlive an interrupted run. Async-signal-safe to kill; at most running_children_max at a time
 // (later ones are not tracked: they die with their parent, see posix_runner).

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
+#include <cstdlib>
 
 namespace cowbench::harness {
 namespace {
@@ -36,6 +37,22 @@ TEST(Command, RefusesWhatIsNotListed) {
     const auto result = run({program, {}});
     ASSERT_FALSE(result.ok());
     EXPECT_EQ(result.failure().kind, FailureKind::request);
+  }
+}
+
+TEST(Command, WhatAPersonNamedRunsWhereTheySaid) {
+  setenv("COWBENCH_COMMAND_TEST", "kept", 1);
+  const auto printed = run(NamedCommand{{"sh", "-c", "pwd; echo $COWBENCH_COMMAND_TEST; exit 3"}, "/usr"});
+  unsetenv("COWBENCH_COMMAND_TEST");
+  ASSERT_TRUE(printed.ok()) << printed.failure().what;
+  EXPECT_EQ(printed->output, "/usr\nkept\n");
+  EXPECT_EQ(printed->exit_status, 3);
+  EXPECT_EQ(run(NamedCommand{{"bin/true"}, "/usr"})->exit_status, 0);
+  for (const NamedCommand& missing : {NamedCommand{{"no-such-program"}, "/"}, NamedCommand{{"true"}, "/no/such/directory"}}) {
+    const auto result = run(missing);
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.failure().kind, FailureKind::missing);
+    EXPECT_THAT(result.failure().what, HasSubstr(missing.words.front()));
   }
 }
 
