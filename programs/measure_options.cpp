@@ -184,7 +184,7 @@ void add_target_options(CLI::App& verb, MeasureOptions& options) {
   verb.add_option("--size", options.size, "Size of the image")->capture_default_str();
   verb.add_option("--directory", options.directory, "Where image and mount points go (default: /var/tmp/cowbench)");
   verb.add_option("--cache", options.cache,
-                  "cowfs's page cache (default: 32M a client and 512M); the kernel's is not limited");
+                  "cowfs's page cache (default: 32M a client and 512M); clients of kernel targets get a memory cgroup of the same");
   verb.add_flag("--syscall-charge", options.system_call_charge,
                 "Also measure cowfs paying a real system call for each that a kernel filesystem would take");
   verb.add_option("--pin", options.pin, "Cores of cowfs and of clients: core, ccx, numa, none or list=0,2,4-7")
