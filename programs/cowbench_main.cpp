@@ -116,6 +116,7 @@ int run(std::vector<std::string> arguments) {
   add_results_verb(program, exit_code);
   for (CLI::App* verb : program.get_subcommands({})) verb->footer(exit_codes_text);
   add_compare_verb(program, exit_code);
+  add_tracking_verbs(program, exit_code);
   try {
     std::ranges::reverse(arguments);  // as CLI11 wants them
     program.parse(std::move(arguments));

@@ -78,7 +78,7 @@ class CowbenchTest : public testing::Test {
 };
 
 TEST_F(CowbenchTest, EachVerbExplainsItself) {
-  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "results", "compare"}) {
+  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "results", "compare", "track", "bisect"}) {
     SCOPED_TRACE(verb);
     const Ended ended = run({verb, "--help"});
     EXPECT_EQ(ended.exit_code, 0);
@@ -380,6 +380,46 @@ TEST_F(CowbenchTest, CompareSaysBetterOrWorseByItsExitCode) {
   EXPECT_EQ(run({"compare", file + ":xfs", file + ":cowfs"}).exit_code, 2);  // they promise different things
   EXPECT_EQ(run({"compare", file + ":xfs", file + ":zfs"}).exit_code, 2);
   EXPECT_EQ(run({"compare", "/nowhere/x", file, "--db", in_directory("none.db")}).exit_code, 2);
+}
+
+TEST_F(CowbenchTest, CommitsAreTrackedAndBisected) {
+  const std::string repository = in_directory("repository"), db = in_directory("results.db"), work = in_directory("work");
+  const std::string history =
+      "git init -q -b main " + repository + " && cd " + repository +
+      " && for n in 1 2 3 4 5; do [ $n -lt 4 ] && echo flushes 7 > values || echo flushes 9 > values; echo $n > number; git add -A;"
+      " git -c user.name=A -c user.email=a@example.org commit -q -m \"change $n\"; done";
+  ASSERT_EQ(std::system(history.c_str()), 0);
+  const std::string head =
+      "name = \"made-up\"\nkeep = [\"values\", \"number\"]\nbench.command = [\"cat\", \"values\"]\n"
+      "[[metric]]\nname = \"flushes\"\nbetter = \"lower\"\n";
+  const std::string suite = file_with("suite.toml", head + "exact = true\n");
+  const auto with = [&](const char* verb, const std::string& range, const std::string& file) {
+    return std::vector<std::string>{verb, "--repo", repository, "--range", range, "--suite", file, "--db", db, "--work", work};
+  };
+  auto planned = with("track", "HEAD~4..HEAD", suite);
+  planned.push_back("--plan");
+  EXPECT_THAT(run(planned).output, HasSubstr("bench: cat values"));
+  EXPECT_FALSE(std::filesystem::exists(db));
+
+  const Ended tracked = run(with("track", "HEAD~4..HEAD", suite));
+  EXPECT_EQ(tracked.exit_code, 1) << tracked.errors;
+  EXPECT_THAT(tracked.output, HasSubstr("7 -> 9"));
+  EXPECT_THAT(tracked.output, HasSubstr("change 4"));
+  EXPECT_EQ(run(with("track", "HEAD~1..HEAD", suite)).exit_code, 0);
+
+  auto bisect = with("bisect", "HEAD~4..HEAD", suite);
+  bisect.push_back("--json");
+  const Ended bisected = run(bisect);
+  EXPECT_EQ(bisected.exit_code, 0) << bisected.errors;
+  EXPECT_THAT(bisected.output, HasSubstr("cowbench.bisect/1"));
+  EXPECT_THAT(bisected.output, HasSubstr("change 4"));
+  EXPECT_EQ(run(with("bisect", "HEAD~1..HEAD", suite)).exit_code, 1);
+
+  EXPECT_EQ(run(with("track", "HEAD..nowhere", suite)).exit_code, 2);
+  const std::string wrong = file_with("wrong.toml", head + "exact = 1\n");
+  const Ended refused = run(with("track", "HEAD~4..HEAD", wrong));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.errors, HasSubstr(wrong + ":7: metric.exact must be true or false"));
 }
 
 TEST_F(CowbenchTest, TopologyOfAnotherMachine) {

@@ -45,6 +45,8 @@ int report_store_failure(const cowfs::Error& error, const std::string& reason);
 void add_results_verb(CLI::App& program, int& exit_code);
 // Its exit codes are its own: see its help.
 void add_compare_verb(CLI::App& program, int& exit_code);
+// track and bisect; their exit codes are their own, too.
+void add_tracking_verbs(CLI::App& program, int& exit_code);
 
 // The verbs that measure; each runs when it was chosen and its options are set.
 void add_dbench_verb(CLI::App& program, int& exit_code, const std::string& command_line);

@@ -57,7 +57,7 @@ Result<std::vector<StoredHistory>> find_changes(const store::Store& store, const
   if (!keys) return keys.error();
   std::vector<StoredHistory> histories;
   for (const SeriesKey& key : *keys) {
-    if (key.metric != request.metric || key.target == request.control) continue;
+    if (key.metric != request.metric || key.target == request.control || key.media == store::pair_media) continue;
     auto points = store.read(key, reason);
     if (!points) return points.error();
     std::map<std::string, double> control;

@@ -1,6 +1,7 @@
 // One metric of one target under one load: what may be compared over time.
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/types.h"
@@ -8,6 +9,9 @@
 namespace cowbench::store {
 
 using cowfs::u64;
+
+// The media of two commits that were measured side by side: evidence about one change, not a history.
+constexpr std::string_view pair_media = "pair";
 
 struct SeriesKey {
   std::string target;

@@ -1,0 +1,85 @@
+#include "tracking/bench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "harness/command.h"
+
+namespace cowbench::tracking {
+namespace {
+
+using harness::Failure;
+using harness::FailureKind;
+using harness::Outcome;
+
+using Found = std::map<std::string, std::vector<double>>;
+
+// A line of two words, the second a number; others are what programs like to say.
+void read_lines(std::string_view printed, Found& found) {
+  while (!printed.empty()) {
+    const std::string line(printed.substr(0, printed.find('\n')));
+    printed.remove_prefix(std::min(printed.size(), line.size() + 1));
+    const std::size_t begin = line.find_first_not_of(" \t"), end = line.find_first_of(" \t", begin);
+    if (begin == line.npos || end == line.npos) continue;
+    char* rest = nullptr;
+    const double value = std::strtod(line.c_str() + end, &rest);
+    if (rest == line.c_str() + end || std::string_view(rest).find_first_not_of(" \t\r") != std::string_view::npos)
+      continue;
+    found[line.substr(begin, end - begin)].push_back(value);
+  }
+}
+
+// What is under test in a record of several targets; all of it otherwise.
+void read_record(const results::Record& record, Found& found) {
+  for (const results::Comparison& comparison : record.comparisons) {
+    const bool has_subject = std::ranges::any_of(comparison.results, &results::TargetResult::subject);
+    for (const results::TargetResult& result : comparison.results) {
+      if (has_subject && !result.subject) continue;
+      for (const results::Round& round : result.rounds)
+        for (const auto& [name, value] : round.metrics) found[name].push_back(value);
+    }
+  }
+}
+
+}  // namespace
+
+Outcome<Values> values_of(const Suite& suite, std::string_view printed) {
+  Found found;
+  if (suite.format) {
+    std::string reason;
+    const auto runs = exchange::import_runs(printed, *suite.format, {}, reason);
+    if (!runs) return Failure{FailureKind::mismatch, "what the bench printed: " + reason, ""};
+    for (const store::StoredRun& run : *runs) read_record(run.record, found);
+  } else {
+    read_lines(printed, found);
+  }
+  Values values;
+  for (const SuiteMetric& metric : suite.metrics) {
+    const auto taken = found.find(metric.name);
+    if (taken == found.end()) return Failure{FailureKind::mismatch, "the bench printed no " + metric.name, ""};
+    const double value = results::median(taken->second);
+    if (!std::isfinite(value))
+      return Failure{FailureKind::mismatch, fmt::format("the bench printed {} {}", metric.name, value), ""};
+    values[metric.name] = value;
+  }
+  return values;
+}
+
+Outcome<Values> run_bench(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
+  constexpr std::string_view mark = "{seed}";
+  harness::NamedCommand run{command, directory, suite.bench_timeout_seconds};
+  for (std::string& word : run.words) {
+    for (std::size_t at; (at = word.find(mark)) != word.npos;) word.replace(at, mark.size(), std::to_string(seed));
+  }
+  const auto ran = harness::run_checked(run);
+  if (!ran && ran.failure().kind == FailureKind::interrupted) return ran.failure();
+  if (!ran) return Failure{FailureKind::mismatch, ran.failure().what, ""};
+  auto values = values_of(suite, ran->output);
+  if (!values) return Failure{FailureKind::mismatch, to_text(run) + ": " + values.failure().what, ""};
+  return values;
+}
+
+}  // namespace cowbench::tracking

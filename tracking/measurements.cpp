@@ -1,0 +1,255 @@
+// In the store a session is a run with two results, the suite's name and "control", and a pair of commits is one with
+// the suite's name (the newer) and "older". Pairs are fresh evidence about one change, so their series are of a media
+// of their own, which nobody takes for a history.
+#include "tracking/measurements.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "harness/command.h"
+
+namespace cowbench::tracking {
+namespace {
+
+using harness::Action;
+using harness::Done;
+using harness::Failure;
+using harness::FailureKind;
+using harness::Outcome;
+using store::SeriesKey;
+using store::SeriesPoint;
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* session_media = "session";
+constexpr const char* control_target = "control";
+constexpr const char* older_target = "older";
+
+// Names a commit in a series' workload.
+std::string short_sha(const std::string& sha) { return sha.substr(0, 12); }
+
+std::string pair_workload(const std::string& id, const std::string& older) {
+  return fmt::format("{} against {}", id, short_sha(older));
+}
+
+Failure store_failure(const std::string& reason) {
+  return Failure{FailureKind::failed, reason, "what was stored before is kept"};
+}
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double log_of_ratio(double numerator, double denominator) {
+  const bool positive = numerator > 0 && denominator > 0;
+  return positive ? std::log(numerator / denominator) : std::numeric_limits<double>::quiet_NaN();
+}
+
+Session session_of(const results::Record& record) {
+  Session session;
+  session.fingerprint = store::fingerprint_of(record.environment);
+  const auto& results = record.comparisons.front().results;
+  for (const results::Round& round : results[0].rounds)
+    for (const auto& [name, value] : round.metrics) session.subject[name].push_back(value);
+  for (const results::Round& round : results[1].rounds)
+    for (const auto& [name, value] : round.metrics) session.control[name].push_back(value);
+  return session;
+}
+
+}  // namespace
+
+double log_ratio(const Session& session, const std::string& metric) {
+  std::vector<double> logs;
+  const auto subject = session.subject.find(metric), control = session.control.find(metric);
+  if (subject == session.subject.end() || control == session.control.end())
+    return std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t run = 0; run < subject->second.size(); ++run)
+    logs.push_back(log_of_ratio(subject->second[run], control->second[run]));
+  return logs.empty() ? std::numeric_limits<double>::quiet_NaN() : results::median(std::move(logs));
+}
+
+Measurements::Measurements(const Suite& suite, std::string control_sha, Builds& builds, store::Store& store,
+                           results::Environment environment)
+    : suite_(suite),
+      control_sha_(std::move(control_sha)),
+      id_(measured_id(suite, control_sha_)),
+      builds_(builds),
+      store_(store),
+      environment_(std::move(environment)) {
+  environment_.dirty = false;  // this and the next are of cowbench itself, which is not what is measured
+  environment_.build_type = environment_.compiler = environment_.assertions = "";
+}
+
+Outcome<Measurements::Side> Measurements::side(std::string target, const std::string& sha) const {
+  const auto build = builds_.get(sha);
+  if (!build && build.failure().kind == FailureKind::interrupted) return build.failure();
+  if (!build) return Failure{FailureKind::mismatch, build.failure().what, ""};
+  return Side{std::move(target), sha, build->hash, build->directory, suite_.bench};
+}
+
+void Measurements::add_result(results::Comparison& comparison, const Side& side) {
+  results::TargetResult& result = comparison.results.emplace_back();
+  result.target = side.target;
+  result.options = {"commit " + side.sha};
+  if (!side.hash.empty()) result.options.push_back("build " + side.hash);
+  set_label(result);
+}
+
+Outcome<std::vector<SeriesPoint>> Measurements::stored(const std::string& target, const std::string& media,
+                                                       const std::string& workload, const std::string& metric) const {
+  std::string reason;
+  auto points = store_.read(SeriesKey{target, "", media, workload, 0, metric}, reason);
+  if (!points) return store_failure(reason);
+  return std::move(*points);
+}
+
+Outcome<std::map<std::string, Session>> Measurements::load_sessions() const {
+  std::map<std::string, Session> sessions;
+  for (const SuiteMetric& metric : suite_.metrics) {
+    const auto subject = stored(suite_.name, session_media, id_, metric.name);
+    if (!subject) return subject.failure();
+    const auto control = stored(control_target, session_media, id_, metric.name);
+    if (!control) return control.failure();
+    if (subject->size() != control->size()) continue;  // of another suite's metrics
+    for (std::size_t at = 0; at < subject->size(); ++at) {
+      Session& session = sessions[(*subject)[at].commit];
+      session.fingerprint = (*subject)[at].fingerprint;
+      session.subject[metric.name] = (*subject)[at].values;
+      session.control[metric.name] = (*control)[at].values;
+    }
+  }
+  return sessions;
+}
+
+Outcome<Session> Measurements::session(const std::string& sha, u64 runs) {
+  if (!sessions_) {
+    auto loaded = load_sessions();
+    if (!loaded) return loaded.failure();
+    sessions_ = std::move(*loaded);
+  }
+  if (const auto known = sessions_->find(sha);
+      known != sessions_->end() && known->second.subject.size() == suite_.metrics.size())
+    return known->second;
+  const auto subject = side(suite_.name, sha);
+  if (!subject) return subject.failure();
+  auto control = side(control_target, suite_.control.empty() ? control_sha_ : sha);
+  if (!control) return control.failure();
+  if (!suite_.control.empty()) {  // the same program on another target, as a rule: where the commit's build lies
+    control->hash.clear();
+    control->command = suite_.control;
+  }
+  auto measured = measure(session_media, id_, *subject, *control, runs, 0);
+  if (measured) sessions_->insert_or_assign(sha, *measured);
+  return measured;
+}
+
+Action Measurements::load_pairs(const std::string& older, const std::string& newer, Taken& taken) const {
+  for (const SuiteMetric& metric : suite_.metrics) {
+    const std::string workload = pair_workload(id_, older);
+    const auto numerator = stored(suite_.name, std::string(store::pair_media), workload, metric.name);
+    if (!numerator) return numerator.failure();
+    const auto denominator = stored(older_target, std::string(store::pair_media), workload, metric.name);
+    if (!denominator) return denominator.failure();
+    if (numerator->size() != denominator->size()) continue;
+    std::vector<double>& logs = taken.logs[metric.name];
+    for (std::size_t at = 0; at < numerator->size(); ++at) {
+      if ((*numerator)[at].commit != newer) continue;
+      for (std::size_t run = 0; run < (*numerator)[at].values.size(); ++run)
+        logs.push_back(log_of_ratio((*numerator)[at].values[run], (*denominator)[at].values[run]));
+    }
+  }
+  return Done{};
+}
+
+Outcome<std::vector<double>> Measurements::pairs(const std::string& older, const std::string& newer, u64 count,
+                                                 const std::string& metric) {
+  const auto [entry, fresh] = taken_.try_emplace({older, newer});
+  Taken& taken = entry->second;
+  if (fresh) {
+    if (const Action loaded = load_pairs(older, newer, taken); !loaded) return loaded.failure();
+  }
+  std::size_t& given = taken.given[metric];
+  if (const std::size_t there = taken.logs[metric].size(); there < given + count) {
+    const auto numerator = side(suite_.name, newer);
+    if (!numerator) return numerator.failure();
+    const auto denominator = side(older_target, older);
+    if (!denominator) return denominator.failure();
+    const auto measured = measure(std::string(store::pair_media), pair_workload(id_, older), *numerator, *denominator,
+                                  given + count - there, there);
+    if (!measured) return measured.failure();
+    for (const auto& [name, values] : measured->subject)
+      for (std::size_t run = 0; run < values.size(); ++run)
+        taken.logs[name].push_back(log_of_ratio(values[run], measured->control.at(name)[run]));
+  }
+  const auto begin = taken.logs[metric].begin() + static_cast<std::ptrdiff_t>(given);
+  given += count;
+  return std::vector<double>(begin, begin + static_cast<std::ptrdiff_t>(count));
+}
+
+// `earlier`: pairs of the same that there are already. The seed follows from what is measured, so that a history can be
+// repeated run by run.
+store::StoredRun Measurements::begin_run(const std::string& media, const std::string& workload, const Side& subject,
+                                         const Side& control, u64 earlier) const {
+  const auto now = std::chrono::system_clock::now();
+  store::StoredRun run;
+  run.record.started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
+  run.record.command_line = to_text(harness::NamedCommand{suite_.bench, "", 1});
+  const std::string what = fmt::format("{}\n{}\n{}\n{}", workload, subject.sha, control.sha, earlier);
+  run.record.seed = std::to_string(XXH3_64bits(what.data(), what.size()));
+  run.record.environment = environment_;
+  run.record.environment.commit = subject.sha;
+  results::Comparison& comparison = run.record.comparisons.emplace_back();
+  comparison.media = media;
+  comparison.workload = workload;
+  for (const Side* side : {&subject, &control}) add_result(comparison, *side);
+  return run;
+}
+
+// One run of each side, in an order that `random` draws.
+Action Measurements::measure_pair(const Side& subject, const Side& control, cowfs::Random& random,
+                                  results::Comparison& comparison) {
+  const bool control_first = random.one_in(2);
+  const u64 seed = random.next() >> 1;  // some programs want a signed one
+  for (u64 position = 0; position < 2; ++position) {
+    const bool is_control = (position == 0) == control_first;
+    const Side& side = is_control ? control : subject;
+    const auto start = Clock::now();
+    auto values = run_bench(suite_, side.command, side.directory, seed);
+    if (!values) return values.failure();
+    ++runs_made_;
+    results::Round round;
+    round.round = comparison.rounds;
+    round.position = position;
+    round.seed = std::to_string(seed);
+    round.measured_seconds = seconds_since(start);
+    round.metrics = std::move(*values);
+    comparison.results[is_control ? 1 : 0].rounds.push_back(std::move(round));
+  }
+  ++comparison.rounds;
+  return Done{};
+}
+
+Outcome<Session> Measurements::measure(const std::string& media, const std::string& workload, const Side& subject,
+                                       const Side& control, u64 count, u64 earlier) {
+  store::StoredRun run = begin_run(media, workload, subject, control, earlier);
+  results::Comparison& comparison = run.record.comparisons.front();
+  cowfs::Random random(std::strtoull(run.record.seed.c_str(), nullptr, 10));
+  const auto begun = Clock::now();
+  Action measured = Done{};
+  while (measured && comparison.rounds < count) measured = measure_pair(subject, control, random, comparison);
+  run.record.duration_seconds = seconds_since(begun);
+  if (!measured) {
+    run.status = store::RunStatus::partial;
+    run.reason = to_text(measured.failure());
+  }
+  std::string reason;
+  const auto added = store_.add({&run, 1}, reason);
+  if (!measured) return measured.failure();
+  if (!added) return store_failure(reason);
+  return session_of(run.record);
+}
+
+}  // namespace cowbench::tracking

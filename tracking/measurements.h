@@ -1,0 +1,77 @@
+// What was measured of commits, and what still has to be: everything goes through the store, so that a run that was cut
+// off goes on where it was, and a range that grew costs its new commits only. One thread.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/base/random.h"
+#include "results/store/store.h"
+#include "tracking/bench.h"
+#include "tracking/builds.h"
+
+namespace cowbench::tracking {
+
+// Runs of one commit and of the control in turn; element i of both was measured side by side.
+struct Session {
+  std::string fingerprint;                                      // of the machine
+  std::map<std::string, std::vector<double>> subject, control;  // by metric; equally many
+};
+
+// The logarithm of the median over runs of subject / control; NaN when a value has no logarithm.
+double log_ratio(const Session& session, const std::string& metric);
+
+class Measurements {
+ public:
+  // `control_sha`: whose build is the frozen control, where the suite has no command for one. All must outlive this.
+  // `environment`: of this machine, without a commit.
+  Measurements(const Suite& suite, std::string control_sha, Builds& builds, store::Store& store,
+               results::Environment environment);
+
+  // `runs` runs of each. Failures: mismatch: the commit cannot be built or run; what was measured until then is stored
+  // as a partial run. failed: it cannot be stored. interrupted.
+  harness::Outcome<Session> session(const std::string& sha, u64 runs);
+
+  // log(newer / older) of `count` pairs that `metric` has not been given before. Failures: as above.
+  harness::Outcome<std::vector<double>> pairs(const std::string& older, const std::string& newer, u64 count,
+                                              const std::string& metric);
+
+  // Runs of a bench that were made here.
+  u64 runs_made() const { return runs_made_; }
+
+ private:
+  struct Side {
+    std::string target, sha, hash, directory;
+    Words command;
+  };
+  struct Taken {
+    std::map<std::string, std::vector<double>> logs;  // by metric: of all pairs that are stored
+    std::map<std::string, std::size_t> given;         // by metric: how many of them were handed out
+  };
+
+  harness::Outcome<Side> side(std::string target, const std::string& sha) const;
+  static void add_result(results::Comparison& comparison, const Side& side);
+  store::StoredRun begin_run(const std::string& media, const std::string& workload, const Side& subject,
+                             const Side& control, u64 earlier) const;
+  harness::Action measure_pair(const Side& subject, const Side& control, cowfs::Random& random,
+                               results::Comparison& comparison);
+  // Stores what it measured, also when a run fails.
+  harness::Outcome<Session> measure(const std::string& media, const std::string& workload, const Side& subject,
+                                    const Side& control, u64 count, u64 earlier);
+  harness::Outcome<std::vector<store::SeriesPoint>> stored(const std::string& target, const std::string& media,
+                                                           const std::string& workload,
+                                                           const std::string& metric) const;
+  harness::Action load_pairs(const std::string& older, const std::string& newer, Taken& taken) const;
+  harness::Outcome<std::map<std::string, Session>> load_sessions() const;
+
+  const Suite& suite_;
+  std::string control_sha_, id_;
+  Builds& builds_;
+  store::Store& store_;
+  results::Environment environment_;
+  std::optional<std::map<std::string, Session>> sessions_;  // of the store; by commit
+  std::map<std::pair<std::string, std::string>, Taken> taken_;
+  u64 runs_made_ = 0;
+};
+
+}  // namespace cowbench::tracking

@@ -1,0 +1,207 @@
+// First all commits, then the judgement, which replays them one by one: so it is the same whether the range was
+// measured in one go, or grew by a commit a day.
+#include "tracking/track.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace cowbench::tracking {
+namespace {
+
+using harness::Action;
+using harness::Done;
+using harness::Failure;
+using harness::FailureKind;
+using harness::Outcome;
+
+constexpr std::array<std::string_view, 4> state_names{"measured", "same build", "not built", "not run"};
+
+bool is_worse(results::Direction direction, double effect) {
+  return direction == results::Direction::higher_is_better ? effect < 0 : effect > 0;
+}
+
+// Numbers the commits anew for the tracker, as places: equal builds are one, and what cannot be measured stays a suspect.
+class Judge {
+ public:
+  Judge(const TrackRequest& request, TrackReport& report, Measurements& measurements)
+      : request_(request), report_(report), measurements_(measurements) {
+    for (std::size_t at = 0; at < report.commits.size(); ++at) {
+      if (report.commits[at].state != CommitState::same_build) places_.push_back(at);
+    }
+  }
+
+  Action judge(const SuiteMetric& metric) {
+    TrackedSeries& series = report_.series.emplace_back(metric, metric.exact && repeats_exactly(metric.name));
+    if (metric.exact && !series.exact)
+      report_.warnings.push_back(fmt::format("{} is not exact: runs of one build differ", metric.name));
+    if (series.exact) {
+      find_exact_changes(series);
+      return Done{};
+    }
+    return find_events(series);
+  }
+
+ private:
+  const TrackedCommit& at(std::size_t place) const { return report_.commits[places_[place]]; }
+  std::string label(std::size_t place) const { return at(place).commit.sha.substr(0, 10); }
+
+  bool repeats_exactly(const std::string& metric) const {
+    return std::ranges::all_of(report_.commits, [&](const TrackedCommit& commit) {
+      const auto values = commit.session.subject.find(metric);
+      return values == commit.session.subject.end() ||
+             std::ranges::adjacent_find(values->second, std::not_equal_to{}) == values->second.end();
+    });
+  }
+
+  void find_exact_changes(TrackedSeries& series) {
+    std::optional<std::size_t> last;
+    for (std::size_t place = 0; place < places_.size(); ++place) {
+      if (at(place).state != CommitState::measured) continue;
+      const double after = at(place).session.subject.at(series.metric.name).front();
+      if (last) {
+        const double before = at(*last).session.subject.at(series.metric.name).front();
+        if (after != before) series.events.push_back(exact_event(series.metric, *last, place, before, after));
+      }
+      last = place;
+    }
+  }
+
+  TrackedEvent exact_event(const SuiteMetric& metric, std::size_t last, std::size_t place, double before,
+                           double after) const {
+    TrackedEvent found;
+    const double ratio = before == 0 ? 2 : after / before;  // from nothing to something: as if doubled
+    found.event.first = places_[last + 1];
+    found.event.last = found.event.at = places_[place];
+    found.event.effect = ratio - 1;
+    found.event.ratio_ci99 = {ratio, ratio};
+    found.before = before;
+    found.after = after;
+    found.worse = is_worse(metric.direction, after - before);
+    return found;
+  }
+
+  Action find_events(TrackedSeries& series) {
+    const std::string& metric = series.metric.name;
+    std::optional<Failure> broken;
+    const auto measure = [&](std::size_t older, std::size_t newer, u64 pairs) -> std::vector<double> {
+      if (broken) return {};
+      if (pairs > 1) request_.say(fmt::format("{}: {} pairs of {} and {}", metric, pairs, label(older), label(newer)));
+      auto logs = measurements_.pairs(at(older).commit.sha, at(newer).commit.sha, pairs, metric);
+      if (!logs) {
+        if (logs.failure().kind == FailureKind::mismatch)
+          report_.warnings.push_back(logs.failure().what);
+        else
+          broken = logs.failure();
+        return {};
+      }
+      std::erase_if(*logs, [](double value) { return !std::isfinite(value); });
+      return std::move(*logs);
+    };
+    history::Tracker tracker({}, measure);
+    std::string fingerprint;
+    for (std::size_t place = 0; place < places_.size() && !broken; ++place) {
+      const TrackedCommit& commit = at(place);
+      const bool measured = commit.state == CommitState::measured;
+      if (measured && !fingerprint.empty() && commit.session.fingerprint != fingerprint) tracker.start_era();
+      if (measured) fingerprint = commit.session.fingerprint;
+      const double value = measured ? log_ratio(commit.session, metric) : NAN;
+      tracker.add(std::isfinite(value) ? std::optional(value) : std::nullopt);
+    }
+    if (broken) return *broken;
+    std::vector<history::Event> events = tracker.events();
+    history::mark_fixed(events);
+    for (history::Event& event : events) {
+      for (std::size_t* place : {&event.first, &event.last, &event.at}) *place = places_[*place];
+      series.events.push_back({event, is_worse(series.metric.direction, event.effect), {}, {}});
+    }
+    return Done{};
+  }
+
+  const TrackRequest& request_;
+  TrackReport& report_;
+  Measurements& measurements_;
+  std::vector<std::size_t> places_;  // of the report's commits
+};
+
+// Failures of one commit are noted in it.
+Action measure_commit(const TrackRequest& request, Builds& builds, Measurements& measurements,
+                      const std::string& build_before, TrackedCommit& tracked) {
+  const std::string& sha = tracked.commit.sha;
+  const auto build = builds.get(sha);
+  if (!build) {
+    if (build.failure().kind == FailureKind::interrupted) return build.failure();
+    tracked.state = CommitState::not_built;
+    tracked.note = build.failure().what;
+    return Done{};
+  }
+  tracked.build = build->hash;
+  if (tracked.build == build_before) {
+    tracked.state = CommitState::same_build;
+    return Done{};
+  }
+  auto session = measurements.session(sha, request.runs);
+  if (session) {
+    tracked.session = std::move(*session);
+    return Done{};
+  }
+  if (session.failure().kind != FailureKind::mismatch) return session.failure();
+  tracked.state = CommitState::not_run;
+  tracked.note = session.failure().what;
+  return Done{};
+}
+
+void group_events(TrackReport& report) {
+  std::vector<history::EventGroup::Member> members;
+  for (const TrackedSeries& series : report.series)
+    for (const TrackedEvent& found : series.events) members.push_back({series.metric.name, found.event});
+  report.groups = history::group_events(std::move(members));
+}
+
+}  // namespace
+
+std::string_view name(CommitState state) { return state_names[static_cast<std::size_t>(state)]; }
+
+Outcome<TrackReport> track(const TrackRequest& request, Builds& builds, Measurements& measurements) {
+  TrackReport report;
+  report.suite = request.suite->name;
+  std::string build_before, fingerprint;
+  for (const Commit& commit : request.commits) {
+    TrackedCommit& tracked = report.commits.emplace_back();
+    tracked.commit = commit;
+    const std::string place = fmt::format("{}/{} {} {}", report.commits.size(), request.commits.size(),
+                                          commit.sha.substr(0, 10), commit.subject);
+    request.say(place);
+    if (const Action done = measure_commit(request, builds, measurements, build_before, tracked); !done)
+      return done.failure();
+    if (tracked.state != CommitState::measured)
+      request.say(fmt::format("{}: {} {}", place, name(tracked.state), tracked.note));
+    if (!tracked.build.empty()) build_before = tracked.build;
+    if (tracked.session.fingerprint.empty()) continue;
+    if (!fingerprint.empty() && fingerprint != tracked.session.fingerprint)
+      report.eras.push_back(report.commits.size() - 1);
+    fingerprint = tracked.session.fingerprint;
+  }
+  if (fingerprint.empty()) {
+    return Failure{FailureKind::missing, "no commit of the range could be measured: " + report.commits.back().note, ""};
+  }
+  Judge judge(request, report, measurements);
+  for (const SuiteMetric& metric : request.suite->metrics) {
+    if (const Action judged = judge.judge(metric); !judged) return judged.failure();
+  }
+  group_events(report);
+  report.runs = measurements.runs_made();
+  return report;
+}
+
+bool any_worse(const TrackReport& report) {
+  return std::ranges::any_of(report.series, [](const TrackedSeries& series) {
+    return std::ranges::any_of(series.events, [](const TrackedEvent& found) {
+      return found.worse && found.event.state == history::EventState::confirmed;
+    });
+  });
+}
+
+}  // namespace cowbench::tracking
