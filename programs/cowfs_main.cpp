@@ -83,8 +83,8 @@ void add_format_verb(CLI::App& program, int& exit_code) {
   verb->add_option("--slices", options->format.slices, "Parts that cores work on; a power of two (0: from capacity)");
   verb->add_option("--bucket-size", options->bucket_bytes, "Unit of space, 512K to 8M (0: from capacity)")
       ->transform(CLI::AsSizeValue(false));
-  verb->add_flag("!--two-flushes", options->format.single_flush,
-                 "Commits flush the device twice, so that a mount never has to verify the last one");
+  verb->add_flag_callback("--two-flushes", [options] { options->format.single_flush = false; },
+                          "Commits flush the device twice, so that a mount never has to verify the last one");
   verb->add_option("--journal-size", options->journal_bytes, "At least 8M (0: from capacity)")
       ->transform(CLI::AsSizeValue(false));
   verb->add_flag("--json", options->json, "As JSON, schema cowfs.format/1");
