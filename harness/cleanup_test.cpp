@@ -135,38 +135,6 @@ bool is_attached(const std::string& image) {
   return false;
 }
 
-// A process of its own that has `path` open.
-class OtherOpener {
- public:
-  // Until `done` says so, or for ever.
-  explicit OtherOpener(const std::string& path, const std::function<bool()>& done = [] { return false; }) {
-    int ready[2];
-    EXPECT_EQ(pipe(ready), 0);
-    process_ = fork();
-    if (process_ == 0) {
-      const char byte = open(path.c_str(), O_RDONLY | O_CLOEXEC) >= 0 ? 'y' : 'n';
-      if (write(ready[1], &byte, 1) != 1) _exit(1);
-      while (!done()) sched_yield();
-      _exit(0);
-    }
-    char byte = 0;
-    EXPECT_EQ(read(ready[0], &byte, 1), 1);
-    EXPECT_EQ(byte, 'y');
-    close(ready[0]);
-    close(ready[1]);
-  }
-  ~OtherOpener() {
-    kill(process_, SIGKILL);
-    waitpid(process_, nullptr, 0);
-  }
-  OtherOpener(const OtherOpener&) = delete;
-  OtherOpener& operator=(const OtherOpener&) = delete;
-  std::string name() const { return "process " + std::to_string(process_); }
-
- private:
-  pid_t process_;
-};
-
 // Two tests at once: mkfs.ext4 of one opens every mounted loop device, that of the other among them, to see what file it
 // stands on. LOOP_CLR_FD succeeded meanwhile, and was carried out later, when mkfs.ext4 closed the device.
 TEST_F(CleanupTest, LoopDeviceThatSomebodyHasOpenForAMomentIsReallyDetached) {

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -117,6 +118,23 @@ void find_directories(const std::vector<std::string>& numbers, std::vector<Devic
   }
 }
 
+std::vector<Holder> openers_besides_us(dev_t number) {
+  std::vector<Holder> openers = openers_of(number);
+  std::erase_if(openers, [](const Holder& opener) { return opener.process == getpid(); });
+  return openers;
+}
+
+// Programs that only look at a device (losetup, udev) are gone in a moment.
+std::vector<Holder> lasting_openers_of(dev_t number) {
+  constexpr int looks = 5;
+  std::vector<Holder> openers = openers_besides_us(number);
+  for (int look = 1; look < looks && !openers.empty(); ++look) {
+    wait_for_end_of_one(openers, std::chrono::milliseconds(100));
+    openers = openers_besides_us(number);
+  }
+  return openers;
+}
+
 }  // namespace
 
 Outcome<DeviceInspection> inspect_device(const std::string& path) {
@@ -133,8 +151,8 @@ Outcome<DeviceInspection> inspect_device(const std::string& path) {
   find_holders(*identity, findings);
   find_directories(numbers, findings);
   // Of a mounted one the list would be long, and say nothing more.
-  for (const Holder& opener : is_mounted ? std::vector<Holder>{} : openers_of(identity->number))
-    if (opener.process != getpid()) findings.push_back({opener.text, false});
+  for (const Holder& opener : is_mounted ? std::vector<Holder>{} : lasting_openers_of(identity->number))
+    findings.push_back({opener.text, false});
   if (identity->read_only) findings.push_back({"read-only", false});
   if (!partitions.empty()) findings.push_back({fmt::format("{} partitions", partitions.size()), true});
   const int descriptor = open(identity->real_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -1,12 +1,15 @@
 #include "harness/device_guard.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "harness/command.h"
 #include "harness/test_devices.h"
@@ -59,6 +62,36 @@ TEST(DeviceGuard, FreshDeviceIsClaimedOnceAndHeld) {
   EXPECT_NE(flock(other, LOCK_SH | LOCK_NB), 0);  // still locked while lent
   close(other);
   EXPECT_TRUE(claim->take_back().ok());
+}
+
+// In the process of an OtherOpener: somebody, its parent, waits for its end.
+bool is_waited_for() {
+  const std::string pid = fmt::format("Pid:\t{}\n", getpid());
+  const std::filesystem::path descriptors = fmt::format("/proc/{}/fdinfo", getppid());
+  std::error_code gone;
+  for (std::filesystem::directory_iterator entry(descriptors, gone), end; entry != end; entry.increment(gone)) {
+    std::ifstream file(entry->path());
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    if (text.find(pid) != std::string::npos) return true;
+  }
+  return false;
+}
+
+// Two tests at once: losetup of one opens every loop device to see whether it is free, that of the other among them, which
+// was refused as in use.
+TEST(DeviceGuard, WhoOnlyLooksAtADeviceIsWaitedFor) {
+  COWBENCH_NEEDS_LOOP();
+  const TestLoop loop(image_bytes);
+  const OtherOpener opener(loop.device(), is_waited_for);
+  const auto claim = DeviceClaim::claim(loop.device(), {});
+  EXPECT_TRUE(claim.ok()) << to_text(claim.failure());
+}
+
+TEST(DeviceGuard, WhoKeepsADeviceIsNamed) {
+  COWBENCH_NEEDS_LOOP();
+  const TestLoop loop(image_bytes);
+  const OtherOpener opener(loop.device());
+  EXPECT_THAT(refusal(loop.device()), HasSubstr("open in " + opener.name()));
 }
 
 TEST(DeviceGuard, SignatureIsRefusedUnlessNamedAlsoThroughASymlink) {

@@ -1,6 +1,10 @@
-// For the tests of this room: a loop device on a small image, undone at the end of the test. Needs root.
+// For the tests of this room: a loop device on a small image, undone at the end of the test (needs root), and somebody else
+// who has something open.
 #pragma once
+#include <functional>
 #include <string>
+
+#include <sys/types.h>
 
 #include "harness/outcome.h"
 
@@ -20,6 +24,20 @@ class TestLoop {
 
  private:
   std::string directory_, device_;
+};
+
+// A process of its own that has `path` open.
+class OtherOpener {
+ public:
+  // Until `done` says so, in that process, or for ever.
+  explicit OtherOpener(const std::string& path, const std::function<bool()>& done = [] { return false; });
+  ~OtherOpener();
+  OtherOpener(const OtherOpener&) = delete;
+  OtherOpener& operator=(const OtherOpener&) = delete;
+  std::string name() const { return "process " + std::to_string(process_); }
+
+ private:
+  pid_t process_;
 };
 
 }  // namespace cowbench::harness

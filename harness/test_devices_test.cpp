@@ -1,7 +1,11 @@
 #include "harness/test_devices.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -39,6 +43,30 @@ TestLoop::~TestLoop() {
   assert(detached.ok());
   std::error_code ignored;
   std::filesystem::remove_all(directory_, ignored);
+}
+
+OtherOpener::OtherOpener(const std::string& path, const std::function<bool()>& done) {
+  int ready[2];
+  EXPECT_EQ(pipe(ready), 0);
+  process_ = fork();
+  if (process_ == 0) {
+    const char byte = open(path.c_str(), O_RDONLY | O_CLOEXEC) >= 0 ? 'y' : 'n';
+    if (write(ready[1], &byte, 1) != 1) _exit(1);
+    [&done]() noexcept {  // an exception would run the rest of the tests here, too
+      while (!done()) sched_yield();
+    }();
+    _exit(0);
+  }
+  char byte = 0;
+  EXPECT_EQ(read(ready[0], &byte, 1), 1);
+  EXPECT_EQ(byte, 'y');
+  close(ready[0]);
+  close(ready[1]);
+}
+
+OtherOpener::~OtherOpener() {
+  kill(process_, SIGKILL);
+  waitpid(process_, nullptr, 0);
 }
 
 }  // namespace cowbench::harness
