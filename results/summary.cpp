@@ -56,6 +56,18 @@ void summarise_metrics(TargetResult& result) {
 
 }  // namespace
 
+Ratio ratio_of(const std::string& metric, const TargetResult& numerator, const TargetResult& denominator, double band) {
+  Ratio ratio;
+  ratio.metric = metric;
+  ratio.numerator = numerator.target;
+  ratio.denominator = denominator.target;
+  ratio.media = numerator.media;
+  ratio.workload = numerator.workload;
+  ratio.clients = numerator.clients;
+  ratio.band = band;
+  return ratio;
+}
+
 Ratio compare(const std::string& metric, const TargetResult& numerator, const TargetResult& denominator, double band) {
   const MetricDescription* description = find_metric(metric);
   assert(description != nullptr);
@@ -71,14 +83,7 @@ Ratio compare(const std::string& metric, const TargetResult& numerator, const Ta
       break;
     }
   }
-  Ratio ratio;
-  ratio.metric = metric;
-  ratio.numerator = numerator.target;
-  ratio.denominator = denominator.target;
-  ratio.media = numerator.media;
-  ratio.workload = numerator.workload;
-  ratio.clients = numerator.clients;
-  ratio.band = band;
+  Ratio ratio = ratio_of(metric, numerator, denominator, band);
   if (const auto paired = paired_ratio(above, below, description->direction, band)) {
     ratio.estimate = paired->estimate;
     ratio.ci95 = paired->interval;

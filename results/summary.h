@@ -12,6 +12,9 @@ MetricSummary summarise(std::vector<double> values);
 
 OperationStatistics summarise_operation(std::string name, const HistogramCounts& latencies, u64 failed);
 
+// A ratio that is still to be estimated: names, context (media, workload, clients: the numerator's), band.
+Ratio ratio_of(const std::string& metric, const TargetResult& numerator, const TargetResult& denominator, double band);
+
 // Numerator over denominator of one metric, from the rounds that both have. Context (media, workload, clients) is the
 // numerator's. Without a common round that has both values, the estimate is absent and the verdict unclear.
 // Precondition: `metric` is in metric_table().

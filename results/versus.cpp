@@ -69,13 +69,7 @@ Finding compare_apart(const MetricDescription& metric, const TargetResult& a, co
   const std::string name(metric.name);
   Finding finding;
   Ratio& ratio = finding.ratio;
-  ratio.metric = name;
-  ratio.numerator = b.target;
-  ratio.denominator = a.target;
-  ratio.media = b.media;
-  ratio.workload = b.workload;
-  ratio.clients = b.clients;
-  ratio.band = band;
+  ratio = ratio_of(name, b, a, band);
   const auto &above = b.metrics.at(name).rounds, &below = a.metrics.at(name).rounds;
   ratio.rounds = std::min(above.size(), below.size());
   if (const auto unpaired = unpaired_ratio(above, below, metric.direction, band, resampling_seed)) {
