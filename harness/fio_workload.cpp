@@ -159,6 +159,18 @@ cowfs::Task<void> run_cowfs_client(cowfs::Filesystem& filesystem, RoundMemory& m
   if (fio->failure().empty()) slot.state = state_done;
 }
 
+// The jobs' files as a round needs them. Where each begins when the target is a device, nothing when it is a directory.
+Outcome<std::optional<DeviceLayout>> lay_out(const KernelTarget& target, const std::vector<FioJob>& jobs) {
+  if (target.is_device()) {
+    auto planned = DeviceLayout::plan(jobs, target.device_bytes());
+    if (!planned) return planned.failure();
+    return std::optional<DeviceLayout>(std::move(*planned));
+  }
+  if (const Action laid_out = lay_out_in_directory(target.directory(), all_fio_paths(jobs)); !laid_out)
+    return laid_out.failure();
+  return std::optional<DeviceLayout>();
+}
+
 }  // namespace
 
 std::vector<FioLoad> fio_loads(const std::string& file, std::vector<FioJob> jobs) {
@@ -282,20 +294,14 @@ Outcome<RoundResult> FioWorkload::run(CowfsTargetMount& target, RoundRequest rou
 Outcome<RoundResult> FioWorkload::run(KernelTarget& target, RoundRequest round, u64 seed) const {
   round.device = target.device_number();
   round.warm_until_all_move = false;
-  std::optional<DeviceLayout> layout;
-  if (target.is_device()) {
-    auto planned = DeviceLayout::plan(load_.jobs, target.device_bytes());
-    if (!planned) return planned.failure();
-    layout = std::move(*planned);
-  } else if (const Action laid_out = lay_out_in_directory(target.directory(), all_fio_paths(load_.jobs)); !laid_out) {
-    return laid_out.failure();
-  }
+  const auto layout = lay_out(target, load_.jobs);
+  if (!layout) return layout.failure();
   return run_kernel_clients(round, ClientMode::processes, [&](u32 client, RoundMemory& memory) {
     const Clone& clone = clones_[client];
     const FioClientOptions options{clone.job, clone.number, seed, runtime_ns(*clone.job)};
     run_kernel_client(options, round, client, memory, [&] {
-      return layout ? open_device(*clone.job, clone.number, target.directory(), *layout)
-                    : open_files(*clone.job, clone.number, target.directory());
+      return *layout ? open_device(*clone.job, clone.number, target.directory(), **layout)
+                     : open_files(*clone.job, clone.number, target.directory());
     });
   });
 }
@@ -347,24 +353,18 @@ std::string FioWorkload::reference_obstacle() const {
 }
 
 Outcome<double> FioWorkload::run_reference(const KernelTarget& target, const std::vector<u32>& cpus) const {
-  std::optional<DeviceLayout> layout;
-  if (target.is_device()) {
-    auto planned = DeviceLayout::plan(load_.jobs, target.device_bytes());
-    if (!planned) return planned.failure();
-    layout = std::move(*planned);
-  } else if (const Action laid_out = lay_out_in_directory(target.directory(), all_fio_paths(load_.jobs)); !laid_out) {
-    return laid_out.failure();
-  }
+  const auto layout = lay_out(target, load_.jobs);
+  if (!layout) return layout.failure();
   std::vector<StockFioClone> clones;
   for (const Clone& clone : clones_) {
     StockFioClone& stock = clones.emplace_back();
     stock.job = clone.job;
     stock.number = clone.number;
     const auto paths = fio_paths(*clone.job, clone.number);
-    if (layout) {
+    if (*layout) {
       // Its files lie behind each other, as one.
       stock.files = {target.directory()};
-      stock.base = layout->base(paths.front().path);
+      stock.base = (*layout)->base(paths.front().path);
     } else {
       for (const FioPath& path : paths) stock.files.push_back(target.directory() + path.path);
     }
