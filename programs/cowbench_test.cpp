@@ -1,7 +1,10 @@
 // The program as its users meet it: exit codes, messages, and records.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +34,28 @@ std::string contents(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
+
+// Sees what is made in a directory.
+class Arrivals {
+ public:
+  explicit Arrivals(const std::string& directory) : events_(inotify_init1(IN_CLOEXEC)) {
+    EXPECT_GE(inotify_add_watch(events_, directory.c_str(), IN_CREATE), 0);
+  }
+  ~Arrivals() { close(events_); }
+  Arrivals(const Arrivals&) = delete;
+  Arrivals& operator=(const Arrivals&) = delete;
+  // Until the first, or the end of `process`.
+  void wait(pid_t process) const {
+    const int end = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+    ASSERT_GE(end, 0);
+    pollfd watched[] = {{events_, POLLIN, 0}, {end, POLLIN, 0}};
+    EXPECT_GT(poll(watched, std::size(watched), -1), 0);
+    close(end);
+  }
+
+ private:
+  int events_;
+};
 
 class CowbenchTest : public testing::Test {
  protected:
@@ -276,8 +301,9 @@ TEST_F(CowbenchTest, SignalsEndTheRunAfterCleanUp) {
     SCOPED_TRACE(signal);
     const std::string place = in_directory("place" + std::to_string(signal));
     std::filesystem::create_directory(place);
+    const Arrivals arrivals(place);
     const pid_t child = start({"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "600", "--target", "path:" + place});
-    while (std::filesystem::is_empty(place) && waitpid(child, nullptr, WNOHANG) == 0) usleep(10'000);
+    arrivals.wait(child);
     kill(child, signal);
     const Ended ended = wait_for(child);
     EXPECT_EQ(ended.exit_code, 128 + signal) << ended.errors;
