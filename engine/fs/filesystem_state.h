@@ -76,8 +76,8 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   // On core 0 (counters.cpp). What happened since the mount, and since the filesystem was made.
   Task<format::ActivityTotals> activity_since_mount();
   Task<format::ActivityTotals> activity_in_all();
-  // Puts totals into the counters tree, if this filesystem may have one. `may_wait`: for journal room; a checkpoint, which makes room, must not, and leaves
-  // the totals as they were when there is none. Errors: of the journal, of the tree.
+  // Puts totals into the counters tree, if this filesystem may have one. `may_wait`: for journal room; a checkpoint, which
+  // makes room, must not, and leaves the totals as they were when there is none. Errors: of the journal, of the tree.
   Task<Status> store_counters(bool may_wait);
 
   // slice::BucketSource

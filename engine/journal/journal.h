@@ -3,11 +3,11 @@
 //
 // A close of epoch e: every core waits until nothing holds e, leaves it, and writes its entries; the devices are
 // flushed; a commit block that names every stream's tail is written durably; then every core is told, and those who
-// wait for e go on. With `single_flush` the commit block is written first, and one flush makes all of it durable. One
-// close is in flight at a time; whoever asks meanwhile shares the next.
+// wait for e go on. With `single_flush` the commit block is written beside the entries, and one flush makes all of it
+// durable. One close is in flight at a time; whoever asks meanwhile shares the next.
 //
-// A device error on an entry, a flush or a commit block breaks the journal for good: waiters get the error, nothing
-// more is acknowledged, memory state goes on. The filesystem is read-only from then on.
+// A device error on an entry, on data that records name already, on a flush or a commit block breaks the journal for good:
+// waiters get the error, nothing more is acknowledged, memory state goes on. The filesystem is read-only from then on.
 #pragma once
 #include <deque>
 #include <memory>

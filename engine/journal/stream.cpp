@@ -231,7 +231,7 @@ void Stream::pump() {
     finish_header(*entry);
     gate_.spawn(write(std::move(entry)));
   }
-  if (sealed_.empty()) settled_.wake_all();
+  settled_.wake_all();
   refill();
 }
 
