@@ -22,10 +22,10 @@ constexpr u64 starved_interval_ns = 2'000'000;
 }  // namespace
 
 struct Journal::Closing {
-  explicit Closing(std::size_t cores) : sealed(cores), unsealed(cores), unwritten(cores) {}
-  std::vector<Stream::Sealed> sealed;
-  std::size_t unsealed;   // cores that have not left the epoch
-  std::size_t unwritten;  // cores whose entries, or data that they name, are under way
+  std::vector<CoreIndex> taking_part;
+  u64 verification_bytes = 0;
+  std::size_t unsealed = 0;   // cores that have not left the epoch
+  std::size_t unwritten = 0;  // cores whose entries, or data that they name, are under way
   runtime::WaitList changed;
 };
 
@@ -51,6 +51,8 @@ Journal::Journal(std::vector<device::Device*> devices, const History& history, s
       durable_{history.next.value - 1},
       committed_(history.last),
       oldest_needed_(history.oldest_needed),
+      last_sealed_(hooks.size()),
+      asked_(hooks.size()),
       inherited_(history.tails),
       kept_buckets_(std::max<u64>(layout_.buckets / 8, 1)),
       refused_(hooks.size(), Stream::Hunger::none),
@@ -110,6 +112,12 @@ void Journal::want_close(Epoch epoch) {
   work_.wake_all();
 }
 
+Epoch Journal::close_asked(CoreIndex core, Epoch epoch) {
+  asked_[core] = std::max(asked_[core], epoch);
+  want_close(epoch);
+  return durable_;
+}
+
 void Journal::mark_dirty(Epoch epoch) {
   if (epoch < current_) return;  // its close is under way
   dirty_ = true;
@@ -163,8 +171,13 @@ Task<Status> Journal::close(Epoch epoch) {
   const u64 started_ns = runtime::this_reactor().now_ns();
   current_.value += 1;
   dirty_ = false;
-  Closing closing(streams_.size());
-  for (const auto& stream : streams_) gate_.spawn(close_core(stream->core(), closing));
+  Closing closing;
+  // Under pressure everybody is asked what history it still needs.
+  const bool everybody = pressed();
+  for (const auto& stream : streams_)
+    if (everybody || !stream->attendance_.skip(epoch)) closing.taking_part.push_back(stream->core());
+  closing.unsealed = closing.unwritten = closing.taking_part.size();
+  for (const CoreIndex core : closing.taking_part) gate_.spawn(close_core(core, closing));
   while (closing.unsealed > 0) co_await closing.changed.wait();
   const Commit commit = commit_of(epoch, closing);
   const bool together = commit.previous.value != 0;
@@ -176,7 +189,7 @@ Task<Status> Journal::close(Epoch epoch) {
   if (status.ok() && !together) status = co_await ring_.write(commit, true);
   if (!status.ok()) co_return status;
   if (failure_) co_return *failure_;
-  published(commit);
+  published(commit, closing);
   ++counters_.commits;
   const u64 took_ns = runtime::this_reactor().now_ns() - started_ns;
   counters_.commit_ns_total += took_ns;
@@ -188,9 +201,11 @@ Task<void> Journal::close_core(CoreIndex core, Closing& closing) {
   const Epoch epoch{current_.value - 1};
   Stream* stream = streams_[core].get();
   auto call = runtime::on(core, [stream, epoch] { return stream->seal(epoch); });
-  closing.sealed[core] = co_await call;
+  const Stream::Sealed sealed = co_await call;
+  last_sealed_[core] = sealed;
+  closing.verification_bytes += sealed.verification_bytes;
   if (--closing.unsealed == 0) closing.changed.wake_all();
-  if (!closing.sealed[core].written) {
+  if (!sealed.written) {
     auto wait = runtime::on(core, [stream] { return stream->written(); });
     co_await wait;
   }
@@ -203,13 +218,13 @@ Commit Journal::commit_of(Epoch epoch, const Closing& closing) const {
                 .session = session_,
                 .previous = flushed_with(epoch, closing),
                 .tails = {}};
-  for (const Stream::Sealed& sealed : closing.sealed)
+  for (const Stream::Sealed& sealed : last_sealed_)
     commit.oldest_needed = std::min(commit.oldest_needed, sealed.oldest_needed);
   assert(commit.oldest_needed >= oldest_needed_);
   const auto needed = [&commit](const format::EntryPointer& tail) {
     return tail.address != 0 && tail.epoch >= commit.oldest_needed.value;
   };
-  for (const Stream::Sealed& sealed : closing.sealed)
+  for (const Stream::Sealed& sealed : last_sealed_)
     if (needed(sealed.tail)) commit.tails.push_back(sealed.tail);
   std::copy_if(inherited_.begin(), inherited_.end(), std::back_inserter(commit.tails), needed);
   return commit;
@@ -218,8 +233,7 @@ Commit Journal::commit_of(Epoch epoch, const Closing& closing) const {
 // Whether `epoch` may be flushed together with its commit block: then the epoch before, otherwise 0. Nothing is in
 // doubt of an epoch without records. Data that recovery would look for on another device is flushed first.
 Epoch Journal::flushed_with(Epoch epoch, const Closing& closing) const {
-  u64 bytes = 0;
-  for (const Stream::Sealed& sealed : closing.sealed) bytes += sealed.verification_bytes;
+  const u64 bytes = closing.verification_bytes;
   const bool verifiable = bytes > 0 && bytes <= verified_bytes_max && devices_.size() == 1;
   assert(committed_ < epoch);
   return options_.single_flush && verifiable ? committed_ : Epoch{};
@@ -234,7 +248,7 @@ Task<Status> Journal::flush_devices() {
   co_return Status{};
 }
 
-void Journal::published(const Commit& commit) {
+void Journal::published(const Commit& commit, const Closing& closing) {
   durable_ = commit.epoch;
   committed_ = commit.epoch;
   confirmed_ = commit.previous.value == 0;
@@ -251,7 +265,12 @@ void Journal::published(const Commit& commit) {
     return true;
   });
   const bool under_pressure = pressed();
-  for (const auto& stream : streams_) gate_.spawn(tell_durable(stream->core(), commit.epoch, under_pressure));
+  const auto concerns = [&](CoreIndex core) {
+    return under_pressure || asked_[core] >= commit.epoch ||
+           std::binary_search(closing.taking_part.begin(), closing.taking_part.end(), core);
+  };
+  for (const auto& stream : streams_)
+    if (concerns(stream->core())) gate_.spawn(tell_durable(stream->core(), commit.epoch, under_pressure));
   if (under_pressure && !spreading_) gate_.spawn(spread_pressure());
 }
 

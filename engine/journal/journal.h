@@ -1,9 +1,9 @@
 // The journal of a filesystem: one Stream for each core, the coordinator that closes epochs (on core 0), and the
 // buckets.
 //
-// A close of epoch e: every core waits until nothing holds e, leaves it, and writes its entries; the devices are
-// flushed; a commit block that names every stream's tail is written durably; then every core is told, and those who
-// wait for e go on. With `single_flush` the commit block is written beside the entries, and one flush makes all of it
+// A close of epoch e: every core that takes part in e waits until nothing holds it, leaves it, and writes its entries; the devices are
+// flushed; a commit block that names every stream's tail is written durably; then those cores are told, and who
+// waits for e goes on. With `single_flush` the commit block is written beside the entries, and one flush makes all of it
 // durable. One close is in flight at a time; whoever asks meanwhile shares the next.
 //
 // A device error on an entry, on data that records name already, on a flush or a commit block breaks the journal for good:
@@ -74,6 +74,7 @@ class Journal {
 
   // The streams' side, on core 0.
   void want_close(Epoch epoch);
+  Epoch close_asked(CoreIndex core, Epoch epoch);  // answers what is durable already
   void mark_dirty(Epoch epoch);
   void fail(const Error& error);
   std::optional<u64> exchange(CoreIndex core, const std::vector<Stream::Retired>& retired, Stream::Hunger hunger);
@@ -85,7 +86,7 @@ class Journal {
   Task<Status> close(Epoch epoch);
   Task<void> close_core(CoreIndex core, Closing& closing);
   Epoch flushed_with(Epoch epoch, const Closing& closing) const;
-  void published(const Commit& commit);
+  void published(const Commit& commit, const Closing& closing);
   Commit commit_of(Epoch epoch, const Closing& closing) const;
   Task<Status> flush_devices();
   std::optional<u64> take_bucket(bool urgent);
@@ -115,6 +116,8 @@ class Journal {
   bool stopping_ = false;
   bool spreading_ = false;
   std::optional<Error> failure_;
+  std::vector<Stream::Sealed> last_sealed_;  // by core: what it said when it last took part in an epoch
+  std::vector<Epoch> asked_;                 // by core: the newest epoch whose close it asked for
   std::vector<format::EntryPointer> inherited_;  // tails of earlier sessions
 
   std::deque<u64> free_;

@@ -53,13 +53,20 @@ Stream::Stream(Journal& journal, CoreIndex core, const CoreHooks& hooks, Epoch f
     : journal_(journal),
       core_(core),
       hooks_(hooks),
+      attendance_(first),
       current_(first),
       durable_{first.value - 1},
       asked_{first.value - 1} {
   assert(hooks.observer != nullptr && hooks.reclaim != nullptr && first.value > 0);
+  attend();  // core 0 does not know yet what this core needs
 }
 
 Stream::~Stream() = default;
+
+void Stream::attend() {
+  current_ = attendance_.attend();
+  attends_ = true;
+}
 
 void Stream::append(u16 slice, TreeId tree, UpdateKind kind, const Key& key, ByteSpan value) {
   assert(value.size() <= format::node_value_bytes_max && !format::is_derived(tree));
@@ -130,7 +137,7 @@ Status Stream::failed() const { return Error{Code::journal_failed, static_cast<u
 
 EpochHold Stream::hold() {
   ++holds_;
-  return {*this, current_};
+  return {*this, current()};
 }
 
 Task<EpochHold> Stream::hold_open() {
@@ -139,12 +146,12 @@ Task<EpochHold> Stream::hold_open() {
 }
 
 Task<EpochHold> Stream::hold_at_least(Epoch epoch) {
-  while (current_ < epoch) co_await moved_.wait();
+  while (current() < epoch) co_await moved_.wait();
   co_return hold();
 }
 
 Task<void> Stream::reach(Epoch epoch) {
-  while (current_ < epoch) co_await moved_.wait();
+  while (current() < epoch) co_await moved_.wait();
 }
 
 Task<Status> Stream::commit(Epoch epoch) {
@@ -167,7 +174,7 @@ void Stream::want_commit(Epoch epoch) {
 
 Epoch Stream::write_began() {
   ++unwritten_current_;
-  return current_;
+  return current();
 }
 
 void Stream::write_ended(Epoch epoch, const Status& status) {
@@ -190,7 +197,7 @@ std::unique_ptr<Stream::Entry> Stream::take_entry() {
 
 void Stream::open_entry() {
   open_ = take_entry();
-  open_->epoch = current_;
+  open_->epoch = current();
   open_->used = sizeof(format::EntryHeader);
   open_->records = 0;
   const u64 bucket_blocks = journal_.layout().bucket_blocks;
@@ -312,8 +319,9 @@ Task<void> Stream::announce_dirty() {
 }
 
 Task<void> Stream::ask_close(Epoch epoch) {
-  auto call = runtime::on(0, [&journal = journal_, epoch] { journal.want_close(epoch); });
-  co_await call;
+  auto call = runtime::on(0, [&journal = journal_, core = core_, epoch] { return journal.close_asked(core, epoch); });
+  const Epoch durable = co_await call;
+  if (durable > durable_) became_durable(durable, false);
 }
 
 Task<void> Stream::report(Error error) {
@@ -322,13 +330,16 @@ Task<void> Stream::report(Error error) {
 }
 
 Task<Stream::Sealed> Stream::seal(Epoch epoch) {
-  assert(epoch == current_ && !closing_);
+  [[maybe_unused]] const Epoch left = current();
+  assert(epoch == left && !closing_);
   closing_ = true;
   while (holds_ > 0) co_await unheld_.wait();
   if (open_ != nullptr) seal_open_entry();
   closed_tail_ = tail_;
   const u64 to_verify_bytes = std::exchange(verification_bytes_, 0);
   current_.value += 1;
+  attends_ = false;
+  attendance_.leave_for(current_);
   closing_ = false;
   announced_ = false;
   unwritten_closed_ += std::exchange(unwritten_current_, 0);
@@ -353,10 +364,10 @@ void Stream::became_durable(Epoch epoch, bool pressed) {
   wake_commit_waiters();
   refused_ = Hunger::none;
   refill();
-  // What became durable may have let go of journal space: under pressure the next commit says so at once.
-  if (!pressed || hooks_.reclaim->oldest_needed(core_) <= told_oldest_ || asked_ >= current_) return;
-  asked_ = current_;
-  gate_.spawn(ask_close(current_));
+  // What became durable may have let go of journal space: the next commit says so, under pressure at once.
+  if (hooks_.reclaim->oldest_needed(core_) <= told_oldest_) return;
+  const Epoch next = current();
+  if (pressed) want_commit(next);
 }
 
 void Stream::wake_commit_waiters() {

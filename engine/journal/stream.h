@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/journal/attendance.h"
 #include "engine/journal/layout.h"
 #include "engine/runtime/sync.h"
 
@@ -32,9 +33,11 @@ class Stream;
 class EpochObserver {
  public:
   virtual ~EpochObserver() = default;
-  // This core leaves `epoch`: at this moment its memory state is exactly history up to and including `epoch`.
+  // This core leaves `epoch`, in which it took part: at this moment its memory state is exactly history up to and
+  // including `epoch`.
   virtual void epoch_sealed(Epoch epoch) = 0;
-  // Everything up to and including `epoch` is durable, on every core.
+  // Everything up to and including `epoch` is durable, on every core. Told of epochs in which this core took part, or
+  // whose commit it asked for; of others perhaps.
   virtual void epoch_durable(Epoch epoch) = 0;
 };
 
@@ -103,9 +106,14 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // The epoch of an apply made now.
-  Epoch current() const { return current_; }
-  // Everything up to it is durable on every core.
+  // The epoch of an apply made now. From now on this core takes part in it: see attendance.h.
+  Epoch current() {
+    if (!attends_) attend();
+    return current_;
+  }
+  // The next close asks this core what history it still needs.
+  void take_part() { (void)current(); }
+  // Everything up to it is durable on every core, perhaps more.
   Epoch durable() const { return durable_; }
 
   // Adds one record to the current epoch. Precondition: its record_bytes() are reserved. Cannot fail; once the journal
@@ -175,6 +183,7 @@ class Stream {
   void add_bucket(u64 bucket) { next_buckets_.push_back(bucket); }  // at the start
   Task<void> drained();
 
+  void attend();
   Status failed() const;
   u64 free_bytes() const;
   Hunger hunger() const;
@@ -197,7 +206,9 @@ class Stream {
   const CoreIndex core_;
   CoreHooks hooks_;
 
-  Epoch current_;
+  Attendance attendance_;
+  bool attends_ = false;
+  Epoch current_;  // stale while it does not attend
   Epoch durable_;
   Epoch asked_;  // a close of it was asked for
   u64 holds_ = 0;

@@ -177,6 +177,7 @@ Task<Status> Slice::checkpoint() {
   header_ = header;
   metadata_.published();
   first_logged_frozen_ = Epoch{~0ull};
+  stream_.take_part();
   evict();
   co_return Status{};
 }
