@@ -14,6 +14,14 @@ format::Key name_key(const NameChange& change, u64 hash_seed) {
   return {change.directory, format::dirent_hash(change.name, hash_seed), format::snapshot_live};
 }
 
+bool leads_to_directory(ByteSpan chain, std::string_view name) {
+  format::DirentChain names(chain);
+  format::Dirent entry;
+  while (names.next(entry))
+    if (entry.name == name) return entry.type == format::FileType::directory;
+  return false;
+}
+
 }  // namespace
 
 // Answers ok with `missing` set when something has to be loaded first.
@@ -85,6 +93,7 @@ void CoreState::apply(const ChangeSet& changes) {
     const btree::Lookup old = home.tree(TreeId::dirents).find(key);
     const Status fits = change_chain(old.found() ? old.value : ByteSpan{}, change, chain);
     assert(fits.ok());
+    if (old.found() && leads_to_directory(old.value, change.name)) filesystem_.directory_moved();
     reserved += journal::record_bytes(chain.size);
     const Update update{TreeId::dirents, chain.size == 0 ? UpdateKind::erase : UpdateKind::upsert, key, chain.span()};
     home.apply(update);

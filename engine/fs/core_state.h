@@ -11,6 +11,7 @@
 #include "engine/fs/inode.h"
 #include "engine/fs/inode_table.h"
 #include "engine/fs/name_cache.h"
+#include "engine/fs/path_cache.h"
 #include "engine/journal/journal.h"
 #include "engine/runtime/activity_counter.h"
 
@@ -75,6 +76,9 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   enum class Answer : u8 { found, absent, missing };
   Answer look_up(InodeNumber directory, std::string_view name, format::Dirent& entry, slice::Missing& missing);
   Task<Result<format::Dirent>> look_up(InodeNumber directory, std::string_view name);
+
+  // Where the fronts of paths lead, on any core.
+  PathCache& paths() { return paths_; }
 
   // Changes; see change_set.h. On this core's inodes only.
   Status prepare(const ChangeSet& changes, u64& journal_bytes, slice::Missing& missing, u16& missing_slice);
@@ -147,6 +151,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   const CoreSettings settings_;
   data::CoreData data_;
   NameCache names_;
+  PathCache paths_;
   absl::flat_hash_map<u16, std::unique_ptr<SliceState>> slices_;
   absl::flat_hash_map<InodeNumber, absl::flat_hash_map<std::string, RemoteName>> remote_names_;
 

@@ -1,6 +1,7 @@
 // What all cores of a mounted filesystem share: immutable after mount, except for what core 0 alone keeps (leases, the pool
 // of space tokens). Answers the questions that lower rooms declared.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -44,6 +45,10 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   CoreIndex core_of_slice(u16 slice) const { return static_cast<CoreIndex>(slice % cores_.size()); }
   CoreIndex core_of(InodeNumber inode) const { return core_of_slice(format::slice_of(inode)); }
   bool is_here(InodeNumber inode) const { return core_of(inode) == runtime::this_reactor().core(); }
+
+  // How often a directory was moved or removed. Counted on the core that changes the name, as it does; any core reads it.
+  u64 directory_moves() const { return directory_moves_.load(std::memory_order_acquire); }
+  void directory_moved() { directory_moves_.fetch_add(1, std::memory_order_release); }
 
   // Which slice holds a region of a file.
   u64 region_bytes() const { return superblock_.region_bytes; }
@@ -131,6 +136,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   journal::History history_;
   std::unique_ptr<journal::Journal> journal_;
   std::vector<std::unique_ptr<CoreState>> cores_;
+  std::atomic<u64> directory_moves_{0};
 
   // Core 0's.
   std::unique_ptr<slice::LeaseTable> leases_;

@@ -12,6 +12,13 @@ namespace {
 constexpr unsigned symlinks_max = 40;
 constexpr std::size_t path_bytes_max = 4095;
 
+// What stands before the last name of a path; empty when that is the root, or when no name ends the path.
+std::string_view front_of(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string_view name = path.substr(slash + 1);
+  return name.empty() || name == "." || name == ".." ? std::string_view{} : path.substr(0, slash);
+}
+
 }  // namespace
 
 // A path that is being walked: what is left of it, and the memory for what symlinks put in its end.
@@ -128,6 +135,13 @@ Task<Result<Operations::PathEnd>> Operations::resolve(std::string_view path, boo
   end.inode = format::root_inode;
   end.type = FileType::directory;
   CoreState& here = state_.here();
+  const std::string_view front = front_of(path);
+  const u64 moves = state_.directory_moves();
+  const InodeNumber known = front.empty() ? 0 : here.paths().find(front, moves);
+  if (known != 0) {
+    walk.at = end.inode = known;
+    walk.rest.remove_prefix(front.size());
+  }
   while (true) {
     bool last = false;
     const bool wants_directory = !walk.rest.empty() && walk.rest.back() == '/';
@@ -174,6 +188,7 @@ Task<Result<Operations::PathEnd>> Operations::resolve(std::string_view path, boo
     walk.at = entry.inode;
     if (last && wants_directory && end.type != FileType::directory) co_return Error{Code::not_a_directory, end.inode};
   }
+  if (known == 0 && !front.empty() && walk.symlinks == 0) here.paths().remember(front, moves, end.parent);
   if (!walk.storage.empty()) {
     end.storage = std::make_shared<const std::string>(end.name);
     end.name = *end.storage;

@@ -37,6 +37,26 @@ TEST(Differential, an_exclusive_create_does_not_follow_a_symlink) {
   ASSERT_TRUE(none(scenario.problems()));
 }
 
+// What the front of a path leads to is remembered: not across a move or a removal of a directory in it.
+TEST(Differential, paths_through_moved_directories) {
+  Scenario scenario({});
+  ASSERT_TRUE(scenario.mount({})) << none(scenario.problems());
+  Operations list;
+  for (const char* line :
+       {"mkdir /home0/d", "mkdir /home0/d/e", "create /home0/d/e/f", "rename /home0/g /home0/d", "create /home0/d/e/f",
+        "create /home0/g/e/f", "mkdir /home0/d", "mkdir /home0/d/e", "create /home0/d/e/h", "unlink /home0/d/e/h",
+        "rmdir /home0/d/e", "create /home0/d/e/h", "rename /home0/d/e /home0/g/e", "unlink /home0/d/e/f",
+        "create /home0/d/e/f", "create /home0/g/e/f", "mkdir /home0/g/e",
+        "create /home0/g/e/k", "rmdir /home0/g", "unlink /home0/g/e/k", "rmdir /home0/g/e", "mkdir /home0/g/e"}) {
+    const std::optional<Operation> operation = parse_operation(line);
+    ASSERT_TRUE(operation.has_value()) << line;
+    list.push_back(*operation);
+  }
+  scenario.run_lists({list});
+  scenario.expect_exact();
+  ASSERT_TRUE(none(scenario.problems()));
+}
+
 TEST(Operation, text_and_back) {
   for (const char* line : {"mkdir /a", "rename /a /b", "write /home0/n1 4096 100 7 direct", "sync", "truncate /a 5",
                            "hold /a direct", "punch /a 1 2"}) {
