@@ -313,8 +313,8 @@ bool UringReactor::completions_pending() const {
 
 // True when there is something to do.
 bool UringReactor::spin() {
-  if (settings_.spin_ns == 0) return false;
-  if (in_flight_ > 0 && !settings_.spin_with_io) return false;
+  // A driver that works on our processors (loop) would be delayed while requests are at the devices.
+  if (settings_.spin_ns == 0 || in_flight_ > 0) return false;
   const u64 end_ns = monotonic_ns() + settings_.spin_ns;
   while (true) {
     if (has_messages() || completions_pending()) return true;

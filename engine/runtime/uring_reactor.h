@@ -20,9 +20,7 @@ namespace cowfs::runtime {
 
 struct ReactorSettings {
   u64 slice_ns = 20'000;  // how long coroutines run between two looks at the devices
-  u64 spin_ns = 20'000;   // how long an idle core looks for work before it sleeps; 0: not at all
-  // Whether to spin while requests are at the devices. A driver that works on our processors (loop) is delayed by it.
-  bool spin_with_io = false;
+  u64 spin_ns = 20'000;   // how long an idle core, with no request at a device, looks for work before it sleeps
 };
 
 // What one core did since it started.
