@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -224,20 +226,22 @@ class Capture {
       add(std::move(key), said.substr(0, said.find('\n')));
     }
     add("tool.dbench", find_program("dbench") ? "installed" : "none");
-    git();
   }
 
-  void git() {
-    const auto commit = run({"git", {"-C", COWBENCH_SOURCE_DIRECTORY, "rev-parse", "HEAD"}, 10});
-    const auto changes =
-        run({"git", {"-C", COWBENCH_SOURCE_DIRECTORY, "status", "--porcelain", "--untracked-files=no"}, 30});
-    const bool known = commit && commit->exit_status == 0;
-    add("build.commit", known ? commit->output.substr(0, commit->output.find('\n')) : "");
-    const bool compared = changes && changes->exit_status == 0;
-    add("build.dirty", !compared ? "" : changes->output.empty() ? "no" : "yes");
+  // Which commit this program was built from: the build notes it beside the program (cmake/built_from.cmake). Where the
+  // source stands by now says nothing.
+  void built_from() {
+    std::error_code unreadable;
+    const auto program = std::filesystem::read_symlink("/proc/self/exe", unreadable);
+    std::ifstream file(program.parent_path() / "built_from");
+    std::string commit, changed;
+    file >> commit >> changed;
+    add("build.dirty", commit.empty() ? "" : changed.empty() ? "no" : "yes");
+    add("build.commit", std::move(commit));
   }
 
   void build() {
+    built_from();
 #if defined(__clang__)
     add("build.compiler", "clang " __clang_version__);
 #else

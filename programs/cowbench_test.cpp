@@ -111,6 +111,18 @@ TEST_F(CowbenchTest, EachVerbExplainsItself) {
   }
 }
 
+// It asked the source folder when it ran, so an old program said that it was the newest commit.
+TEST_F(CowbenchTest, TheCommitIsTheOneThatTheProgramWasBuiltFrom) {
+  const Ended unknown = run({"env", "--json"});
+  EXPECT_EQ(unknown.exit_code, 0) << unknown.errors;
+  EXPECT_THAT(unknown.output, HasSubstr("\"build.commit\": \"unknown\""));
+  file_with("built_from", "0123456789abcdef0123456789abcdef01234567 changed\n");
+  const Ended known = run({"env", "--json"});
+  EXPECT_THAT(known.output, HasSubstr("\"build.commit\": \"0123456789abcdef0123456789abcdef01234567\""));
+  EXPECT_THAT(known.output, HasSubstr("\"build.dirty\": \"yes\""));
+  EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(COWBENCH_PROGRAM).parent_path() / "built_from"));
+}
+
 TEST_F(CowbenchTest, MalformedFioJobsExitWithTwoAndNameTheLine) {
   const std::string job = file_with("job.fio", "[a]\nrw=randwrite\nsize=1m\niodeth=4\n");
   const Ended ended = run({"fio", job, "--target", "null"});
