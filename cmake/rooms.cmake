@@ -4,17 +4,21 @@
 #   engine_room(journal DEPENDS base codec LIBRARIES PkgConfig::liburing)
 #
 # Sources: every *.cpp of the folder. foo_test.cpp goes to journal_test, foo_bench.cpp to journal_bench, foo_main.cpp to
-# nothing by itself; the rest is the room. Every test has the room's name as its label. The target `tests` builds all test
-# programs; `all_verify_interface_header_sets` compiles every header alone, and is itself a test.
+# nothing by itself, foo_fuzz.cpp to a program of its own where COWBENCH_FUZZ is on; the rest is the room. Every test has
+# the room's name as its label. The target `tests` builds all test programs, `fuzzers` all fuzz targets;
+# `all_verify_interface_header_sets` compiles every header alone, and is itself a test.
 add_custom_target(tests)
+add_custom_target(fuzzers)
 
 function(_room target name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;LIBRARIES;TEST_DEPENDS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cpp)
   set(tests ${sources})
   set(benches ${sources})
+  set(fuzzers ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cpp$")
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$|_main\\.cpp$")
 
   if(sources)
@@ -42,6 +46,15 @@ function(_room target name)
     gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
                          PROPERTIES TIMEOUT 600 LABELS ${name})
     add_dependencies(tests ${name}_test)
+  endif()
+  if(COWBENCH_FUZZ)
+    foreach(source ${fuzzers})
+      cmake_path(GET source STEM fuzzer)
+      add_executable(${fuzzer} ${source} ${CMAKE_SOURCE_DIR}/engine/base/fuzz_main.cpp)
+      target_link_libraries(${fuzzer} PRIVATE ${target})
+      target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
+      add_dependencies(fuzzers ${fuzzer})
+    endforeach()
   endif()
   if(benches)
     add_executable(${name}_bench ${benches})

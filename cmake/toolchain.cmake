@@ -39,6 +39,11 @@ if(COWBENCH_SANITIZE)
   endif()
 endif()
 
+option(COWBENCH_FUZZ "Build the fuzz targets (clang)" OFF)
+if(COWBENCH_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(GTest REQUIRED)

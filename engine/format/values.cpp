@@ -149,6 +149,7 @@ u64 check_backpointer(ByteSpan value) {
 }
 
 u64 check_value(TreeId tree, const Key& key, ByteSpan value) {
+  if (key == key_max) return wrong_key;  // a scan goes on behind the last key that it saw
   switch (tree) {
     case TreeId::inodes: return check_inode(key, value);
     case TreeId::dirents: return check_dirents(key, value);
@@ -263,20 +264,26 @@ Extent decode_extent(ByteSpan value) {
 }
 
 ExtentValue ExtentValue::data(Address address, u32 generation, std::span<const le32> checksums) {
-  assert(!checksums.empty() && checksums.size() <= extent_blocks_max && address);
+  assert(!checksums.empty());
+  ExtentValue value = located(address, generation, static_cast<u32>(checksums.size()), ChecksumKind::crc32c);
+  std::memcpy(value.bytes_.data() + value.size_, checksums.data(), checksums.size_bytes());
+  value.size_ += static_cast<u32>(checksums.size_bytes());
+  return value;
+}
+
+ExtentValue ExtentValue::located(Address address, u32 generation, u32 blocks, ChecksumKind checksum_kind) {
+  assert(blocks >= 1 && blocks <= extent_blocks_max && address);
   ExtentValue value;
   const ExtentHeader header{.kind = static_cast<u8>(ExtentKind::data),
-                            .checksum_kind = static_cast<u8>(ChecksumKind::crc32c),
+                            .checksum_kind = static_cast<u8>(checksum_kind),
                             .compression = 0,
                             .replicas = 1,
-                            .blocks = static_cast<u16>(checksums.size()),
+                            .blocks = static_cast<u16>(blocks),
                             .inline_bytes = 0};
   const ReplicaPointer pointer{address.value, generation};
-  std::byte* at = value.bytes_.data();
-  std::memcpy(at, &header, sizeof header);
-  std::memcpy(at + sizeof header, &pointer, sizeof pointer);
-  std::memcpy(at + sizeof header + sizeof pointer, checksums.data(), checksums.size_bytes());
-  value.size_ = static_cast<u32>(sizeof header + sizeof pointer + checksums.size_bytes());
+  std::memcpy(value.bytes_.data(), &header, sizeof header);
+  std::memcpy(value.bytes_.data() + sizeof header, &pointer, sizeof pointer);
+  value.size_ = static_cast<u32>(sizeof header + sizeof pointer);
   return value;
 }
 
@@ -312,7 +319,8 @@ ExtentValue ExtentValue::inline_data(ByteSpan bytes) {
 ExtentValue ExtentValue::slice_of(const Extent& extent, u32 from, u32 blocks) {
   assert(blocks >= 1 && from + blocks <= extent.blocks);
   if (extent.kind == ExtentKind::unwritten) return unwritten(blocks);
-  assert(extent.kind == ExtentKind::data && extent.checksums != nullptr);
+  assert(extent.kind == ExtentKind::data);
+  if (extent.checksums == nullptr) return located(extent.address.plus(from), extent.generation, blocks, ChecksumKind::none);
   return data(extent.address.plus(from), extent.generation, {extent.checksums + from, blocks});
 }
 

@@ -153,6 +153,8 @@ class ExtentValue {
   ByteSpan bytes() const { return {bytes_.data(), size_}; }
 
  private:
+  static ExtentValue located(Address address, u32 generation, u32 blocks, ChecksumKind checksum_kind);
+
   std::array<std::byte, sizeof(ExtentHeader) + inline_bytes_max + 16> bytes_;
   u32 size_ = 0;
 };
