@@ -15,12 +15,11 @@ using format::UpdateKind;
 
 namespace {
 
-void add(ExtentPlan& plan, UpdateKind kind, const Key& key, const ExtentValue* value) {
-  PlannedUpdate& planned = plan.updates.emplace_back();
-  planned.kind = kind;
-  planned.key = key;
-  if (value != nullptr) planned.value = *value;
-  plan.journal_bytes += slice::journal_bytes(planned.update());
+void add(ExtentPlan& plan, UpdateKind kind, const Key& key, ByteSpan value) {
+  const PlannedUpdate planned{kind, key, static_cast<u32>(plan.values.size()), static_cast<u32>(value.size())};
+  plan.values.insert(plan.values.end(), value.begin(), value.end());
+  plan.updates.push_back(planned);
+  plan.journal_bytes += sizeof(format::RecordHeader) + value.size();
 }
 
 // Cuts [range) out of the extent at `key`.
@@ -32,14 +31,14 @@ void cut(ExtentPlan& plan, const Key& key, const Extent& extent, const ExtentRan
   if (extent.kind == ExtentKind::data) plan.removed_blocks += cut_end - cut_first;
   if (cut_first > first) {
     const ExtentValue left = ExtentValue::slice_of(extent, 0, static_cast<u32>(cut_first - first));
-    add(plan, UpdateKind::upsert, key, &left);
+    add(plan, UpdateKind::upsert, key, left.bytes());
   } else if (!key_is_reused) {
-    add(plan, UpdateKind::erase, key, nullptr);
+    add(plan, UpdateKind::erase, key, {});
   }
   if (cut_end < end) {
     const ExtentValue right =
         ExtentValue::slice_of(extent, static_cast<u32>(cut_end - first), static_cast<u32>(end - cut_end));
-    add(plan, UpdateKind::upsert, {key.inode, cut_end, key.snapshot}, &right);
+    add(plan, UpdateKind::upsert, {key.inode, cut_end, key.snapshot}, right.bytes());
   }
 }
 
@@ -47,6 +46,7 @@ void cut(ExtentPlan& plan, const Key& key, const Extent& extent, const ExtentRan
 
 void ExtentPlan::clear() {
   updates.clear();
+  values.clear();
   removed_blocks = 0;
   journal_bytes = 0;
   complete = true;
@@ -57,42 +57,41 @@ bool plan_extents(Slice& slice, const ExtentRange& range, const ExtentValue* rep
   missing.tree = TreeId::extents;
   btree::Tree& extents = slice.tree(TreeId::extents);
   const Key from{range.inode, range.first_block, format::snapshot_live};
-  const auto overlaps = [&](const Key& key, u32 blocks) {
-    return key.inode == range.inode && key.offset < range.end_block && key.offset + blocks > range.first_block;
-  };
 
   // The extent before `from` may reach into the range.
-  btree::Cursor before = extents.seek_before(from);
-  if (before.state() == btree::Cursor::State::missing) return missing.node = before.missing(), false;
+  btree::Cursor at = extents.seek_before(from);
+  if (at.state() == btree::Cursor::State::missing) return missing.node = at.missing(), false;
+  if (!at.valid()) at = extents.seek(from);
   std::size_t cuts = 0;
-  if (before.valid() && before.key() < from) {
-    const Extent extent = format::decode_extent(before.value());
-    if (overlaps(before.key(), extent.blocks)) cut(plan, before.key(), extent, range, false), ++cuts;
-  }
-  btree::Cursor at = extents.seek(from);
-  for (; at.valid() && at.key().inode == range.inode && at.key().offset < range.end_block; at.next()) {
+  for (; at.valid(); at.next()) {
+    const Key key = at.key();
+    if (key.inode > range.inode || (key.inode == range.inode && key.offset >= range.end_block)) break;
+    const Extent extent = format::decode_extent(at.value());
+    const u64 end = key.offset + extent.blocks;
+    if (key.inode < range.inode || end <= range.first_block) continue;
     if (cuts++ == extents_max) {
       plan.complete = false;
       return true;
     }
-    const bool reused = replacement != nullptr && at.key().offset == range.first_block;
-    if (reused) add(plan, UpdateKind::upsert, from, std::exchange(replacement, nullptr));
-    cut(plan, at.key(), format::decode_extent(at.value()), range, reused);
+    const bool reused = replacement != nullptr && key.offset == range.first_block;
+    if (reused) add(plan, UpdateKind::upsert, from, std::exchange(replacement, nullptr)->bytes());
+    cut(plan, key, extent, range, reused);
+    if (end >= range.end_block) break;
   }
   if (at.state() == btree::Cursor::State::missing) return missing.node = at.missing(), false;
-  if (replacement != nullptr) add(plan, UpdateKind::upsert, from, replacement);
+  if (replacement != nullptr) add(plan, UpdateKind::upsert, from, replacement->bytes());
   return true;
 }
 
 bool ready(Slice& slice, const ExtentPlan& plan, slice::Missing& missing) {
   for (const PlannedUpdate& planned : plan.updates) {
-    if (!slice.ready(planned.update(), missing)) return false;
+    if (!slice.ready(plan.update(planned), missing)) return false;
   }
   return true;
 }
 
 void apply(Slice& slice, const ExtentPlan& plan) {
-  for (const PlannedUpdate& planned : plan.updates) slice.apply(planned.update());
+  for (const PlannedUpdate& planned : plan.updates) slice.apply(plan.update(planned));
 }
 
 }  // namespace cowfs::data

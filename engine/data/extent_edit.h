@@ -12,19 +12,22 @@ using slice::Slice;
 struct PlannedUpdate {
   format::UpdateKind kind = format::UpdateKind::upsert;
   format::Key key;
-  format::ExtentValue value;
-  slice::Update update() const {
-    return {format::TreeId::extents, kind, key, kind == format::UpdateKind::upsert ? value.bytes() : ByteSpan{}};
-  }
+  u32 value_at = 0;  // in the plan's values
+  u32 value_bytes = 0;
 };
 
 struct ExtentPlan {
   std::vector<PlannedUpdate> updates;
+  std::vector<std::byte> values;
   u64 removed_blocks = 0;  // of data that no extent names any more
   u64 journal_bytes = 0;
   bool complete = true;    // false: extents_max reached; apply, then plan again
 
   void clear();
+  // Valid until something is added.
+  slice::Update update(const PlannedUpdate& planned) const {
+    return {format::TreeId::extents, planned.kind, planned.key, {values.data() + planned.value_at, planned.value_bytes}};
+  }
 };
 
 struct ExtentRange {

@@ -89,7 +89,8 @@ class FileData {
 
  private:
   friend class PageCache;
-  struct Piece;  // of a write-back
+  struct Piece;  // of what is being written
+  struct DirectWrite;
 
   void forget(Folio& folio);
   Folio* find(u64 window);
@@ -108,7 +109,10 @@ class FileData {
   Task<void> load_ahead(u64 window, BlockMask wanted);
   Task<Status> fill(Folio& folio, BlockMask blocks);
   Task<Status> read_extents(u64 first_block, MutableByteSpan into);
-  Task<Status> read_extent(format::Extent extent, u32 from, MutableByteSpan into);
+  struct ExtentRead;
+  static void read_in_place(const format::Extent& extent, MutableByteSpan into);
+  Status begin_read(const format::Extent& extent, u32 from, u32 blocks, ExtentRead& reading);
+  Status verify(const ExtentRead& reading, ByteSpan data) const;
   Task<Status> wait_for_memory();
   Task<Status> make_writable(u64 offset, u64 length);
   Task<Status> take_tokens(u64 first_block, u64 blocks);
@@ -120,10 +124,15 @@ class FileData {
   Task<Status> wait_for_pieces(std::vector<Piece>& pieces);
   Task<Status> insert_for_commit(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted);
   Task<Status> insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted);
+  bool try_insert(const Piece& piece, AttributeWriter* attributes);
+  void apply_piece(const Piece& piece, const ExtentPlan& plan);
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
   void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);
   Task<Status> place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces);
-  Task<Status> insert_direct(std::vector<Piece>& pieces, Status placed, AttributeWriter* attributes);
+  void stage_direct(Piece& piece, Placement placement, u64 block, ByteSpan from);
+  bool try_place_direct(Piece& piece, u64 block, ByteSpan from);
+  Task<Status> insert_direct(std::span<Piece> pieces, Status result, AttributeWriter* attributes);
+  void end_direct(const Piece& piece, bool inserted);
   void overtake_loads(const Piece& piece);
   void give_up_direct(const Piece& piece);
   void update_cached(u64 first_block, ByteSpan from);

@@ -57,18 +57,36 @@ Task<Status> FileData::fill(Folio& folio, BlockMask blocks) {
   co_return Status{};
 }
 
+// What a read from an extent has to remember: the tree's memory is gone when the data comes, and the bucket must not be.
+struct FileData::ExtentRead {
+  Place place;
+  space::BucketPin pin;
+  bool checked = false;
+  std::array<le32, format::extent_blocks_max> expected;
+};
+
 // `into` is whole blocks of block-aligned memory.
 Task<Status> FileData::read_extents(u64 first_block, MutableByteSpan into) {
   while (!into.empty()) {
     const u64 blocks = into.size() / block_bytes;
     btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, first_block, format::snapshot_live});
     const bool before = at.valid() && at.key().inode == inode_;
-    if (before && at.key().offset + format::decode_extent(at.value()).blocks > first_block) {
-      const Extent extent = format::decode_extent(at.value());
-      const u32 from = static_cast<u32>(first_block - at.key().offset);
-      const u64 count = std::min<u64>(blocks, extent.blocks - from);
-      const Status read = co_await read_extent(extent, from, into.first(count * block_bytes));
-      if (!read) co_return read;
+    const Extent extent = before ? format::decode_extent(at.value()) : Extent{};
+    const u64 skipped = before ? first_block - at.key().offset : 0;
+    if (before && skipped < extent.blocks) {
+      const u64 count = std::min<u64>(blocks, extent.blocks - skipped);
+      const MutableByteSpan part = into.first(count * block_bytes);
+      if (extent.kind == ExtentKind::data) {
+        ExtentRead reading;
+        const Status begun = begin_read(extent, static_cast<u32>(skipped), static_cast<u32>(count), reading);
+        if (!begun) co_return begun;
+        const Status read = co_await home_.slice.devices()[reading.place.device].read(reading.place.offset_bytes, part);
+        if (!read) co_return read;
+        const Status verified = verify(reading, part);
+        if (!verified) co_return verified;
+      } else {
+        read_in_place(extent, part);
+      }
       first_block += count;
       into = into.subspan(count * block_bytes);
       continue;
@@ -88,40 +106,37 @@ Task<Status> FileData::read_extents(u64 first_block, MutableByteSpan into) {
   co_return Status{};
 }
 
-Task<Status> FileData::read_extent(Extent extent, u32 from, MutableByteSpan into) {
-  if (extent.kind != ExtentKind::data) {
-    std::memset(into.data(), 0, into.size());
-    if (extent.kind == ExtentKind::inline_data) {
-      std::memcpy(into.data(), extent.inline_bytes.data(), extent.inline_bytes.size());
-    }
-    co_return Status{};
-  }
+void FileData::read_in_place(const Extent& extent, MutableByteSpan into) {
+  std::memset(into.data(), 0, into.size());
+  if (extent.kind != ExtentKind::inline_data) return;
+  std::memcpy(into.data(), extent.inline_bytes.data(), extent.inline_bytes.size());
+}
+
+Status FileData::begin_read(const Extent& extent, u32 from, u32 blocks, ExtentRead& reading) {
   const format::Address address = extent.address.plus(from);
-  const u32 blocks = static_cast<u32>(into.size() / block_bytes);
-  const Place place{.device = address.device(), .slice = home_.slice.id(), .offset_bytes = address.offset_bytes()};
+  reading.place = {.device = address.device(), .slice = home_.slice.id(), .offset_bytes = address.offset_bytes()};
   const space::Bucket* bucket = home_.slice.buckets().find(format::bucket_of(address, home_.slice.bucket_blocks()));
   if (bucket == nullptr || bucket->generation != extent.generation || !home_.slice.devices().has(address.device())) {
-    co_return Error{Code::extent_pointer_invalid, inode_, place};
+    return Error{Code::extent_pointer_invalid, inode_, reading.place};
   }
-  // The tree's memory is gone after the await; the bucket must not be.
-  std::array<le32, format::extent_blocks_max> expected;
-  const bool checked = extent.checksum_kind == format::ChecksumKind::crc32c;
-  if (checked) std::copy_n(extent.checksums + from, blocks, expected.begin());
-  const space::BucketPin pin = home_.slice.buckets().pin(address);
-  const Status read = co_await home_.slice.devices()[address.device()].read(address.offset_bytes(), into);
-  if (!read) co_return read;
-  if (!checked) co_return Status{};
+  reading.checked = extent.checksum_kind == format::ChecksumKind::crc32c;
+  if (reading.checked) std::copy_n(extent.checksums + from, blocks, reading.expected.begin());
+  reading.pin = home_.slice.buckets().pin(address);
+  return {};
+}
 
+Status FileData::verify(const ExtentRead& reading, ByteSpan data) const {
+  if (!reading.checked) return {};
+  const std::size_t blocks = data.size() / block_bytes;
   std::array<le32, format::extent_blocks_max> actual;
-  codec::blocks_crc32c(into.data(), blocks, actual.data());
-  for (u32 i = 0; i < blocks; ++i) {
-    if (actual[i] == expected[i]) continue;
-    co_return Error{Code::extent_checksum_mismatch, inode_,
-                    Place{.device = address.device(),
-                          .slice = home_.slice.id(),
-                          .offset_bytes = address.offset_bytes() + i * block_bytes}};
+  codec::blocks_crc32c(data.data(), blocks, actual.data());
+  for (std::size_t i = 0; i < blocks; ++i) {
+    if (actual[i] == reading.expected[i]) continue;
+    Place place = reading.place;
+    place.offset_bytes += i * block_bytes;
+    return Error{Code::extent_checksum_mismatch, inode_, place};
   }
-  co_return Status{};
+  return {};
 }
 
 // Cached blocks are newer than the medium, or equal to it.
@@ -129,7 +144,7 @@ Task<Status> FileData::read_direct(u64 offset, MutableByteSpan into) {
   assert(offset % block_bytes == 0 && into.size() % block_bytes == 0);
   ++users_;
   Status result;
-  co_await lock_.acquire_shared();
+  if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
   while (!into.empty() && result) {
     const u64 block = offset / block_bytes;
     const auto cached = [&](u64 at) {

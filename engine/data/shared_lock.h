@@ -9,6 +9,11 @@ class SharedLock {
   bool exclusive() const { return exclusive_ || exclusive_waiting_ > 0; }
   bool idle() const { return shared_ == 0 && !exclusive_ && exclusive_waiting_ == 0; }
 
+  bool try_acquire_shared() {
+    if (exclusive()) return false;
+    ++shared_;
+    return true;
+  }
   runtime::Task<void> acquire_shared() {
     while (exclusive()) co_await changed_.wait();
     ++shared_;

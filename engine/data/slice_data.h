@@ -1,6 +1,7 @@
 // Everything the data path of one slice shares: its write points, its bucket supply, its cleaner, and the core's cache,
 // tokens and buffers.
 #pragma once
+#include "engine/data/extent_edit.h"
 #include "engine/data/page_cache.h"
 #include "engine/data/space_tokens.h"
 #include "engine/data/write_point.h"
@@ -14,6 +15,8 @@ struct CoreData {
   PageCache cache;
   SpaceTokens tokens;
   WriteBuffers buffers;
+  WriteTurns turns;
+  ExtentPlan plan;                 // scratch, between two awaits
   runtime::Gate gate;              // device writes, read-ahead, write-back
   runtime::WaitList written_back;    // woken when blocks became clean, or a load or a direct write ended
   Status write_back_result;          // of the newest write-back: those who wait for one hear why it does not come
@@ -29,8 +32,8 @@ class SliceData {
       : core(of_core),
         slice(of_slice),
         supply(slice, pressure),
-        user(slice, space::Stream::user, Watermark::user, core.buffers, supply, core.gate),
-        moved(slice, space::Stream::moved, Watermark::copygc, core.buffers, supply, core.gate) {}
+        user(slice, space::Stream::user, Watermark::user, core.buffers, core.turns, supply, core.gate),
+        moved(slice, space::Stream::moved, Watermark::copygc, core.buffers, core.turns, supply, core.gate) {}
 
   CoreData& core;
   Slice& slice;

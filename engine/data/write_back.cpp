@@ -7,28 +7,22 @@
 #include <bit>
 
 #include "engine/codec/crc32c.h"
-#include "engine/data/file_data.h"
+#include "engine/data/piece_internal.h"
 
 namespace cowfs::data {
 
 using format::ExtentValue;
-
-// One placement's worth of a write-back.
-struct FileData::Piece {
-  u64 first_block = 0;
-  Placement placement;
-  std::array<le32, format::extent_blocks_max> checksums;
-  u64 end_block() const { return first_block + placement.blocks; }
-  ExtentValue value() const {
-    return ExtentValue::data(placement.address, placement.generation, {checksums.data(), placement.blocks});
-  }
-};
 
 namespace {
 
 constexpr std::size_t extents_per_transaction_max = 32;
 constexpr u64 transaction_bytes_max = journal::reservation_bytes_max / 2;
 constexpr u64 piece_slack_bytes = 2048;  // a second planning may cut what the first one inserted
+
+template <typename Piece>
+i64 blocks_added(const Piece& piece, const ExtentPlan& plan) {
+  return static_cast<i64>(piece.placement.blocks) - static_cast<i64>(plan.removed_blocks);
+}
 
 // Journal bytes used.
 u64 apply_attributes(Slice& slice, AttributeWriter* attributes, const DataChange& change) {
@@ -140,11 +134,42 @@ Task<Status> FileData::wait_for_pieces(std::vector<Piece>& pieces) {
   co_return result;
 }
 
+// Inserts a piece when nothing has to be waited for.
+bool FileData::try_insert(const Piece& piece, AttributeWriter* attributes) {
+  Slice& slice = home_.slice;
+  ExtentPlan& plan = home_.core.plan;
+  plan.clear();
+  slice::Missing missing;
+  const ExtentValue value = piece.value();
+  if (!plan_extents(slice, piece.range(inode_), &value, ~0ull, plan, missing) || !ready(slice, plan, missing)) return false;
+  const DataChange change{.end_bytes = piece.end_block() * block_bytes, .blocks = blocks_added(piece, plan)};
+  const bool follows = attributes != nullptr && attributes->follows(change);
+  const slice::Update update = follows ? attributes->update(change) : slice::Update{};
+  if (follows && !slice.ready(update, missing)) return false;
+  if (!slice.stream().try_reserve(plan.journal_bytes + (follows ? slice::journal_bytes(update) : 0))) return false;
+  apply_piece(piece, plan);
+  if (follows) {
+    slice.apply(update);
+    attributes->applied(change);
+  }
+  return true;
+}
+
+void FileData::apply_piece(const Piece& piece, const ExtentPlan& plan) {
+  apply(home_.slice, plan);
+  home_.core.tokens.give(plan.removed_blocks);
+  if (extent_end_block_ != ~0ull) extent_end_block_ = std::max(extent_end_block_, piece.end_block());
+}
+
 // As many pieces at once as one transaction may hold; one epoch names them all. `inserted` counts those that are in.
 Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted) {
   journal::Stream& stream = home_.slice.stream();
-  ExtentPlan plan;
+  ExtentPlan& plan = home_.core.plan;
   while (!pieces.empty()) {
+    if (pieces.size() == 1 && try_insert(pieces.front(), attributes)) {
+      ++inserted;
+      break;
+    }
     plan.clear();
     slice::Missing missing;
     std::size_t count = 0;
@@ -152,7 +177,7 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
     bool resident = true;
     for (const Piece& piece : pieces) {
       const ExtentValue value = piece.value();
-      resident = plan_extents(home_.slice, {inode_, piece.first_block, piece.end_block()}, &value, ~0ull, plan, missing);
+      resident = plan_extents(home_.slice, piece.range(inode_), &value, ~0ull, plan, missing);
       const u64 wanted = plan.journal_bytes + (count + 1) * piece_slack_bytes;
       if (!resident || (count > 0 && wanted > transaction_bytes_max)) break;
       bytes = wanted;
@@ -183,14 +208,11 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       const Piece& piece = pieces[i];
       const ExtentValue value = piece.value();
       plan.clear();
-      const bool planned =
-          plan_extents(home_.slice, {inode_, piece.first_block, piece.end_block()}, &value, ~0ull, plan, missing);
+      const bool planned = plan_extents(home_.slice, piece.range(inode_), &value, ~0ull, plan, missing);
       assert(planned);
-      apply(home_.slice, plan);
+      apply_piece(piece, plan);
       used += plan.journal_bytes;
-      home_.core.tokens.give(plan.removed_blocks);
-      change.blocks += static_cast<i64>(piece.placement.blocks) - static_cast<i64>(plan.removed_blocks);
-      if (extent_end_block_ != ~0ull) extent_end_block_ = std::max(extent_end_block_, piece.end_block());
+      change.blocks += blocks_added(piece, plan);
     }
     used += apply_attributes(home_.slice, attributes, change);
     assert(used <= bytes);
@@ -216,7 +238,7 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
     // Only blocks behind the end are dirty: a truncation is on its way, which drops them.
     co_return Status{};
   }
-  ExtentPlan plan;
+  ExtentPlan& plan = home_.core.plan;
   DataChange change{.end_bytes = file_bytes};
   while (true) {
     plan.clear();
@@ -263,117 +285,6 @@ void FileData::end_pieces(const std::vector<Piece>& pieces, std::size_t inserted
       if ((folio.dirty & bit) != 0) home_.core.tokens.give(1);  // written again meanwhile, with a token of its own
       mark_dirty(folio, bit);
     }
-  }
-}
-
-Task<Status> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes) {
-  assert(offset % block_bytes == 0 && from.size() % block_bytes == 0);
-  ++users_;
-  const bool serial = dirty_blocks_ > 0;
-  if (serial) co_await write_back_lock_.acquire();
-  co_await lock_.acquire_shared();
-  Status result;
-  u64 block = offset / block_bytes;
-  while (!from.empty() && result) {
-    std::vector<Piece> pieces;
-    const Status placed = co_await place_direct(block, from, pieces);
-    const u64 blocks = pieces.empty() ? 0 : pieces.back().end_block() - block;
-    result = co_await insert_direct(pieces, placed, attributes);
-    block += blocks;
-    from = from.subspan(blocks * block_bytes);
-  }
-  lock_.release_shared();
-  if (serial) write_back_lock_.release();
-  --users_;
-  co_return result;
-}
-
-// All of it, or as much as there are tokens for: on a full filesystem the first part gives those of the next.
-Task<Status> FileData::place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces) {
-  CoreData& core = home_.core;
-  while (!from.empty()) {
-    const u64 blocks = std::min<u64>(from.size() / block_bytes, format::extent_blocks_max);
-    if (!core.tokens.try_take(blocks)) {
-      if (!pieces.empty()) co_return Status{};
-      const Status taken = co_await take_tokens(block, blocks);
-      if (!taken) co_return taken;
-      continue;
-    }
-    Result<Placement> placed = co_await home_.user.place(static_cast<u32>(blocks));
-    if (!placed) {
-      core.tokens.give(blocks);
-      co_return placed.error();
-    }
-    Piece& piece = pieces.emplace_back();
-    piece.first_block = block;
-    piece.placement = std::move(*placed);
-    core.tokens.give(blocks - piece.placement.blocks);
-    core.direct_blocks += piece.placement.blocks;
-    codec::copy_blocks_crc32c(piece.placement.staging, from.data(), piece.placement.blocks, piece.checksums.data());
-    update_cached(piece.first_block, from.first(piece.placement.blocks * block_bytes));
-    block = piece.end_block();
-    from = from.subspan(piece.placement.blocks * block_bytes);
-  }
-  co_return Status{};
-}
-
-// Ends what place_direct began, which may have failed.
-Task<Status> FileData::insert_direct(std::vector<Piece>& pieces, Status placed, AttributeWriter* attributes) {
-  Status result = placed;
-  const Status written = co_await wait_for_pieces(pieces);
-  if (result) result = written;
-  std::size_t inserted = 0;
-  if (result) result = co_await insert_pieces(pieces, attributes, inserted);
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    home_.core.direct_blocks -= pieces[i].placement.blocks;
-    if (i < inserted) {
-      overtake_loads(pieces[i]);
-    } else {
-      give_up_direct(pieces[i]);
-    }
-  }
-  home_.core.written_back.wake_all();
-  co_return result;
-}
-
-// A load that began before the keys were in may have read the old blocks, and so may one that ended meanwhile.
-void FileData::overtake_loads(const Piece& piece) {
-  for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
-    Folio* folio = find(block / window_blocks);
-    if (folio == nullptr) continue;
-    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
-    folio->overtaken |= static_cast<BlockMask>(folio->loading & bit);
-    const bool newer = ((folio->dirty | folio->writing) & bit) != 0;
-    if (!newer) folio->valid &= static_cast<BlockMask>(~bit);
-  }
-}
-
-// What was not written directly may have replaced dirty blocks in the cache: there it is dirty, and is tried again.
-void FileData::give_up_direct(const Piece& piece) {
-  u64 tokens = piece.placement.blocks;
-  for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
-    Folio* folio = find(block / window_blocks);
-    if (folio == nullptr) continue;
-    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
-    if ((folio->valid & bit) == 0 || ((folio->dirty | folio->writing) & bit) != 0) continue;
-    mark_dirty(*folio, bit);
-    --tokens;
-  }
-  home_.core.tokens.give(tokens);
-}
-
-// A direct write goes by the cache; copies that are there follow it and are as clean as the write will make them.
-void FileData::update_cached(u64 first_block, ByteSpan from) {
-  for (u64 done = 0; done < from.size() && !folios_.empty(); done += block_bytes) {
-    const u64 block = first_block + done / block_bytes;
-    Folio* folio = find(block / window_blocks);
-    if (folio == nullptr) continue;
-    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
-    if ((folio->valid & bit) == 0) continue;
-    std::memcpy(folio->memory + (block % window_blocks) * block_bytes, from.data() + done, block_bytes);
-    if ((folio->dirty & bit) == 0) continue;
-    home_.core.tokens.give(1);
-    clean(*folio, bit);
   }
 }
 

@@ -6,12 +6,37 @@ namespace cowfs::data {
 
 using format::Address;
 
-WritePoint::WritePoint(Slice& slice, space::Stream stream, Watermark watermark, WriteBuffers& buffers,
-                       BucketSupply& supply, runtime::Gate& gate)
-    : slice_(slice), stream_(stream), watermark_(watermark), buffers_(buffers), supply_(supply), gate_(gate) {
-  hook_.owner = this;
-  hook_.call = [](runtime::TurnHook& hook) { static_cast<Hook&>(hook).owner->turn_ended(); };
+namespace {
+constexpr u64 gather_ns_max = 500'000;  // for which a batch waits for more although the device is free
 }
+
+void Arrival::await_suspend(std::coroutine_handle<> self) {
+  assert(!batch->done);
+  waiter = self;
+  (batch->first_arrival != nullptr ? batch->last_arrival->next : batch->first_arrival) = this;
+  batch->last_arrival = this;
+}
+
+Status Arrival::await_resume() const { return batch->result; }
+
+void Batch::ended() {
+  done = true;
+  for (Arrival* arrival = first_arrival; arrival != nullptr; arrival = arrival->next) {
+    if (result) arrival->arrived(*arrival);
+    runtime::this_reactor().schedule(arrival->waiter);
+  }
+  waiters.wake_all();
+}
+
+WritePoint::WritePoint(Slice& slice, space::Stream stream, Watermark watermark, WriteBuffers& buffers, WriteTurns& turns,
+                       BucketSupply& supply, runtime::Gate& gate)
+    : slice_(slice),
+      stream_(stream),
+      watermark_(watermark),
+      buffers_(buffers),
+      turns_(turns),
+      supply_(supply),
+      gate_(gate) {}
 
 WritePoint::~WritePoint() { assert(in_flight_ == 0 && !open_); }
 
@@ -43,7 +68,10 @@ std::optional<Placement> WritePoint::try_place(u32 blocks) {
   filling_->filled_blocks += placement.blocks;
   open_->bytes += placement.blocks * block_bytes;
   const bool bucket_full = filling_->filled_blocks == slice_.bucket_blocks();
-  if (bucket_full || open_->bytes == write_buffer_bytes) seal();
+  if (bucket_full || open_->bytes == write_buffer_bytes) {
+    turns_.leave(*this);
+    seal();
+  }
   if (bucket_full) filling_.reset();
   return placement;
 }
@@ -70,34 +98,48 @@ bool WritePoint::open_batch() {
   ++filling_->unwritten_batches;
   open_->pin = slice_.buckets().pin(open_->address);
   open_->epoch = slice_.stream().write_began();
-  if (!hook_.armed) runtime::this_reactor().at_turn_end(hook_);
+  open_->opened_ns = runtime::this_reactor().now_ns();
+  turns_.wait(*this);
   return true;
 }
 
-// The open batch leaves; its last writer has copied by the end of this turn, and the write starts after that.
-void WritePoint::seal() {
+bool WritePoint::expects_more() const {
+  const runtime::Reactor& reactor = runtime::this_reactor();
+  const bool awaited = open_->named || open_->epoch < slice_.stream().current();
+  return !awaited && reactor.is_busy() && reactor.now_ns() - open_->opened_ns < gather_ns_max;
+}
+
+void WritePoint::send() {
   ++in_flight_;
+  turns_.began();
   gate_.spawn(write(std::exchange(open_, nullptr)));
 }
 
-void WritePoint::turn_ended() {
-  if (open_ && in_flight_ < in_flight_wanted_) seal();
+// A full batch leaves by itself.
+void WritePoint::seal() {
+  ++in_flight_;
+  turns_.began();
+  gate_.spawn(write_later(std::exchange(open_, nullptr)));
+}
+
+// Its last writer has yet to copy.
+Task<void> WritePoint::write_later(std::shared_ptr<Batch> batch) {
+  co_await runtime::yield();
+  co_await write(std::move(batch));
 }
 
 Task<void> WritePoint::write(std::shared_ptr<Batch> batch) {
-  co_await runtime::yield();
   const ByteSpan data{batch->buffer, batch->bytes};
   batch->result = co_await slice_.devices()[batch->address.device()].write(batch->address.offset_bytes(), data);
   slice_.stream().write_ended(batch->epoch, batch->named ? batch->result : Status{});
   bytes_written_ += batch->bytes;
-  batch->done = true;
+  batch->ended();
   --batch->filling->unwritten_batches;
   close_when_written(*batch->filling);
   batch->pin.release();
-  batch->waiters.wake_all();
   buffers_.put(std::exchange(batch->buffer, nullptr));
   --in_flight_;
-  if (open_ && !hook_.armed) runtime::this_reactor().at_turn_end(hook_);
+  turns_.ended();
 }
 
 void WritePoint::close_when_written(const Filling& filling) {

@@ -1,6 +1,5 @@
-// Where the data of one slice and one lifetime goes: an open bucket, filled from front to back. Small writes that arrive in
-// one turn of the reactor leave as one device write; two writes are in flight at most unless a buffer is full, so the
-// device's latency is the batching window and no timer is needed.
+// Where the data of one slice and one lifetime goes: an open bucket, filled from front to back. Small writes leave together
+// as one device write, when it is the write point's turn (see write_turns.h) or a buffer is full.
 //
 // A writer: place() blocks, copy data into `staging`, await written(), insert the extent key, then let the pin go. Or insert
 // the key first, having said so with named(), and keep readers from the blocks until they are written: no epoch that began
@@ -11,6 +10,7 @@
 
 #include "engine/data/bucket_supply.h"
 #include "engine/data/write_buffers.h"
+#include "engine/data/write_turns.h"
 #include "engine/slice/slice.h"
 
 namespace cowfs::data {
@@ -23,11 +23,27 @@ struct Filling {
   u32 unwritten_batches = 0;
 };
 
+struct Batch;
+
+// Who waits for a device write, and has something to do in the moment in which it has ended: before anyone else runs, and
+// together with the others of the same write. Awaited right after placing.
+struct Arrival {
+  void (*arrived)(Arrival&) = nullptr;  // called when the write succeeded
+  Batch* batch = nullptr;               // the awaiter's placement keeps it
+  Arrival* next = nullptr;
+  std::coroutine_handle<> waiter;
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> self);
+  Status await_resume() const;
+};
+
 // One device write, shared by those whose data is in it.
 struct Batch {
   std::byte* buffer = nullptr;
   format::Address address;
   u64 bytes = 0;
+  u64 opened_ns = 0;
   std::shared_ptr<Filling> filling;
   space::BucketPin pin;
   Epoch epoch;         // the current one when it was opened
@@ -35,6 +51,10 @@ struct Batch {
   bool done = false;
   Status result;
   runtime::WaitList waiters;
+  Arrival* first_arrival = nullptr;
+  Arrival* last_arrival = nullptr;
+
+  void ended();
 };
 
 struct Placement {
@@ -48,8 +68,8 @@ struct Placement {
 
 class WritePoint {
  public:
-  WritePoint(Slice& slice, space::Stream stream, Watermark watermark, WriteBuffers& buffers, BucketSupply& supply,
-             runtime::Gate& gate);
+  WritePoint(Slice& slice, space::Stream stream, Watermark watermark, WriteBuffers& buffers, WriteTurns& turns,
+             BucketSupply& supply, runtime::Gate& gate);
   ~WritePoint();
 
   // Room for up to `blocks` contiguous blocks, at least one. Errors: space_no_buckets, and what a commit may say.
@@ -64,25 +84,26 @@ class WritePoint {
   u64 bytes_written() const { return bytes_written_; }
 
  private:
-  struct Hook : runtime::TurnHook {
-    WritePoint* owner = nullptr;
-  };
-  static constexpr u32 in_flight_wanted_ = 2;
+  friend class WriteTurns;
+  // While something is open: no commit waits for it, and the core has work that may add to it. A core that is busy gains
+  // nothing from a device that is.
+  bool expects_more() const;
+  void send();
 
   bool open_bucket();
   bool open_batch();
   void seal();
   void close_when_written(const Filling& filling);
+  Task<void> write_later(std::shared_ptr<Batch> batch);
   Task<void> write(std::shared_ptr<Batch> batch);
-  void turn_ended();
 
   Slice& slice_;
   const space::Stream stream_;
   const Watermark watermark_;
   WriteBuffers& buffers_;
+  WriteTurns& turns_;
   BucketSupply& supply_;
   runtime::Gate& gate_;
-  Hook hook_;
 
   std::shared_ptr<Filling> filling_;
   std::shared_ptr<Batch> open_;  // being filled

@@ -72,7 +72,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
     const Epoch mine = from.stream().current();
     auto serve = [this, to, mine, &function] { return served<Value>(to, mine, function); };
     std::pair<Value, Epoch> answer = co_await runtime::on(to, std::move(serve));
-    co_await from.stream().reach(answer.second);
+    if (from.stream().current() < answer.second) co_await from.stream().reach(answer.second);
     co_return std::move(answer.first);
   }
 
@@ -97,9 +97,10 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
  private:
   template <typename Value, typename Function>
   Task<std::pair<Value, Epoch>> served(CoreIndex at, Epoch caller, Function& function) {
-    co_await core(at).stream().reach(caller);
+    journal::Stream& stream = core(at).stream();
+    if (stream.current() < caller) co_await stream.reach(caller);
     Value value = co_await function();
-    co_return std::pair<Value, Epoch>(std::move(value), core(at).stream().current());
+    co_return std::pair<Value, Epoch>(std::move(value), stream.current());
   }
 
   Task<Status> make_core(CoreIndex index);

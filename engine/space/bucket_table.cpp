@@ -142,8 +142,8 @@ Status BucketTable::check_pointer(Address address, u32 blocks, u32 generation, u
 }
 
 void BucketTable::add_live(Address address, u32 blocks, u32 generation) {
-  Bucket& bucket = at(format::bucket_of(address, bucket_blocks_));
-  const u32 index = index_.at(bucket.id.value);
+  const u32 index = index_.at(format::bucket_of(address, bucket_blocks_).value);
+  Bucket& bucket = buckets_[index];
   if (bucket.state == BucketState::freeing) {
     bucket.state = BucketState::closed;  // its last block died and one that was being written came to life
     if (opening_) bucket.generation = generation;
@@ -160,8 +160,8 @@ void BucketTable::add_live(Address address, u32 blocks, u32 generation) {
 }
 
 void BucketTable::remove_live(Address address, u32 blocks, Epoch now) {
-  Bucket& bucket = at(format::bucket_of(address, bucket_blocks_));
-  const u32 index = index_.at(bucket.id.value);
+  const u32 index = index_.at(format::bucket_of(address, bucket_blocks_).value);
+  Bucket& bucket = buckets_[index];
   assert(bucket.live_blocks >= blocks);
   bucket.live_blocks -= blocks;
   live_blocks_ -= blocks;

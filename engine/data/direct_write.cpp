@@ -1,0 +1,166 @@
+// Past the cache. A write that fits into one extent, and finds tokens and a place at once, takes the short way: it waits
+// once, for the device write that it shares with others, and when that has ended the keys of all of them go in together.
+// Whatever else there is takes the long way of the same steps.
+#include <bit>
+
+#include "engine/codec/crc32c.h"
+#include "engine/data/piece_internal.h"
+
+namespace cowfs::data {
+
+struct FileData::DirectWrite : Arrival {
+  DirectWrite(FileData& of_file, AttributeWriter* of_inode) : file(of_file), attributes(of_inode) { arrived = insert; }
+  static void insert(Arrival& arrival) {
+    DirectWrite& write = static_cast<DirectWrite&>(arrival);
+    write.inserted = write.file.try_insert(write.piece, write.attributes);
+    if (write.inserted) write.file.end_direct(write.piece, true);
+  }
+
+  FileData& file;
+  AttributeWriter* attributes;
+  Piece piece;
+  bool inserted = false;
+};
+
+Task<Status> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes) {
+  assert(offset % block_bytes == 0 && from.size() % block_bytes == 0);
+  ++users_;
+  const bool serial = dirty_blocks_ > 0;
+  if (serial) co_await write_back_lock_.acquire();
+  if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
+  Status result;
+  u64 block = offset / block_bytes;
+  while (!from.empty() && result) {
+    u64 blocks = 0;
+    DirectWrite single(*this, attributes);
+    if (try_place_direct(single.piece, block, from)) {
+      single.batch = single.piece.placement.batch.get();
+      result = co_await single;
+      blocks = single.piece.placement.blocks;
+      const std::span<Piece> one(&single.piece, 1);
+      if (!single.inserted) result = co_await insert_direct(one, result, attributes);
+    } else {
+      std::vector<Piece> pieces;
+      const Status placed = co_await place_direct(block, from, pieces);
+      if (!pieces.empty()) blocks = pieces.back().end_block() - block;
+      const Status written = co_await wait_for_pieces(pieces);
+      result = placed ? written : placed;
+      result = co_await insert_direct(pieces, result, attributes);
+    }
+    home_.core.written_back.wake_all();
+    block += blocks;
+    from = from.subspan(blocks * block_bytes);
+  }
+  lock_.release_shared();
+  if (serial) write_back_lock_.release();
+  --users_;
+  co_return result;
+}
+
+// All of a small write, or as much as the bucket and the buffer have room for; false: something has to be waited for.
+bool FileData::try_place_direct(Piece& piece, u64 block, ByteSpan from) {
+  const u64 blocks = from.size() / block_bytes;
+  if (blocks > format::extent_blocks_max || !home_.core.tokens.try_take(blocks)) return false;
+  std::optional<Placement> placed = home_.user.try_place(static_cast<u32>(blocks));
+  if (placed) {
+    stage_direct(piece, std::move(*placed), block, from);
+  } else {
+    home_.core.tokens.give(blocks);
+  }
+  return placed.has_value();
+}
+
+// All of it, or as much as there are tokens for: on a full filesystem the first part gives those of the next.
+Task<Status> FileData::place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces) {
+  CoreData& core = home_.core;
+  while (!from.empty()) {
+    const u64 blocks = std::min<u64>(from.size() / block_bytes, format::extent_blocks_max);
+    if (!core.tokens.try_take(blocks)) {
+      if (!pieces.empty()) co_return Status{};
+      const Status taken = co_await take_tokens(block, blocks);
+      if (!taken) co_return taken;
+      continue;
+    }
+    Result<Placement> placed = co_await home_.user.place(static_cast<u32>(blocks));
+    if (!placed) {
+      core.tokens.give(blocks);
+      co_return placed.error();
+    }
+    Piece& piece = pieces.emplace_back();
+    stage_direct(piece, std::move(*placed), block, from.first(blocks * block_bytes));
+    block = piece.end_block();
+    from = from.subspan(piece.placement.blocks * block_bytes);
+  }
+  co_return Status{};
+}
+
+// Tokens are taken for all of `from`; those for what has no room in the placement go back.
+void FileData::stage_direct(Piece& piece, Placement placement, u64 block, ByteSpan from) {
+  piece.first_block = block;
+  piece.placement = std::move(placement);
+  const u32 blocks = piece.placement.blocks;
+  home_.core.tokens.give(from.size() / block_bytes - blocks);
+  home_.core.direct_blocks += blocks;
+  codec::copy_blocks_crc32c(piece.placement.staging, from.data(), blocks, piece.checksums.data());
+  update_cached(block, from.first(blocks * block_bytes));
+}
+
+// Ends what was placed, all of which may have failed already.
+Task<Status> FileData::insert_direct(std::span<Piece> pieces, Status result, AttributeWriter* attributes) {
+  std::size_t inserted = 0;
+  if (result) result = co_await insert_pieces(pieces, attributes, inserted);
+  for (std::size_t i = 0; i < pieces.size(); ++i) end_direct(pieces[i], i < inserted);
+  co_return result;
+}
+
+void FileData::end_direct(const Piece& piece, bool inserted) {
+  home_.core.direct_blocks -= piece.placement.blocks;
+  if (inserted) {
+    overtake_loads(piece);
+  } else {
+    give_up_direct(piece);
+  }
+}
+
+// A load that began before the keys were in may have read the old blocks, and so may one that ended meanwhile.
+void FileData::overtake_loads(const Piece& piece) {
+  for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
+    Folio* folio = find(block / window_blocks);
+    if (folio == nullptr) continue;
+    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+    folio->overtaken |= static_cast<BlockMask>(folio->loading & bit);
+    const bool newer = ((folio->dirty | folio->writing) & bit) != 0;
+    if (!newer) folio->valid &= static_cast<BlockMask>(~bit);
+  }
+}
+
+// What was not written directly may have replaced dirty blocks in the cache: there it is dirty, and is tried again.
+void FileData::give_up_direct(const Piece& piece) {
+  u64 tokens = piece.placement.blocks;
+  for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
+    Folio* folio = find(block / window_blocks);
+    if (folio == nullptr) continue;
+    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+    if ((folio->valid & bit) == 0 || ((folio->dirty | folio->writing) & bit) != 0) continue;
+    mark_dirty(*folio, bit);
+    --tokens;
+  }
+  home_.core.tokens.give(tokens);
+}
+
+// A direct write goes by the cache; copies that are there follow it and are as clean as the write will make them.
+void FileData::update_cached(u64 first_block, ByteSpan from) {
+  for (u64 done = 0; done < from.size() && !folios_.empty(); done += block_bytes) {
+    const u64 block = first_block + done / block_bytes;
+    Folio* folio = find(block / window_blocks);
+    if (folio == nullptr) continue;
+    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
+    if ((folio->valid & bit) == 0) continue;
+    std::memcpy(folio->memory + (block % window_blocks) * block_bytes, from.data() + done, block_bytes);
+    if ((folio->dirty & bit) == 0) continue;
+    home_.core.tokens.give(1);
+    clean(*folio, bit);
+  }
+}
+
+}  // namespace cowfs::data

@@ -1,0 +1,36 @@
+#include "engine/data/write_turns.h"
+
+#include "engine/data/write_point.h"
+
+namespace cowfs::data {
+
+WriteTurns::WriteTurns() {
+  hook_.owner = this;
+  hook_.call = [](runtime::TurnHook& hook) { static_cast<Hook&>(hook).owner->turn_ended(); };
+}
+
+void WriteTurns::wait(WritePoint& point) {
+  waiting_.push_back(&point);
+  runtime::this_reactor().at_turn_end(hook_);
+}
+
+void WriteTurns::ended() {
+  assert(in_flight_ > 0);
+  --in_flight_;
+  if (!waiting_.empty()) runtime::this_reactor().at_turn_end(hook_);
+}
+
+void WriteTurns::turn_ended() {
+  for (std::size_t i = 0; i < waiting_.size() && in_flight_ < in_flight_wanted_;) {
+    WritePoint& point = *waiting_[i];
+    if (point.expects_more()) {
+      runtime::this_reactor().at_turn_end(hook_);
+      ++i;
+      continue;
+    }
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+    point.send();
+  }
+}
+
+}  // namespace cowfs::data
