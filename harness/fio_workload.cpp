@@ -65,9 +65,18 @@ struct NullHost : CountingHost {
   Ready<void> turn() { return {}; }
 };
 
+// Lanes wait for the device in most operations, so one that has had its time stands in line with what is ready; behind
+// everything, one a turn, most of a deep queue would wait there.
 class FioCoreHost : public CoreHost {
  public:
   using CoreHost::CoreHost;
+  struct LaneTurn : Turn {
+    void await_suspend(std::coroutine_handle<> lane) const noexcept {
+      clock.turn_began_ns = clock.last_ns;
+      cowfs::runtime::this_reactor().schedule(lane);
+    }
+  };
+  LaneTurn turn() { return {CoreHost::turn()}; }
   cowfs::Task<void> sleep_until(u64 deadline_ns) {
     const u64 now = now_ns();
     if (deadline_ns > now) return sleep(deadline_ns - now);
