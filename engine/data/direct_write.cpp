@@ -25,7 +25,8 @@ struct FileData::DirectWrite : Arrival {
 Task<Status> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes) {
   assert(offset % block_bytes == 0 && from.size() % block_bytes == 0);
   ++users_;
-  const bool serial = dirty_blocks_ > 0;
+  // Older data must not get their keys after these.
+  const bool serial = dirty_blocks_ > 0 || writing_back_;
   if (serial) co_await write_back_lock_.acquire();
   if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
   Status result;

@@ -154,6 +154,7 @@ class FileData {
   u32 users_ = 0;          // tasks inside
   SharedLock lock_;        // shared: loads and write-back; exclusive: truncate and punch
   runtime::Mutex write_back_lock_;
+  bool writing_back_ = false;  // what is not dirty any more may have no key yet
   runtime::WaitList loaded_;
 };
 

@@ -49,6 +49,7 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
   if (file_bytes <= format::inline_bytes_max && extent_end_block_ <= 1 && folios_.size() == 1) {
     result = co_await write_inline(file_bytes, attributes);
   } else {
+    writing_back_ = true;
     std::vector<Piece> pieces;
     const std::vector<ExtentRange> runs = dirty_runs();
     result = co_await place_runs(runs, pieces);
@@ -59,6 +60,7 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
     if (result) result = written;
     if (result && !early) result = co_await insert_pieces(pieces, attributes, inserted);
     end_pieces(pieces, inserted);
+    writing_back_ = false;
   }
   home_.core.write_back_result = result;
   home_.core.written_back.wake_all();

@@ -83,6 +83,8 @@ Task<Status> Operations::undo_ready(CoreIndex core, const ChangeSet& changes) {
   co_return Status{};
 }
 
+// This core applies last: who reads that a directory was moved (directory_moves), which the core of its old name counts, finds
+// its new parent in place.
 Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> cores) {
   Status result;
   std::size_t ready = 0;

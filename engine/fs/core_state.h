@@ -115,7 +115,11 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   };
   const RemoteName* find_remote(InodeNumber directory, std::string_view name) const;
   void remember_remote(InodeNumber directory, std::string_view name, RemoteName entry);
-  void forget_remote(InodeNumber directory) { remote_names_.erase(directory); }
+  void forget_remote(InodeNumber directory) {
+    ++remote_forgets_;
+    remote_names_.erase(directory);
+  }
+  u64 remote_forgets() const { return remote_forgets_; }
 
   // Blocks of data that live and of buckets that metadata holds, in all slices of this core.
   u64 used_blocks();
@@ -154,6 +158,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   PathCache paths_;
   absl::flat_hash_map<u16, std::unique_ptr<SliceState>> slices_;
   absl::flat_hash_map<InodeNumber, absl::flat_hash_map<std::string, RemoteName>> remote_names_;
+  u64 remote_forgets_ = 0;
 
   runtime::Gate gate_;
   bool stopping_ = false;

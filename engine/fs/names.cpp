@@ -72,10 +72,12 @@ Task<Status> Operations::step_remote(InodeNumber directory, std::string_view nam
   };
   const Ask ask{state_, directory, name, me};
   auto function = [ask] { return Ask::run(ask); };
+  const u64 forgets = here.remote_forgets();
   const Result<Answer> answer = co_await state_.call(owner, function);
   if (!answer) co_return answer.error();
   entry = answer->entry;
-  if (answer->remember) here.remember_remote(directory, name, {entry.inode, entry.type});
+  // The answer may have been taken back before it was heard.
+  if (answer->remember && forgets == here.remote_forgets()) here.remember_remote(directory, name, {entry.inode, entry.type});
   co_return Status{};
 }
 

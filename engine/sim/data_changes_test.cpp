@@ -151,6 +151,46 @@ struct Writers {
   }
 };
 
+// A direct write of blocks that are on their way from the cache to the device.
+struct Overtaking {
+  SimulatedFilesystem& filesystem;
+
+  Task<void> write_back() {
+    const Status written = co_await filesystem.state().core(0).write_back_all();
+    EXPECT_TRUE(written.ok());
+  }
+  Task<void> run(FileHandle buffered, FileHandle direct, ByteSpan older, ByteSpan newer) {
+    const Result<u64> first = co_await filesystem.operations().write(buffered, 0, older);
+    EXPECT_TRUE(first.ok());
+    runtime::Gate gate;
+    gate.spawn(write_back());
+    const Result<u64> second = co_await filesystem.operations().write(direct, 0, newer);
+    EXPECT_TRUE(second.ok());
+    co_await gate.drained();
+  }
+};
+
+// What was being written back is not dirty any more, so the direct write did not wait for it; its keys went in first, and the
+// older data's on top.
+TEST(DataChanges, a_direct_write_is_newer_than_what_is_being_written_back) {
+  TwoFiles files(5);
+  files.write(files.buffered, 0, 8);
+  files.sync(files.buffered);
+  device::AlignedBuffer older(2 * block_bytes), newer(2 * block_bytes), read(2 * block_bytes);
+  std::memset(older.data(), 'o', older.size());
+  std::memset(newer.data(), 'n', newer.size());
+  Overtaking overtaking{files.filesystem};
+  files.run([&] { return overtaking.run(files.buffered, files.direct, older.span(), newer.span()); });
+  SimulatedFilesystem after(files.crash(), {});
+  ASSERT_TRUE(after.mount().ok());
+  const Result<FileHandle> handle = after.run(0, [&] { return after.operations().open("/file", O_RDONLY, 0); });
+  ASSERT_TRUE(handle.ok());
+  const Result<u64> bytes = after.run(0, [&] { return after.operations().read(*handle, 0, read.span()); });
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_EQ(std::memcmp(read.data(), newer.data(), read.size()), 0);
+  EXPECT_TRUE(after.run(0, [&] { return after.operations().close(*handle); }).ok());
+}
+
 // sync went on as long as any file was dirty, so two writers could keep it busy for ever.
 TEST(DataChanges, sync_ends_while_others_keep_writing) {
   TwoFiles files(4);

@@ -205,11 +205,7 @@ void BucketTable::epoch_durable(Epoch epoch) {
     freeing_.pop_front();
     const Bucket& bucket = buckets_[freeing.index];
     if (bucket.state != BucketState::freeing || bucket.freed != freeing.epoch) continue;  // it came back to life
-    if (bucket.pins > 0) {
-      freeing_.push_back(freeing);  // its last reader lets it go later
-    } else {
-      finish_freeing(freeing.index);
-    }
+    if (bucket.pins == 0) finish_freeing(freeing.index);  // otherwise its last reader does
   }
 }
 
@@ -217,6 +213,7 @@ void BucketTable::unpin(u32 index) {
   Bucket& bucket = buckets_[index];
   assert(bucket.pins > 0);
   --bucket.pins;
+  if (bucket.pins == 0 && bucket.state == BucketState::freeing && bucket.freed <= durable_) finish_freeing(index);
 }
 
 std::optional<BucketId> BucketTable::next_discard() {

@@ -39,6 +39,25 @@ TEST(BucketTable, a_pinned_bucket_is_not_used_again) {
     table.epoch_durable(Epoch{1});
     EXPECT_EQ(table.empty_count(), 0u);
   }
+  // It waited for the next commit in which its core took part, on an idle core for ever.
+  EXPECT_EQ(table.empty_count(), 1u);
+  table.epoch_durable(Epoch{2});
+  EXPECT_EQ(table.empty_count(), 1u);
+}
+
+TEST(BucketTable, a_pinned_bucket_whose_epoch_is_not_durable_is_not_used_again) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  table.adopt(bucket(1));
+  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+  table.add_live(block(1, 2), 1, 1);
+  table.close(bucket(1), Epoch{1});
+  {
+    const BucketPin pin = table.pin(block(1, 2));
+    table.remove_live(block(1, 2), 1, Epoch{2});
+    table.epoch_durable(Epoch{1});
+  }
+  EXPECT_EQ(table.empty_count(), 0u);
   table.epoch_durable(Epoch{2});
   EXPECT_EQ(table.empty_count(), 1u);
 }
