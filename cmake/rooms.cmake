@@ -5,10 +5,9 @@
 #
 # Sources: every *.cpp of the folder. foo_test.cpp goes to journal_test, foo_bench.cpp to journal_bench, foo_main.cpp to
 # nothing by itself, foo_fuzz.cpp to a program of its own where COWBENCH_FUZZ is on; the rest is the room. Every test has
-# the room's name as its label. The target `tests` builds all test programs, `fuzzers` all fuzz targets;
-# `all_verify_interface_header_sets` compiles every header alone, and is itself a test.
+# the room's name as its label. The target `tests` builds all test programs; `all_verify_interface_header_sets` compiles
+# every header alone, and is itself a test.
 add_custom_target(tests)
-add_custom_target(fuzzers)
 
 function(_room target name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;LIBRARIES;TEST_DEPENDS" ${ARGN})
@@ -53,7 +52,6 @@ function(_room target name)
       add_executable(${fuzzer} ${source} ${CMAKE_SOURCE_DIR}/engine/base/fuzz_main.cpp)
       target_link_libraries(${fuzzer} PRIVATE ${target})
       target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
-      add_dependencies(fuzzers ${fuzzer})
     endforeach()
   endif()
   if(benches)

@@ -1,7 +1,7 @@
 // Past the cache. A write that fits into one extent, and finds tokens and a place at once, takes the short way: it waits
 // once, for the device write that it shares with others, and when that has ended the keys of all of them go in together.
 // Whatever else there is takes the long way of the same steps.
-#include <bit>
+#include <algorithm>
 
 #include "engine/codec/crc32c.h"
 #include "engine/data/piece_internal.h"

@@ -3,7 +3,6 @@
 // `writing`; when anything fails they are dirty again and nothing was lost. When a commit follows, keys do not wait for
 // the write, because the commit does.
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "engine/codec/crc32c.h"

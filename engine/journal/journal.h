@@ -1,10 +1,10 @@
 // The journal of a filesystem: one Stream for each core, the coordinator that closes epochs (on core 0), and the
 // buckets.
 //
-// A close of epoch e: every core that takes part in e waits until nothing holds it, leaves it, and writes its entries; the devices are
-// flushed; a commit block that names every stream's tail is written durably; then those cores are told, and who
-// waits for e goes on. With `single_flush` the commit block is written beside the entries, and one flush makes all of it
-// durable. One close is in flight at a time; whoever asks meanwhile shares the next.
+// A close of epoch e: every core that takes part in e waits until nothing holds it, leaves it, and writes its entries;
+// the devices are flushed; a commit block that names every stream's tail is written durably; then those cores are told,
+// and who waits for e goes on. With `single_flush` the commit block is written beside the entries, and one flush makes
+// all of it durable. One close is in flight at a time; whoever asks meanwhile shares the next.
 //
 // A device error on an entry, on data that records name already, on a flush or a commit block breaks the journal for good:
 // waiters get the error, nothing more is acknowledged, memory state goes on. The filesystem is read-only from then on.

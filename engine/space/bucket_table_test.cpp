@@ -10,6 +10,15 @@ constexpr u64 bucket_blocks = 16;
 BucketId bucket(u64 number) { return BucketId::of(0, number); }
 Address block(u64 bucket_number, u64 offset) { return Address::of(0, bucket_number * bucket_blocks + offset); }
 
+// Bucket 1, with block(1, 2) in it, as of epoch 1.
+void close_with_one_live_block(BucketTable& table) {
+  table.opened({});
+  table.adopt(bucket(1));
+  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+  table.add_live(block(1, 2), 1, 1);
+  table.close(bucket(1), Epoch{1});
+}
+
 TEST(BucketTable, a_freed_bucket_waits_until_its_epoch_is_durable) {
   BucketTable table(bucket_blocks, false);
   table.opened({});
@@ -28,11 +37,7 @@ TEST(BucketTable, a_freed_bucket_waits_until_its_epoch_is_durable) {
 
 TEST(BucketTable, a_pinned_bucket_is_not_used_again) {
   BucketTable table(bucket_blocks, false);
-  table.opened({});
-  table.adopt(bucket(1));
-  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
-  table.add_live(block(1, 2), 1, 1);
-  table.close(bucket(1), Epoch{1});
+  close_with_one_live_block(table);
   {
     const BucketPin pin = table.pin(block(1, 2));
     table.remove_live(block(1, 2), 1, Epoch{1});
@@ -47,11 +52,7 @@ TEST(BucketTable, a_pinned_bucket_is_not_used_again) {
 
 TEST(BucketTable, a_pinned_bucket_whose_epoch_is_not_durable_is_not_used_again) {
   BucketTable table(bucket_blocks, false);
-  table.opened({});
-  table.adopt(bucket(1));
-  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
-  table.add_live(block(1, 2), 1, 1);
-  table.close(bucket(1), Epoch{1});
+  close_with_one_live_block(table);
   {
     const BucketPin pin = table.pin(block(1, 2));
     table.remove_live(block(1, 2), 1, Epoch{2});
