@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "engine/codec/copy.h"
+
 namespace cowfs::data {
 
 using format::TreeId;
@@ -29,6 +31,7 @@ Part first_part(u64 offset, u64 length) {
 
 constexpr u64 overwrite_debt_max_blocks = 128;  // of one core, on a filesystem that is full
 constexpr u64 read_ahead_windows = 8;            // 512 KiB
+constexpr u64 cold_copy_bytes_min = 256;
 
 // The blocks of a window before byte `end` of the file.
 BlockMask mask_before(u64 window, u64 end) {
@@ -187,6 +190,14 @@ bool FileData::prepare_block(Folio& folio, u32 block) {
   return true;
 }
 
+void FileData::copy_in(Folio& folio, u32 begin, ByteSpan from) {
+  std::byte* to = folio.memory + begin;
+  if (from.size() >= cold_copy_bytes_min && home_.core.cache.outgrew_processor_caches())
+    codec::copy_past_caches(to, from.data(), from.size());
+  else
+    std::memcpy(to, from.data(), from.size());
+}
+
 u64 FileData::try_write(u64 offset, ByteSpan from) {
   CoreData& core = home_.core;
   if (lock_.exclusive() || core.cache.must_write_back()) return 0;
@@ -199,7 +210,7 @@ u64 FileData::try_write(u64 offset, ByteSpan from) {
     if (part.end % block_bytes != 0 && !prepare_block(*folio, part.end_block() - 1)) break;
     const BlockMask fresh = static_cast<BlockMask>(part.mask() & ~folio->dirty);
     if (fresh != 0 && !core.tokens.try_take(static_cast<u64>(std::popcount(fresh)))) break;
-    std::memcpy(folio->memory + part.begin, from.data() + done, part.length());
+    copy_in(*folio, part.begin, from.subspan(done, part.length()));
     folio->valid |= part.mask();
     folio->referenced = true;
     mark_dirty(*folio, part.mask());

@@ -103,6 +103,7 @@ class FileData {
   enum class Known : u8 { hole, data, unknown };
   Known look_up(u64 block);
   bool prepare_block(Folio& folio, u32 block);
+  void copy_in(Folio& folio, u32 begin, ByteSpan from);
 
   Task<Status> load(u64 window, BlockMask wanted);
   void read_ahead(u64 window, u64 ahead_end);

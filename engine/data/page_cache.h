@@ -55,6 +55,9 @@ class PageCache {
   bool wants_write_back() const { return dirty_blocks_ > dirty_background_; }
   bool must_write_back() const { return dirty_blocks_ > dirty_max_; }
 
+  // What is written to it goes to memory that no processor cache holds, as a rule.
+  bool outgrew_processor_caches() const { return used().value > processor_cache_bytes_; }
+
   Bytes used() const { return arena_.used(); }
   Bytes budget() const { return arena_.budget(); }
   u64 evictions() const { return evictions_; }
@@ -64,6 +67,8 @@ class PageCache {
   bool evict_one();
   void link(Folio& folio);
   void unlink(Folio& folio);
+
+  static constexpr u64 processor_cache_bytes_ = 32 * mib;  // more than a core's part of them on today's hosts
 
   PageArena arena_;
   i64 dirty_blocks_ = 0;
