@@ -105,7 +105,7 @@ bool WritePoint::open_batch() {
 
 bool WritePoint::expects_more() const {
   const runtime::Reactor& reactor = runtime::this_reactor();
-  const bool awaited = open_->named || open_->epoch < slice_.stream().current();
+  const bool awaited = open_->epoch < slice_.stream().current();
   return !awaited && reactor.is_busy() && reactor.now_ns() - open_->opened_ns < gather_ns_max;
 }
 

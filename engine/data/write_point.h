@@ -85,8 +85,8 @@ class WritePoint {
 
  private:
   friend class WriteTurns;
-  // While something is open: no commit waits for it, and the core has work that may add to it. A core that is busy gains
-  // nothing from a device that is.
+  // While something is open: no commit that is under way waits for it, and the core has work that may add to it. A core that
+  // is busy gains nothing from a device that is.
   bool expects_more() const;
   void send();
 
