@@ -37,6 +37,27 @@ Task<void> run_client(std::shared_ptr<ClientsShared> shared, cowfs::Filesystem* 
   shared->running.fetch_sub(1, std::memory_order_release);
 }
 
+// Both lists name the same kinds in the same order.
+std::vector<results::EngineActivity> activities_since(const std::vector<cowfs::Activity>& before,
+                                                      const std::vector<cowfs::Activity>& now) {
+  std::vector<results::EngineActivity> activities;
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    assert(now[i].name == before[i].name);
+    cowfs::Totals moved = now[i].totals;
+    moved.count -= before[i].totals.count;
+    moved.bytes -= before[i].totals.bytes;
+    for (u32 bucket = 0; bucket < cowfs::latency_buckets; ++bucket)
+      moved.latencies[bucket] -= before[i].totals.latencies[bucket];
+    if (moved.count == 0) continue;
+    results::EngineActivity& activity = activities.emplace_back();
+    activity = {.name = now[i].name, .count = moved.count, .bytes = moved.bytes, .p50_ns = {}, .p99_ns = {}};
+    if (moved.timed() == 0) continue;
+    activity.p50_ns = moved.percentile_ns(0.5);
+    activity.p99_ns = moved.percentile_ns(0.99);
+  }
+  return activities;
+}
+
 class CowfsClients : public ClientGroup {
  public:
   CowfsClients(u32 clients, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared,
@@ -54,8 +75,12 @@ class CowfsClients : public ClientGroup {
     return Done{};
   }
 
-  void window_begins() override { before_ = filesystem_.counters(); }
+  void window_begins() override {
+    before_ = filesystem_.counters();
+    activities_before_ = filesystem_.activities();
+  }
   void window_ends() override {
+    activities_ = activities_since(activities_before_, filesystem_.activities());
     const cowfs::Counters now = filesystem_.counters();
     window_ = now;
     window_.device_write_bytes -= before_.device_write_bytes;
@@ -79,6 +104,7 @@ class CowfsClients : public ClientGroup {
     return Done{};
   }
 
+  const std::vector<results::EngineActivity>& activities() const { return activities_; }
   u32 running() const { return shared_->running.load(std::memory_order_acquire); }
 
  private:
@@ -87,6 +113,8 @@ class CowfsClients : public ClientGroup {
   const std::shared_ptr<ClientsShared> shared_;
   cowfs::Counters& window_;
   cowfs::Counters before_;
+  std::vector<cowfs::Activity> activities_before_;
+  std::vector<results::EngineActivity> activities_;
 };
 
 // What this process has in memory now.
@@ -194,6 +222,7 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
   clients_left_ = clients.running() > 0;
   if (!result) return result;
   result->memory_bytes_max = resident_max;
+  result->engine = clients.activities();
   if (!result->device_moved) {
     DeviceCounters moved;
     moved.write_bytes = window_.device_write_bytes;

@@ -19,6 +19,7 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
     record.throughput_mb_s_each_second.push_back(sample.throughput_mb_s);
     if (sample.warmup) ++record.warmup_seconds;
   }
+  record.engine = measured.engine;
   results::MetricValues& metrics = record.metrics;
   metrics["throughput_mb_s"] = measured.throughput_mb_s;
   metrics["ops_s"] = measured.ops_s;

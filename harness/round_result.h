@@ -7,6 +7,7 @@
 
 #include "harness/device_truth.h"
 #include "results/histogram.h"
+#include "results/record.h"
 #include "workloads/loadfile.h"
 
 namespace cowbench::harness {
@@ -39,6 +40,7 @@ struct RoundResult {
   double machine_busy_seconds = 0;   // all cpus, the kernel's own threads included
   double machine_steal_seconds = 0;  // taken by a hypervisor
   std::optional<DeviceCounters> device_moved;
+  std::vector<results::EngineActivity> engine;  // of cowfs
   std::optional<u64> memory_bytes_max;  // of this process, where the target lives in it
   u64 passes = 0;               // whole loadfiles, over the whole round
   u64 complaints = 0;           // wrong results that dbench prints and survives, over the whole round

@@ -153,6 +153,15 @@ class Reader {
   std::string& failure_;
 };
 
+template <typename Archive, Is<EngineActivity> Self>
+void fields(Archive& archive, Self& self) {
+  archive("name", self.name);
+  archive("count", self.count);
+  archive("bytes", self.bytes);
+  archive("p50_ns", self.p50_ns);
+  archive("p99_ns", self.p99_ns);
+}
+
 template <typename Archive, Is<Round> Self>
 void fields(Archive& archive, Self& self) {
   archive("round", self.round);
@@ -164,6 +173,7 @@ void fields(Archive& archive, Self& self) {
   archive("metrics", self.metrics);
   archive("throughput_mb_s_each_second", self.throughput_mb_s_each_second);
   archive("warmup_seconds", self.warmup_seconds);
+  archive("engine", self.engine);
 }
 
 template <typename Archive, Is<MetricSummary> Self>

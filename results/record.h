@@ -18,6 +18,15 @@ constexpr std::string_view record_schema = "cowbench.run/1";
 // By the names of metric_table().
 using MetricValues = std::map<std::string, double>;
 
+// What cowfs itself counted of one kind of operation, or of what operations cause.
+struct EngineActivity {
+  std::string name;  // as in `cowfs counters`
+  u64 count = 0;
+  u64 bytes = 0;
+  std::optional<u64> p50_ns;  // of those that were timed, at most a quarter too high; absent when none was
+  std::optional<u64> p99_ns;
+};
+
 // One target, run once on a fresh filesystem.
 struct Round {
   u64 round = 0;     // from 0; the same number means measured next to each other: these are paired
@@ -29,6 +38,7 @@ struct Round {
   MetricValues metrics;
   std::vector<double> throughput_mb_s_each_second;  // also the warm-up
   u64 warmup_seconds = 0;                           // how many of those belong to it
+  std::vector<EngineActivity> engine;               // of cowfs, of what happened at all while the round was measured
 };
 
 struct MetricSummary {
