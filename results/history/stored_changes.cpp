@@ -34,14 +34,14 @@ Result<std::map<std::string, double>> control_of(const store::Store& store, cons
   return logs;
 }
 
-void detect(StoredHistory& history, const std::vector<double>& logs, const DetectorOptions& options) {
+void detect(StoredHistory& history, const DetectorOptions& options) {
   std::vector<std::string> fingerprints;
   for (const SeriesPoint& point : history.points) fingerprints.push_back(point.fingerprint);
   history.eras = era_starts(fingerprints);
   std::size_t begin = 0;
   for (std::size_t era = 0; era <= history.eras.size(); ++era) {
-    const std::size_t end = era < history.eras.size() ? history.eras[era] : logs.size();
-    for (ChangePoint change : detect_changes(std::span(logs).subspan(begin, end - begin), options)) {
+    const std::size_t end = era < history.eras.size() ? history.eras[era] : history.logs.size();
+    for (ChangePoint change : detect_changes(std::span(history.logs).subspan(begin, end - begin), options)) {
       change.at += begin;
       history.changes.push_back(change);
     }
@@ -51,6 +51,27 @@ void detect(StoredHistory& history, const std::vector<double>& logs, const Detec
 
 }  // namespace
 
+Result<StoredHistory> history_of(const store::Store& store, const std::vector<SeriesKey>& keys, const SeriesKey& key,
+                                 const std::string& control, const DetectorOptions& detector, std::string& reason) {
+  auto points = store.read(key, reason);
+  if (!points) return points.error();
+  std::map<std::string, double> beside;
+  if (!control.empty()) {
+    auto found = control_of(store, keys, key, control, reason);
+    if (!found) return found.error();
+    beside = std::move(*found);
+  }
+  StoredHistory history{key, {}, {}, {}, {}};
+  for (SeriesPoint& point : *points) {
+    const auto log = beside.find(point.run);
+    if (!usable(point) || (!control.empty() && log == beside.end())) continue;
+    history.logs.push_back(log_of(point) - (log == beside.end() ? 0 : log->second));
+    history.points.push_back(std::move(point));
+  }
+  detect(history, detector);
+  return history;
+}
+
 Result<std::vector<StoredHistory>> find_changes(const store::Store& store, const StoredRequest& request,
                                                 std::string& reason) {
   const auto keys = store.series(reason);
@@ -58,24 +79,9 @@ Result<std::vector<StoredHistory>> find_changes(const store::Store& store, const
   std::vector<StoredHistory> histories;
   for (const SeriesKey& key : *keys) {
     if (key.metric != request.metric || key.target == request.control || key.media == store::pair_media) continue;
-    auto points = store.read(key, reason);
-    if (!points) return points.error();
-    std::map<std::string, double> control;
-    if (!request.control.empty()) {
-      auto found = control_of(store, *keys, key, request.control, reason);
-      if (!found) return found.error();
-      control = std::move(*found);
-    }
-    StoredHistory history{key, {}, {}, {}};
-    std::vector<double> logs;
-    for (SeriesPoint& point : *points) {
-      const auto beside = control.find(point.run);
-      if (!usable(point) || (!request.control.empty() && beside == control.end())) continue;
-      logs.push_back(log_of(point) - (beside == control.end() ? 0 : beside->second));
-      history.points.push_back(std::move(point));
-    }
-    detect(history, logs, request.detector);
-    histories.push_back(std::move(history));
+    auto history = history_of(store, *keys, key, request.control, request.detector, reason);
+    if (!history) return history.error();
+    histories.push_back(std::move(*history));
   }
   return histories;
 }

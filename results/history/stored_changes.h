@@ -17,10 +17,16 @@ struct StoredRequest {
 
 struct StoredHistory {
   store::SeriesKey key;
-  std::vector<store::SeriesPoint> points;  // with a control only those that it has too
+  std::vector<store::SeriesPoint> points;  // that have a positive median; with a control only those that it has too
+  std::vector<double> logs;                // of each point's median, or of its ratio to the control's
   std::vector<std::size_t> eras;           // the points at which the machine changed
   std::vector<ChangePoint> changes;        // within one era each
 };
+
+// Of one series. `keys`: all of the store. Errors: the store's.
+cowfs::Result<StoredHistory> history_of(const store::Store& store, const std::vector<store::SeriesKey>& keys,
+                                        const store::SeriesKey& key, const std::string& control,
+                                        const DetectorOptions& detector, std::string& reason);
 
 // Every series of the metric but the control's. Errors: the store's.
 cowfs::Result<std::vector<StoredHistory>> find_changes(const store::Store& store, const StoredRequest& request,

@@ -22,6 +22,9 @@ struct SeriesKey {
   bool operator==(const SeriesKey&) const = default;
 };
 
+// 16 hexadecimal digits that follow from all fields.
+std::string id_of(const SeriesKey& key);
+
 // What one run contributed.
 struct SeriesPoint {
   std::string run, started, commit;

@@ -44,7 +44,7 @@ constexpr std::array migrations{
 };
 static_assert(migrations.size() == schema_version);
 
-constexpr const char* run_columns = "hash, started, command_line, commit_sha, dirty, status, reason, samples";
+constexpr const char* run_columns = "hash, started, command_line, commit_sha, dirty, status, reason, fingerprint, samples";
 
 RunSummary summary_of(const Statement& row) {
   return {row.text(0),
@@ -54,7 +54,8 @@ RunSummary summary_of(const Statement& row) {
           row.integer(4) != 0,
           status_named(row.text(5)).value_or(RunStatus::partial),
           row.text(6),
-          static_cast<u64>(row.integer(7))};
+          row.text(7),
+          static_cast<u64>(row.integer(8))};
 }
 
 i64 single_integer(const Database& database, const char* sql) {

@@ -26,6 +26,7 @@ struct RunSummary {
   bool dirty = false;
   RunStatus status = RunStatus::complete;
   std::string reason;
+  std::string fingerprint;  // see fingerprint_of()
   u64 samples = 0;
 };
 
