@@ -49,6 +49,15 @@ std::string format_megabytes(double bytes) { return format_number(bytes / 1e6); 
 
 std::string format_factor(double factor) { return three_digits(factor); }
 
+std::string format_in_unit(double value, std::string_view unit) {
+  if (unit == "ns") return format_nanoseconds(value);
+  if (unit == "B") return format_megabytes(value) + " MB";
+  if (unit == "MB/s") return format_number(value) + " MB/s";
+  if (unit == "1/s") return format_number(value) + " /s";
+  if (unit == "s") return three_digits(value) + " s";
+  return unit == "x" ? three_digits(value) : format_number(value);
+}
+
 std::string format_ratio(const results::Ratio& ratio) {
   if (!ratio.estimate) return "not measured";
   const std::string interval =

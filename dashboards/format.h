@@ -15,6 +15,8 @@ std::string format_nanoseconds(double ns);
 std::string format_number(double value);
 // Decimal megabytes without the unit: "1,234".
 std::string format_megabytes(double bytes);
+// As its unit asks for: "1.24 ms", "2,870 MB/s", "826 MB" for bytes, "0.143" for factors.
+std::string format_in_unit(double value, std::string_view unit);
 // "6.02 [5.90, 6.15] better", "1.00 (no interval) unclear", "not measured".
 std::string format_ratio(const results::Ratio& ratio);
 // "8.66", "0.231"; three significant digits.

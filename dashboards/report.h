@@ -6,7 +6,7 @@
 
 namespace cowbench::dashboards {
 
-// Without scripts it shows the terminal's tables. Nothing in the record can become markup.
-std::string render_report(const results::Record& record);
+// Without scripts it shows the terminal's tables. Nothing in the record can become markup. `header`: HTML above it.
+std::string render_report(const results::Record& record, const std::string& header = "");
 
 }  // namespace cowbench::dashboards

@@ -32,7 +32,7 @@ function literals(text) {
   return parts.join(",\n");
 }
 
-const script = await bundle("page.ts", "iife");
+const script = await bundle("main.ts", "iife");
 const style = `${await bundle("uplot.css")}\n${await bundle("page.css")}`;
 if (/<\/(script|style)/i.test(script + style)) throw new Error("the bundle would end its own element");
 

@@ -22,7 +22,8 @@ export function followThemeAndWidth(): void {
   addEventListener("beforeprint", redrawAll);
 }
 
-function mount(holder: HTMLElement, make: () => [uPlot.Options, uPlot.AlignedData]): () => void {
+// Returns what draws it anew.
+export function mount(holder: HTMLElement, make: () => [uPlot.Options, uPlot.AlignedData]): () => void {
   const draw = () => {
     const [options, data] = make();
     return new uPlot({ ...options, width: Math.max(280, holder.clientWidth) }, data, holder);
@@ -36,7 +37,7 @@ function mount(holder: HTMLElement, make: () => [uPlot.Options, uPlot.AlignedDat
   return chart.redraw;
 }
 
-function axis(
+export function axis(
   label: string,
   values?: (plot: uPlot, splits: number[]) => (string | null)[],
   logarithmic = false,

@@ -1,4 +1,4 @@
-// The report page: draws the run record that is embedded in it, and computes no new numbers.
+// The report of a run: draws the record that is embedded in the page, and computes no new numbers.
 import { followThemeAndWidth, percentileChart, timeChart } from "./charts";
 import { html, mark, table } from "./dom";
 import { bytes, duration, factor, inUnit, nanoseconds, number, percent } from "./format";
@@ -336,7 +336,7 @@ function environmentSection(record: RunRecord): HTMLElement {
   );
 }
 
-function draw(record: RunRecord): void {
+export function drawReport(record: RunRecord): void {
   const first = record.comparisons[0];
   const title = first ? `${first.workload}, ${first.clients} clients` : "no comparison";
   const ids = record.comparisons.map((_, index) => `comparison-${index + 1}`);
@@ -345,7 +345,7 @@ function draw(record: RunRecord): void {
     html("li", {}, html("a", { href: `#${ids[index]}` }, `${comparison.media}, ${comparison.clients} clients`)),
   );
   document
-    .getElementById("report")
+    .getElementById("content")
     ?.append(
       html(
         "header",
@@ -380,5 +380,3 @@ function draw(record: RunRecord): void {
   sections.forEach(([, mounts]) => mounts.forEach((mountChart) => mountChart()));
   followThemeAndWidth();
 }
-
-draw(JSON.parse(document.getElementById("record")?.textContent ?? "") as RunRecord);

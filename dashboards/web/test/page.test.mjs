@@ -2,68 +2,18 @@
 // Leaves the page and its screenshots in OUTPUT_FOLDER. Exit code 77: no browser here.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
+import { assertAccessible, assertFitsSideways, cells, desktop, openPage, telephone } from "./browser.mjs";
 
 const [, , writer, folder] = process.argv;
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-if (!existsSync(executablePath)) {
-  console.log(`skipped: no browser at ${executablePath}`);
-  process.exit(77);
-}
 mkdirSync(folder, { recursive: true });
 const file = join(folder, "report.html");
 execFileSync(writer, [file]);
 
-let browser;
-before(async () => {
-  browser = await chromium.launch({
-    executablePath,
-    headless: true,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
-});
-after(async () => browser?.close());
-
-// Every message, error and request of a page is kept, to be found empty.
-async function open(options, use, address = file) {
-  const context = await browser.newContext(options);
-  const page = await context.newPage();
-  const complaints = [];
-  page.on("console", (message) => complaints.push(`console: ${message.text()}`));
-  page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
-  page.on("dialog", (dialog) => {
-    complaints.push(`dialog: ${dialog.message()}`);
-    void dialog.dismiss();
-  });
-  page.on("request", (request) => {
-    if (!/^(file|data):/.test(request.url())) complaints.push(`request: ${request.url()}`);
-  });
-  await page.goto(pathToFileURL(address).href);
-  await use(page);
-  assert.deepEqual(complaints, []);
-  await context.close();
-}
-
-const desktop = { viewport: { width: 1280, height: 900 } };
-const cells = (page, name, index = 0) =>
-  page
-    .locator(`table[data-table="${name}"]`)
-    .nth(index)
-    .evaluate((table) =>
-      [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim().replace(/\s+/g, " "))),
-    );
+const open = (options, use, address = file) => openPage(pathToFileURL(address).href, options, use);
 const embedded = (page) => page.evaluate(() => JSON.parse(document.getElementById("record").textContent));
 
 for (const colorScheme of ["light", "dark"]) {
@@ -78,6 +28,7 @@ for (const colorScheme of ["light", "dark"]) {
       );
       assert.equal(await page.locator("canvas").count(), 4);
       assert.equal(await page.locator("figure svg[role=img][aria-label]").count(), 6);
+      await assertAccessible(page, colorScheme === "dark" ? ["color-contrast"] : []);
       await page.screenshot({ path: join(folder, `report-${colorScheme}.png`), fullPage: true });
     }));
 }
@@ -195,9 +146,8 @@ test("the operation of the percentile chart can be chosen from the keyboard, and
   }));
 
 test("fits a telephone without scrolling the page sideways", () =>
-  open({ viewport: { width: 390, height: 844 } }, async (page) => {
-    const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-    assert.ok(content <= window_, `${content} > ${window_}`);
+  open(telephone, async (page) => {
+    await assertFitsSideways(page);
     await page.screenshot({ path: join(folder, "report-narrow.png") });
   }));
 
