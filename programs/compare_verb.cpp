@@ -4,12 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "dashboards/format.h"
 #include "dashboards/terminal.h"
 #include "programs/verb.h"
 #include "results/versus.h"
+#include "site/documents.h"
 
 namespace cowbench::programs {
 namespace {
@@ -48,26 +48,6 @@ std::optional<results::Record> load_side(const std::string& name, const std::str
   }
   if (run->status == store::RunStatus::partial) fmt::print(stderr, "cowbench: {} is partial: {}\n", place, run->reason);
   return std::move(run->record);
-}
-
-std::string as_json(const results::Versus& versus, const CompareOptions& options) {
-  using Json = nlohmann::ordered_json;
-  Json json = {{"schema", "cowbench.compare/1"}, {"a", options.a}, {"b", options.b}, {"band", options.versus.band}};
-  json["findings"] = Json::array();
-  for (const results::Finding& finding : versus.findings) {
-    const results::Ratio& ratio = finding.ratio;
-    Json entry = {{"workload", ratio.workload}, {"media", ratio.media},         {"clients", ratio.clients},
-                  {"a", ratio.denominator},     {"b", ratio.numerator},         {"metric", ratio.metric},
-                  {"verdict", name(ratio.verdict)}, {"paired", finding.paired}, {"runs", ratio.rounds}};
-    entry["ratio"] = ratio.estimate ? Json(*ratio.estimate) : Json(nullptr);
-    entry["ci95"] = ratio.ci95 ? Json::array({ratio.ci95->low, ratio.ci95->high}) : Json(nullptr);
-    entry["p"] = finding.p ? Json(*finding.p) : Json(nullptr);
-    entry["pairs_needed"] = ratio.rounds_needed ? Json(*ratio.rounds_needed) : Json(nullptr);
-    entry["remarks"] = finding.remarks;
-    json["findings"].push_back(std::move(entry));
-  }
-  json["refused"] = versus.refused;
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string as_text(const results::Versus& versus) {
@@ -111,7 +91,8 @@ int compare(const CompareOptions& options) {
     if (versus.refused.empty()) fmt::print(stderr, "cowbench: {} and {} have no load and target in common\n", options.a, options.b);
     return exit_invalid;
   }
-  if (!write_output("-", options.json ? as_json(versus, options) : as_text(versus))) return exit_invalid;
+  const std::string text = options.json ? site::compare_document(versus, options.a, options.b, options.versus.band) : as_text(versus);
+  if (!write_output("-", text)) return exit_invalid;
   const bool worse = std::ranges::any_of(
       versus.findings, [](const auto& finding) { return finding.ratio.verdict == results::Verdict::worse; });
   return worse ? exit_worse : exit_not_worse;

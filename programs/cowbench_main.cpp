@@ -114,6 +114,7 @@ int run(std::vector<std::string> arguments) {
   cleanup->callback([&exit_code] { exit_code = clean_up(); });
   add_report_verb(program, exit_code);
   add_results_verb(program, exit_code);
+  add_serve_verb(program, exit_code);
   for (CLI::App* verb : program.get_subcommands({})) verb->footer(exit_codes_text);
   add_compare_verb(program, exit_code);
   add_tracking_verbs(program, exit_code);

@@ -103,7 +103,7 @@ class CowbenchTest : public testing::Test {
 };
 
 TEST_F(CowbenchTest, EachVerbExplainsItself) {
-  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "results", "compare", "track", "bisect"}) {
+  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "results", "serve", "compare", "track", "bisect"}) {
     SCOPED_TRACE(verb);
     const Ended ended = run({verb, "--help"});
     EXPECT_EQ(ended.exit_code, 0);

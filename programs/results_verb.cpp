@@ -13,6 +13,7 @@
 #include "results/exchange/import.h"
 #include "results/history/stored_changes.h"
 #include "results/store/store.h"
+#include "site/documents.h"
 
 namespace cowbench::programs {
 namespace {
@@ -33,23 +34,13 @@ std::string short_commit(const store::RunSummary& run) {
   return run.commit.substr(0, 10) + (run.dirty && !run.commit.empty() ? "+" : "");
 }
 
-nlohmann::ordered_json to_json(const store::RunSummary& run) {
-  return {{"id", run.id},         {"started", run.started},           {"status", name(run.status)},
-          {"reason", run.reason}, {"commit", run.commit},             {"dirty", run.dirty},
-          {"samples", run.samples}, {"command_line", run.command_line}};
-}
-
 int list_runs(const ResultsOptions& options) {
   auto opened = open_store(options.db, Store::Access::read);
   if (!opened) return exit_bad_input;
   std::string reason;
   const auto runs = opened->list(reason);
   if (!runs) return report_store_failure(runs.error(), reason);
-  if (options.json) {
-    nlohmann::ordered_json json = {{"schema", "cowbench.results/1"}, {"runs", nlohmann::ordered_json::array()}};
-    for (const store::RunSummary& run : *runs) json["runs"].push_back(to_json(run));
-    return write_output("-", json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n") ? exit_ok : exit_run_failed;
-  }
+  if (options.json) return write_output("-", site::runs_document(*runs)) ? exit_ok : exit_run_failed;
   dashboards::Table table;
   using Align = dashboards::Table::Align;
   for (const char* title : {"run", "started", "status", "commit"}) table.add_column(title, Align::left);

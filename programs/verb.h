@@ -43,6 +43,7 @@ std::optional<store::Store> open_store(const std::string& file, store::Store::Ac
 int report_store_failure(const cowfs::Error& error, const std::string& reason);
 
 void add_results_verb(CLI::App& program, int& exit_code);
+void add_serve_verb(CLI::App& program, int& exit_code);
 // Its exit codes are its own: see its help.
 void add_compare_verb(CLI::App& program, int& exit_code);
 // track and bisect; their exit codes are their own, too.

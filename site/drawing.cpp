@@ -1,0 +1,150 @@
+#include "site/drawing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "dashboards/format.h"
+#include "dashboards/html.h"
+
+namespace cowbench::site {
+namespace {
+
+// Maps places and values of a series into a box.
+class Frame {
+ public:
+  struct Box {
+    double left, right, top, bottom;
+  };
+  Frame(const std::vector<double>& values, Box box) : box_(box), last_(std::max<std::size_t>(values.size(), 2) - 1) {
+    const auto [low, high] = std::ranges::minmax(values);
+    const double margin = high > low ? (high - low) / 12 : std::max(std::abs(high) / 12, 1e-9);
+    low_ = low - margin;
+    high_ = high + margin;
+  }
+  double x(std::size_t at) const {
+    return box_.left + (box_.right - box_.left) * static_cast<double>(at) / static_cast<double>(last_);
+  }
+  double y(double value) const { return box_.bottom - (box_.bottom - box_.top) * (value - low_) / (high_ - low_); }
+
+  // Four to nine round values inside.
+  std::vector<double> ticks() const {
+    const double power = std::pow(10, std::floor(std::log10(high_ - low_)));
+    double step = power;
+    for (const double share : {0.1, 0.2, 0.5}) {
+      step = share * power;
+      if ((high_ - low_) / step <= 7) break;
+    }
+    std::vector<double> values;
+    for (double tick = std::ceil(low_ / step) * step; tick <= high_; tick += step) values.push_back(tick);
+    return values;
+  }
+
+ private:
+  Box box_;
+  std::size_t last_;
+  double low_, high_;
+};
+
+// A line through all values, broken where an era begins; relative steps, so that long series stay short texts.
+std::string path_of(const SeriesView& series, const std::vector<double>& values, const Frame& frame) {
+  std::string path;
+  long at_x = 0, at_y = 0;
+  for (std::size_t at = 0; at < values.size(); ++at) {
+    const long to_x = std::lround(frame.x(at)), to_y = std::lround(frame.y(values[at]));
+    const bool starts = at == 0 || std::ranges::binary_search(series.history.eras, at);
+    path += fmt::format("{}{} {}", starts ? 'm' : 'l', to_x - at_x, to_y - at_y);
+    at_x = to_x;
+    at_y = to_y;
+  }
+  return path;
+}
+
+std::string_view class_of(const SeriesView& series, const history::ChangePoint& change) {
+  if (series.metric == nullptr) return "changed";
+  const bool better = (change.effect > 0) == (series.metric->direction == results::Direction::higher_is_better);
+  return better ? "better" : "worse";
+}
+
+std::string tick_text(const SeriesView& series, double value) {
+  return series.control.empty() ? series.shown(value) : dashboards::format_factor(value);
+}
+
+}  // namespace
+
+std::vector<double> drawn_values(const SeriesView& series) {
+  if (series.control.empty()) return series.medians;
+  std::vector<double> ratios;
+  for (const double log : series.history.logs) ratios.push_back(std::exp(log));
+  return ratios;
+}
+
+std::string sparkline(const SeriesView& series) {
+  const std::vector<double> values = drawn_values(series);
+  const Frame frame(values, {3, 157, 3, 29});
+  std::string svg = "<svg class=\"spark\" viewBox=\"0 0 160 32\" aria-hidden=\"true\">";
+  svg += fmt::format("<path d=\"{}\"/>", path_of(series, values, frame));
+  for (const history::ChangePoint& change : series.history.changes)
+    svg += fmt::format("<circle class=\"{}\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"3\"/>", class_of(series, change),
+                       frame.x(change.at), frame.y(values[change.at]));
+  return svg + fmt::format("<circle class=\"last\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"2\"/></svg>",
+                           frame.x(values.size() - 1), frame.y(values.back()));
+}
+
+std::string history_plot(const SeriesView& series, const std::string& sentence) {
+  constexpr double width = 1000, height = 300;
+  constexpr Frame::Box box{84, width - 12, 14, height - 14};
+  const std::vector<double> values = drawn_values(series);
+  const Frame frame(values, box);
+  std::string svg = fmt::format("<svg class=\"history\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", width,
+                                height, dashboards::escaped_html(sentence));
+  for (const double tick : frame.ticks()) {
+    svg += fmt::format("<path class=\"grid\" d=\"M{0} {1:.1f}H{2}\"/><text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" "
+                       "text-anchor=\"end\">{5}</text>",
+                       box.left, frame.y(tick), box.right, box.left - 8, frame.y(tick) + 4,
+                       dashboards::escaped_html(tick_text(series, tick)));
+  }
+  for (const std::size_t era : series.history.eras)
+    svg += fmt::format("<path class=\"era\" d=\"M{:.1f} {}V{}\"/>", (frame.x(era) + frame.x(era - 1)) / 2, box.top,
+                       box.bottom);
+  for (const history::ChangePoint& change : series.history.changes)
+    svg += fmt::format("<path class=\"change {0}\" d=\"M{1:.1f} {2}V{3}\"/>", class_of(series, change),
+                       frame.x(change.at), box.top, box.bottom);
+  svg += fmt::format("<path class=\"line\" d=\"{}\"/>", path_of(series, values, frame));
+  for (std::size_t at = 0; at < values.size(); ++at)
+    svg += fmt::format("<circle class=\"point\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"3\"/>", frame.x(at), frame.y(values[at]));
+  return svg + "</svg>";
+}
+
+RatioScale::RatioScale(const std::vector<results::Finding>& findings) {
+  for (const results::Finding& finding : findings) {
+    const results::Ratio& ratio = finding.ratio;
+    if (!ratio.estimate) continue;
+    low_ = std::min({low_, *ratio.estimate, ratio.ci95 ? ratio.ci95->low : low_});
+    high_ = std::max({high_, *ratio.estimate, ratio.ci95 ? ratio.ci95->high : high_});
+  }
+}
+
+double RatioScale::x(double ratio) const {
+  return 8 + 224 * (std::log(ratio) - std::log(low_)) / (std::log(high_) - std::log(low_));
+}
+
+std::string RatioScale::row(const results::Ratio& ratio) const {
+  if (!ratio.estimate) return "";
+  const double band_low = std::max(low_, 1 / (1 + ratio.band)), band_high = std::min(high_, 1 + ratio.band);
+  std::string svg = fmt::format(
+      "<svg class=\"interval verdict-{}\" viewBox=\"0 0 240 20\" aria-hidden=\"true\"><rect class=\"band\" x=\"{:.1f}\" "
+      "y=\"0\" width=\"{:.1f}\" height=\"20\"/><path class=\"one\" d=\"M{:.1f} 0V20\"/>",
+      name(ratio.verdict), x(band_low), x(band_high) - x(band_low), x(1));
+  if (ratio.ci95)
+    svg += fmt::format("<path class=\"whisker\" d=\"M{0:.1f} 10H{1:.1f}M{0:.1f} 6V14M{1:.1f} 6V14\"/>", x(ratio.ci95->low),
+                       x(ratio.ci95->high));
+  return svg + fmt::format("<circle cx=\"{:.1f}\" cy=\"10\" r=\"4\"/></svg>", x(*ratio.estimate));
+}
+
+std::string RatioScale::range() const {
+  return fmt::format("{} to {}", dashboards::format_factor(low_), dashboards::format_factor(high_));
+}
+
+}  // namespace cowbench::site
