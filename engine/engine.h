@@ -39,7 +39,7 @@ struct MountOptions {
   bool pin = true;
   u64 cache_bytes = 1 * gib;           // page cache of all cores together
   bool populate_cache = true;          // touch its memory at mount
-  u64 node_cache_bytes = 128 * mib;    // btree nodes of all cores together
+  u64 node_cache_bytes = 512 * mib;    // btree nodes of all cores together
   bool discard = false;                // discard buckets when they are free
   bool read_only = false;
   u64 commit_interval_ns = 1'000'000'000;

@@ -26,7 +26,7 @@ struct MemoryLimit {
   MemoryController controller;
   std::string path;  // of the group
 };
-// "memory cgroup (v1) /sys/...: 2.30 GiB = 2 GiB page cache + 128 MiB metadata + 184 MiB client processes"
+// "memory cgroup (v1) /sys/...: 2.68 GiB = 2 GiB page cache + 512 MiB metadata + 184 MiB client processes"
 std::string to_text(const MemoryLimit& limit);
 // What would be made here, or why nothing can.
 std::string plan_memory_limit(const MemoryBudget& budget);

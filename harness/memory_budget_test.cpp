@@ -25,7 +25,7 @@ MeasureRequest request_for(std::vector<std::string> targets, std::optional<u64> 
 }
 
 TEST(MemoryBudget, IsThatOfTheLargestCowfs) {
-  constexpr u64 node_bytes = 128 * cowfs::mib;
+  constexpr u64 node_bytes = 512 * cowfs::mib;
   struct Case {
     const char* name;
     MeasureRequest request;

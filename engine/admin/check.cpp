@@ -80,6 +80,7 @@ Task<std::vector<Item>> Checker::next_items(u16 slice, TreeId tree, format::Key*
   std::vector<Item> items;
   if (incomplete(slice, tree)) co_return items;
   slice::Slice& home = recovered_->slice(slice);
+  btree::NodesHeld held;  // `from` may lie behind the last key of one leaf, and what follows in the next
   while (true) {
     btree::Cursor at = home.tree(tree).seek(*from);
     for (; at.valid() && items.size() < items_per_batch; at.next()) {
@@ -95,8 +96,7 @@ Task<std::vector<Item>> Checker::next_items(u16 slice, TreeId tree, format::Key*
       co_return items;
     }
     if (at.state() != btree::Cursor::State::missing) co_return items;
-    home.evict();
-    const Status loaded = co_await home.load({tree, at.missing()});
+    const Status loaded = co_await home.load({tree, at.missing()}, held);
     if (loaded) continue;
     incomplete_.insert(static_cast<u32>(slice) << 8 | static_cast<u32>(tree));
     found(FindingClass::tree_unreadable, loaded.error());
@@ -106,7 +106,6 @@ Task<std::vector<Item>> Checker::next_items(u16 slice, TreeId tree, format::Key*
 
 Task<std::optional<std::vector<std::byte>>> Checker::get(u16 slice, TreeId tree, format::Key key) {
   slice::Slice& home = recovered_->slice(slice);
-  home.evict();
   auto value = co_await home.get(tree, key);
   if (value) co_return std::move(*value);
   if (incomplete_.insert(static_cast<u32>(slice) << 8 | static_cast<u32>(tree)).second) {

@@ -58,7 +58,7 @@ class Mounted final : public Filesystem {
     fs::FilesystemSettings settings;
     settings.core.cache_bytes = std::max(options.cache_bytes / cores_->count(), cache_bytes_per_core_min);
     settings.core.populate_cache = options.populate_cache;
-    settings.node_cache_bytes = options.node_cache_bytes;
+    settings.core.node_bytes = options.node_cache_bytes / cores_->count();
     settings.discard = options.discard && device_->discards();
     settings.read_only = options.read_only;
     settings.commit_interval_ns = options.commit_interval_ns;
@@ -191,8 +191,8 @@ class Mounted final : public Filesystem {
     if (index == 0) counters->commits = state_->journal().counters().commits;
     counters->checkpoints += core.checkpoints();
     counters->cache_bytes += core.data().cache.used().value;
+    counters->node_bytes += core.nodes().resident_bytes().value;
     core.each_slice([&](fs::SliceState& slice) {
-      counters->node_bytes += slice.slice.node_memory_bytes();
       counters->copygc_blocks += slice.copygc.counters().moved_blocks;
     });
     co_return;

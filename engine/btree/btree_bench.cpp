@@ -55,7 +55,8 @@ class CowTree {
   u64 bytes() const { return cache_.resident_bytes().value; }
 
  private:
-  NodeCache cache_{{}, Bytes{64 * gib}};
+  NodePool pool_{Bytes{64 * gib}};
+  NodeCache cache_{{}, pool_};
   Tree tree_{cache_, format::TreeId::xattrs};
 };
 

@@ -46,6 +46,7 @@ void Tree::make_dirty(Node& node) {
 }
 
 void Tree::touch(Node& node) {
+  use(node);
   if (node.dirty_generation == generation_ && !node.pending) return;
   if (is_pending(node) && node.shadow == nullptr) {
     node.shadow = cache_.take();
@@ -63,8 +64,14 @@ bool Tree::mark_dirty(const Key& key, u8 level, format::Address address, Missing
   return true;
 }
 
+bool Tree::can_freeze() const {
+  return std::none_of(empty_.begin(), empty_.end(),
+                      [this](const Node* leaf) { return leaf->count() == 0 && cache_.pool().is_held(*leaf); });
+}
+
 Frozen Tree::freeze() {
-  assert(!frozen_);
+  assert(!frozen_ && can_freeze());
+  take_out_empty();
   frozen_ = true;
   ++generation_;
   cache_.checkpoint_begins();

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <coroutine>
 #include <map>
 #include <memory>
@@ -160,7 +161,8 @@ Model contents_backwards(Tree& tree, MemoryStore& store) {
 class CheckpointTest : public testing::Test {
  protected:
   MemoryStore store;
-  NodeCache cache{identity, Bytes{gib}};
+  NodePool pool{Bytes{gib}};
+  NodeCache cache{identity, pool};
   Tree tree{cache, identity.tree};
   Model model;
   Epoch epoch{1};
@@ -198,7 +200,7 @@ class CheckpointTest : public testing::Test {
   }
   // What is on the medium below `root` is `expected`, and nothing else takes space.
   void expect_on_medium(const Root& root, const Model& expected) {
-    NodeCache other_cache(identity, Bytes{gib});
+    NodeCache other_cache(identity, pool);
     Tree other(other_cache, identity.tree);
     other.open(root);
     EXPECT_TRUE(contents(other, store) == expected);
@@ -269,8 +271,8 @@ TEST_F(CheckpointTest, WritesTheTreeAsItWasAtFreeze) {
     ASSERT_TRUE(contents(tree, store) == model);
     ASSERT_EQ(cache.dirty_nodes(), tree.dirty_nodes());
     if (round % 4 == 3) {
-      cache.set_budget({0});
-      cache.evict();
+      pool.set_budget({0});
+      pool.evict();
       tree.check_invariants();
     }
   }
@@ -315,7 +317,7 @@ TEST_F(CheckpointTest, WriteErrorsLoseNothing) {
     } else {
       ++failed;
       EXPECT_EQ(writing.result().error().code, Code::device_io_failed);
-      NodeCache other_cache(identity, Bytes{gib});
+      NodeCache other_cache(identity, pool);
       Tree other(other_cache, identity.tree);
       other.open(durable);
       ASSERT_TRUE(contents(other, store) == durable_model) << "the last checkpoint was damaged";
@@ -348,32 +350,198 @@ TEST_F(CheckpointTest, TreeMayGoInTheMiddleOfACheckpoint) {
   EXPECT_EQ(cache.dirty_nodes(), 0u);
 }
 
+// A tree that got its first key and lost it again took a node each time, and the running checkpoint kept them all: removing
+// a million files during checkpoints took gigabytes.
+TEST_F(CheckpointTest, NodesYoungerThanTheCheckpointGoAtOnce) {
+  Random random(8);
+  for (int step = 0; step < 3'000; ++step) change(random, 10'000, 2, 100);
+  Tree other(cache, format::TreeId::orphans);
+  store.pausing = true;
+  Started<Result<Root>> writing(tree.write(tree.freeze(), store, epoch));
+  Frozen nothing = other.freeze();
+  const u64 nodes = cache.resident_nodes();
+  for (u64 round = 0; round < 100; ++round) {
+    other.upsert({round, 0, 0}, {});
+    EXPECT_TRUE(other.erase({round, 0, 0}));
+  }
+  EXPECT_EQ(cache.resident_nodes(), nodes);
+  // Also where the tree is not empty: many leaves come and go behind the last key.
+  const Key last = model.rbegin()->first;
+  for (u64 round = 0; round < 20; ++round) {
+    for (u64 i = 0; i < 200; ++i) tree.upsert({last.inode + 1, i, 0}, bytes(value_of(400, random)));
+    for (u64 i = 0; i < 200; ++i) EXPECT_TRUE(tree.erase({last.inode + 1, i, 0}));
+  }
+  EXPECT_LE(cache.resident_nodes(), nodes + 10);
+  other.thaw(std::move(nothing));
+  while (!writing.done()) store.resume_one();
+  store.pausing = false;
+  ASSERT_TRUE(writing.result().ok());
+  tree.check_invariants();
+  EXPECT_TRUE(contents(tree, store) == model);
+  expect_on_medium(checkpoint_ok(), model);
+}
+
 TEST_F(CheckpointTest, SmallCacheWorksThroughALargeTree) {
   const u64 seed = 44;
   SCOPED_TRACE("seed " + std::to_string(seed));
   Random random(seed);
-  cache.set_budget({20 * format::node_bytes});
+  pool.set_budget({20 * format::node_bytes});
   for (u64 round = 0; round < 30; ++round) {
     for (u64 step = 0; step < 400; ++step) {
       change(random, 20'000, 3, 300);
-      if (step % 16 == 0) cache.evict();
+      if (step % 16 == 0) pool.evict();
     }
     expect_on_medium(checkpoint_ok(), model);
-    cache.evict();
+    pool.evict();
     tree.check_invariants();
-    EXPECT_FALSE(cache.is_over_budget());
+    EXPECT_FALSE(pool.is_over_budget());
   }
   EXPECT_GT(store.in_use.size(), 100u);
   EXPECT_TRUE(contents(tree, store) == model);
-  cache.evict();
+  pool.evict();
   EXPECT_TRUE(contents_backwards(tree, store) == model);
+}
+
+// The budget was divided evenly: a slice with a million names had an eighth of it, while the others needed nothing.
+TEST_F(CheckpointTest, OneCacheMayUseWhatTheOthersLeave) {
+  Random random(9);
+  std::array<NodeCache, 7> others{{{identity, pool}, {identity, pool}, {identity, pool}, {identity, pool},
+                                   {identity, pool}, {identity, pool}, {identity, pool}}};
+  for (int step = 0; step < 20'000; ++step) change(random, 40'000, 0, 300);
+  checkpoint_ok();
+  const u64 nodes = cache.resident_nodes();
+  pool.set_budget({(nodes + 10) * format::node_bytes});
+  pool.evict();
+  EXPECT_EQ(cache.resident_nodes(), nodes);
+
+  // When another one grows, the large one makes room; what the other one has, it keeps.
+  Tree small(others[0], identity.tree);
+  const u64 even_part = nodes / 8;
+  for (u64 key = 0; others[0].resident_nodes() < even_part; ++key) {
+    small.upsert({1, key, 0}, bytes(value_of(300, random)));
+  }
+  epoch.value += 1;
+  Started<Result<Root>> writing(small.write(small.freeze(), store, epoch));
+  ASSERT_TRUE(writing.done());
+  pool.evict();
+  EXPECT_FALSE(pool.is_over_budget());
+  EXPECT_EQ(others[0].resident_nodes(), even_part);
+  EXPECT_EQ(cache.resident_nodes(), nodes + 10 - even_part);
+}
+
+// Reading alone never made a node go: memory grew until the next checkpoint, which a filesystem that is only read never has.
+TEST_F(CheckpointTest, ReadingStaysWithinTheBudget) {
+  Random random(10);
+  for (int step = 0; step < 20'000; ++step) change(random, 40'000, 0, 300);
+  checkpoint_ok();
+  constexpr u64 budget = 128;
+  ASSERT_GT(cache.resident_nodes(), 2 * budget);
+  pool.set_budget({budget * format::node_bytes});
+  pool.evict();
+  u64 nodes_max = 0;
+  for (int step = 0; step < 20'000; ++step) {
+    const Key key{1 + random.below(3), random.below(40'000), format::snapshot_live};
+    Missing missing;
+    while (!tree.ready(key, missing)) {
+      pool.make_room();
+      load(tree, store, missing);
+    }
+    nodes_max = std::max(nodes_max, cache.resident_nodes());
+  }
+  EXPECT_LE(nodes_max, budget + budget / 8);  // the clock looks at few for each
+  EXPECT_TRUE(contents(tree, store) == model);
+}
+
+// Each node that came in sent away what had been loaded before it, so whoever needed several at once loaded for ever.
+TEST_F(CheckpointTest, WhatWasLoadedStaysWhileItIsHeld) {
+  Random random(11);
+  for (int step = 0; step < 20'000; ++step) change(random, 40'000, 0, 300);
+  checkpoint_ok();
+  pool.set_budget({0});
+  pool.evict();
+  ASSERT_EQ(cache.resident_nodes(), 0u);
+
+  const auto bring = [&](const Key& key, NodesHeld& held) {
+    Missing missing;
+    while (!tree.ready(key, missing)) {
+      held.begin(pool);
+      pool.make_room();
+      load(tree, store, missing);
+    }
+  };
+  const auto is_ready = [&](const Key& key) {
+    Missing missing;
+    return tree.ready(key, missing);
+  };
+  const Key low{1, 0, 0};
+  const Key high{3, 39'000, 0};
+  {
+    NodesHeld first;
+    bring(low, first);
+    NodesHeld second;
+    bring(high, second);
+    pool.evict();
+    EXPECT_TRUE(is_ready(low));
+    EXPECT_TRUE(is_ready(high));
+    first.release();
+    // The second began later: what only the first used may go, but not what it used itself since.
+    for (u64 key = 0; key < 40'000; key += 100) bring({2, key, 0}, second);
+    EXPECT_TRUE(is_ready(high));
+    EXPECT_GT(cache.resident_nodes(), 40u);
+  }
+  pool.evict();
+  EXPECT_EQ(cache.resident_nodes(), 0u);
+  tree.check_invariants();
+}
+
+// The last key of a leaf went, and with it the leaf; its neighbour, which was not in memory, had its range. The next key of
+// the same transaction, for which everything had been ready, found no leaf.
+TEST_F(CheckpointTest, WhatIsReadyStaysReadyWhenItsLeafBecomesEmpty) {
+  Random random(12);
+  for (int step = 0; step < 5'000; ++step) change(random, 5'000, 0, 500);
+  checkpoint_ok();
+  for (const bool upsert_again : {true, false}) {
+    for (const Key wanted : {Key{1, 0, format::snapshot_live}, Key{2, 2'500, format::snapshot_live}}) {
+      pool.set_budget({0});
+      pool.evict();
+      ready(wanted);
+      std::vector<Key> keys;
+      for (const auto& [key, value] : model) {
+        Missing missing;
+        if (tree.ready(key, missing)) keys.push_back(key);
+      }
+      ASSERT_FALSE(keys.empty());
+      ASSERT_LT(keys.size(), 200u);
+      for (const Key& key : keys) {
+        EXPECT_TRUE(tree.erase(key));
+        model.erase(key);
+        tree.check_invariants();
+      }
+      Missing missing;
+      EXPECT_TRUE(tree.ready(wanted, missing));
+      NodesHeld held;
+      held.begin(pool);
+      EXPECT_TRUE(tree.ready(keys.front(), missing));
+      EXPECT_FALSE(tree.can_freeze());
+      held.release();
+      if (upsert_again) {
+        const std::string value = value_of(100, random);
+        tree.upsert(keys.front(), bytes(value));
+        model[keys.front()] = value;
+      }
+      EXPECT_TRUE(tree.can_freeze());
+      expect_on_medium(checkpoint_ok(), model);
+      tree.check_invariants();
+      EXPECT_TRUE(contents(tree, store) == model);
+    }
+  }
 }
 
 TEST_F(CheckpointTest, NodeOfTheMediumIsMissingUntilLoaded) {
   Random random(4);
   for (int step = 0; step < 3'000; ++step) change(random, 10'000, 0, 100);
   const Root root = checkpoint_ok();
-  NodeCache other_cache(identity, Bytes{gib});
+  NodeCache other_cache(identity, pool);
   Tree other(other_cache, identity.tree);
   other.open(root);
   EXPECT_FALSE(other.empty());
@@ -396,7 +564,7 @@ TEST_F(CheckpointTest, ConcurrentLoadsOfOneNode) {
   Random random(6);
   for (int step = 0; step < 3'000; ++step) change(random, 10'000, 0, 100);
   const Root root = checkpoint_ok();
-  NodeCache other_cache(identity, Bytes{gib});
+  NodeCache other_cache(identity, pool);
   Tree other(other_cache, identity.tree);
   other.open(root);
   const Key key{1, 500, 0};
@@ -418,8 +586,8 @@ TEST_F(CheckpointTest, LoadThatCameTooLateIsNotAnError) {
   Random random(7);
   for (int step = 0; step < 3'000; ++step) change(random, 10'000, 0, 100);
   checkpoint_ok();
-  cache.set_budget({0});
-  cache.evict();
+  pool.set_budget({0});
+  pool.evict();
   const Key key{1, 500, 0};
   Missing missing;
   while (!tree.ready(key, missing) && missing.level > 0) load(tree, store, missing);
@@ -430,7 +598,7 @@ TEST_F(CheckpointTest, LoadThatCameTooLateIsNotAnError) {
   ASSERT_TRUE(tree.ready(key, missing));
   tree.upsert(key, bytes(value_of(10, random)));
   checkpoint_ok();
-  cache.evict();
+  pool.evict();
   store.resume_one();
   ASSERT_TRUE(late.done());
   EXPECT_TRUE(late.result().ok());
@@ -443,7 +611,7 @@ TEST_F(CheckpointTest, EveryFlippedByteIsFound) {
   const Root root = checkpoint_ok();
   ASSERT_GE(root.level, 1u);
   for (const bool leaf : {false, true}) {
-    NodeCache other_cache(identity, Bytes{gib});
+    NodeCache other_cache(identity, pool);
     Tree other(other_cache, identity.tree);
     other.open(root);
     Missing missing{model.begin()->first, root.level, true};
@@ -562,8 +730,8 @@ TEST_F(CheckpointTest, MarkedNodesMove) {
   for (int step = 0; step < 3'000; ++step) change(random, 10'000, 0, 60);
   checkpoint_ok();
   const std::set<u64> before = store.in_use;
-  cache.set_budget({0});
-  cache.evict();
+  pool.set_budget({0});
+  pool.evict();
   for (const u64 address : before) {
     const NodeHeader header = *reinterpret_cast<const NodeHeader*>(store.images.at(address).data());
     Missing missing;

@@ -63,6 +63,7 @@ bool Tree::neighbour(Node& leaf, bool right, Node*& next, Missing& missing) {
     const u32 slot = parent->child_slot(wanted);
     next = parent->children[slot];
     if (next != nullptr) {
+      use(*next);
       const u32 after = right ? slot + 1 : slot - 1;  // wraps at 0: out of range as well
       const Node* const ahead = after < parent->count() ? parent->children[after] : nullptr;
       if (ahead != nullptr) __builtin_prefetch(ahead->image());

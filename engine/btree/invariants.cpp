@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "engine/btree/tree.h"
 
 namespace cowfs::btree {
@@ -22,7 +24,7 @@ void check_image_order(const Node& node) {
 void Tree::check_node(const Node& node) const {
   assert(node.in_use && !node.removed && node.tree == this);
   assert(node.header().level == node.level() && node.level() <= level_);
-  assert(node.count() > 0);
+  assert(node.count() > 0 || std::find(empty_.begin(), empty_.end(), &node) != empty_.end());
   check_image_order(node);
   if (node.dirty_generation == generation_) {
     assert(dirty_[node.level()].at(node.dirty_index) == &node);

@@ -1,7 +1,7 @@
 // A node in memory: bookkeeping beside a 16 KiB image that has the layout of format/node.h. Operations on one image
 // only; what nodes are to each other is the tree's business.
 //
-// A node's image is found by arithmetic (see NodeCache): the bookkeeping and the image can be fetched at the same time.
+// A node's image is found by arithmetic (see NodePool): the bookkeeping and the image can be fetched at the same time.
 #pragma once
 #include <vector>
 
@@ -106,6 +106,7 @@ class alignas(128) Node {
   Node* shadow = nullptr;         // the image as the running checkpoint has to write it; null: the image itself
   u64 dirty_generation = 0;       // of the tree when it became dirty; 0: clean
   NodePointer location{};         // the newest image on the medium; absent: never written
+  u64 used_at = 0;                // by the pool's count of holds
   u32 dirty_index = 0;            // in the tree's list of dirty nodes of this generation
   bool pending = false;           // the running checkpoint has to write it, and it has become dirty again
   bool removed = false;           // not in the tree any more; alive because the running checkpoint looks at it

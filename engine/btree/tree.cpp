@@ -6,6 +6,7 @@
 // moves to a shadow. Nodes keep their addresses, so nothing above has to be cloned to point at a clone.
 #include "engine/btree/tree.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cowfs::btree {
@@ -58,7 +59,7 @@ Node* Tree::descend(const Key& key, u8 level, Missing& missing) {
     return nullptr;
   }
   for (u8 at = level_; at > level; --at) {
-    if (!node->referenced) node->referenced = true;
+    use(*node);
     Node* const child = node->children[node->child_slot(key)];
     if (child == nullptr) {
       missing = {key, static_cast<u8>(at - 1), true};
@@ -68,12 +69,22 @@ Node* Tree::descend(const Key& key, u8 level, Missing& missing) {
     __builtin_prefetch(child);
     node = child;
   }
-  if (!node->referenced) node->referenced = true;
+  use(*node);
   return node;
 }
 
+// Writes only what changes: the line is shared with nobody, but it would have to be written back.
+void Tree::use(Node& node) {
+  const u64 now = cache_.pool().now();
+  if (node.used_at != now) node.used_at = now;
+  if (!node.referenced) node.referenced = true;
+}
+
 Node* Tree::leaf_of(const Key& key, Missing& missing) {
-  if (hint_ != nullptr && hint_->covers(key)) return hint_;
+  if (hint_ != nullptr && hint_->covers(key)) {
+    use(*hint_);
+    return hint_;
+  }
   Node* const leaf = descend(key, 0, missing);
   if (leaf != nullptr) hint_ = leaf;
   hint_slot_ = no_slot;
@@ -260,8 +271,32 @@ void Tree::merge(Node& left, Node& right, u32 right_slot) {
   shrink(parent);
 }
 
-// Takes an empty node out. A neighbour in the same parent covers its range from now on.
 void Tree::remove_empty(Node& node) {
+  if (!node.is_leaf() || has_heir(node)) return take_out(node);
+  if (std::find(empty_.begin(), empty_.end(), &node) == empty_.end()) empty_.push_back(&node);
+}
+
+// True when the leaf that covers the range of `leaf` once that is taken out is resident. Otherwise `leaf` has to stay: of
+// what was ready() nothing becomes missing.
+bool Tree::has_heir(const Node& leaf) const {
+  const Node* node = &leaf;
+  while (node->parent != nullptr && node->parent->count() == 1) node = node->parent;
+  if (node->parent == nullptr) return true;  // nothing is left
+  const u32 slot = slot_in_parent(*node);
+  const Node* heir = node->parent->children[slot > 0 ? slot - 1 : 1];
+  while (heir != nullptr && !heir->is_leaf()) heir = slot > 0 ? heir->children.back() : heir->children.front();
+  return heir != nullptr;
+}
+
+// Leaves that stayed without keys and still have none.
+void Tree::take_out_empty() {
+  for (Node* leaf : std::exchange(empty_, {})) {
+    if (leaf->count() == 0) take_out(*leaf);
+  }
+}
+
+// Takes an empty node out. A neighbour in the same parent covers its range from now on.
+void Tree::take_out(Node& node) {
   Node* const parent = node.parent;
   if (parent == nullptr) {
     root_ = nullptr;
@@ -301,9 +336,11 @@ void Tree::collapse_root() {
 }
 
 // Ranges in memory follow the parent's slots. Widening alone does not make a node dirty: on the medium a range may be
-// narrower. A frozen image must not get wider than its frozen parent's slot, though, so that one is kept.
+// narrower. A frozen image must not get wider than its frozen parent's slot, though, so that one is kept. What a hold has
+// seen of the range is there from now on, so the hold is of these nodes, too.
 void Tree::widen_last(Node* node, const Key& last) {
   while (node != nullptr) {
+    use(*node);
     if (is_pending(*node)) touch(*node);
     node->set_last(last);
     node = node->is_leaf() ? nullptr : node->children.back();
@@ -312,6 +349,7 @@ void Tree::widen_last(Node* node, const Key& last) {
 
 void Tree::widen_first(Node* node, const Key& first) {
   while (node != nullptr) {
+    use(*node);
     if (is_pending(*node)) touch(*node);
     node->set_first(first);
     if (node->is_leaf()) return;
@@ -328,7 +366,10 @@ u32 Tree::slot_in_parent(const Node& node) const {
 
 void Tree::retire(Node& node) {
   if (hint_ == &node) hint_ = nullptr;
-  if (frozen_) {
+  std::erase(empty_, &node);
+  // The running checkpoint knows nothing of a node that is younger than it.
+  const bool is_young = !node.location.present() && !is_pending(node);
+  if (frozen_ && !is_young) {
     node.pending = is_pending(node);
     if (node.dirty_generation == generation_) drop_dirty(node);
     node.dirty_generation = 0;

@@ -91,6 +91,7 @@ class Tree {
 
   bool empty() const { return root_ == nullptr && !root_pointer_.present(); }
   u8 level() const { return level_; }
+  NodeCache& cache() { return cache_; }
   format::TreeId id() const { return identity_.tree; }
 
   Lookup find(const Key& key);
@@ -112,8 +113,10 @@ class Tree {
   // resident that was not before.
   runtime::Task<Status> load(NodeStore& store, Missing missing);
 
+  // False while a leaf without keys is held: it cannot be written, and who holds it may be about to use its range.
+  bool can_freeze() const;
   // The tree as it is now will be written by write(). Costs as much as it has levels.
-  // Precondition: no other Frozen of this tree is alive.
+  // Precondition: can_freeze(), and no other Frozen of this tree is alive.
   Frozen freeze();
   // Writes every node that was dirty at freeze(), children first, and releases the images that they replace.
   // Error: the store's; nothing was released, and what was not written is part of the next checkpoint.
@@ -139,6 +142,7 @@ class Tree {
   // Finding.
   Node* leaf_of(const Key& key, Missing& missing);
   Node* descend(const Key& key, u8 level, Missing& missing);
+  void use(Node& node);
   Node* leaf_for_change(const Key& key);
   u32 slot_of(const Node& leaf, const Key& key);
   bool neighbour(Node& leaf, bool right, Node*& next, Missing& missing);
@@ -156,6 +160,9 @@ class Tree {
   bool merge_with_sibling(Node& node);
   void merge(Node& left, Node& right, u32 right_slot);
   void remove_empty(Node& node);
+  bool has_heir(const Node& leaf) const;
+  void take_out_empty();
+  void take_out(Node& node);
   void collapse_root();
   void widen_first(Node* node, const Key& first);
   void widen_last(Node* node, const Key& last);
@@ -201,6 +208,7 @@ class Tree {
   std::array<std::vector<Node*>, format::node_level_max + 1> dirty_;  // of this generation
   std::vector<NodePointer> released_;                                 // for the next checkpoint
   std::vector<Node*> removed_;                                        // alive until the running checkpoint ends
+  std::vector<Node*> empty_;  // leaves whose last key went while nobody in memory could take their range
 };
 
 // Reads every node of the tree below `root` from the medium, parents first, one image a level in memory. Nothing enters

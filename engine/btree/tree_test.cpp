@@ -16,7 +16,8 @@ std::string text(ByteSpan bytes) { return {reinterpret_cast<const char*>(bytes.d
 
 class TreeTest : public testing::Test {
  protected:
-  NodeCache cache{{.filesystem = 7, .slice = 3}, Bytes{gib}};
+  NodePool pool{Bytes{gib}};
+  NodeCache cache{{.filesystem = 7, .slice = 3}, pool};
   Tree tree{cache, format::TreeId::extents};
   Model model;
 

@@ -36,6 +36,7 @@ Task<Result<bool>> CopyGc::clean_one(Need need) {
 
 Task<Status> CopyGc::find_moves(format::BucketId bucket, std::vector<Move>& moves) {
   Key from{bucket.value, 0, 0};
+  btree::NodesHeld held;  // `from` may lie behind the last key of one leaf, and what follows in the next
   while (true) {
     btree::Cursor at = home_.slice.tree(TreeId::backpointers).seek(from);
     for (; at.valid() && at.key().inode == bucket.value; at.next()) {
@@ -48,7 +49,7 @@ Task<Status> CopyGc::find_moves(format::BucketId bucket, std::vector<Move>& move
       from = {bucket.value, at.key().offset + 1, 0};
     }
     if (at.state() != btree::Cursor::State::missing) co_return Status{};
-    const Status loaded = co_await home_.slice.load({TreeId::backpointers, at.missing()});
+    const Status loaded = co_await home_.slice.load({TreeId::backpointers, at.missing()}, held);
     if (!loaded) co_return loaded;
   }
 }
@@ -58,7 +59,8 @@ Task<Result<bool>> CopyGc::still_there(Move& move) {
   while (true) {
     const btree::Lookup found = home_.slice.tree(TreeId::extents).find(move.key);
     if (found.state == btree::Lookup::State::missing) {
-      const Status loaded = co_await home_.slice.load({TreeId::extents, found.missing});
+      btree::NodesHeld held;
+      const Status loaded = co_await home_.slice.load({TreeId::extents, found.missing}, held);
       if (!loaded) co_return loaded.error();
       continue;
     }
@@ -136,6 +138,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
     if (!result) break;
     ExtentPlan plan;
     slice::Missing missing;
+    btree::NodesHeld held;
     while (true) {
       plan.clear();
       missing = {};
@@ -159,7 +162,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
       resident = resident && plan_extents(home_.slice, range, &value, ~0ull, plan, missing) &&
                  ready(home_.slice, plan, missing);
       if (!resident) {
-        result = co_await home_.slice.load(missing);
+        result = co_await home_.slice.load(missing, held);
         if (!result) break;
         continue;
       }
@@ -168,6 +171,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
         counters_.moved_blocks += move.blocks;
         break;
       }
+      held.release();
       result = co_await stream.reserve(plan.journal_bytes, journal::Urgency::reclaim);
       if (!result) break;
       stream.unreserve(plan.journal_bytes);

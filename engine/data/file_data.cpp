@@ -287,6 +287,7 @@ Task<Status> FileData::take_tokens(u64 first_block, u64 blocks) {
 
 // True when each block is of data already, on the medium or on its way there.
 Task<Result<bool>> FileData::replaces_data(u64 first_block, u64 blocks) {
+  btree::NodesHeld held;
   for (u64 block = first_block; block < first_block + blocks;) {
     const Folio* folio = find(block / window_blocks);
     const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
@@ -295,10 +296,11 @@ Task<Result<bool>> FileData::replaces_data(u64 first_block, u64 blocks) {
     if (known == Known::hole) co_return false;
     if (known == Known::data) {
       ++block;
+      held.release();
       continue;
     }
     const btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, block, format::snapshot_live});
-    const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()});
+    const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()}, held);
     if (!loaded) co_return loaded.error();
   }
   co_return true;

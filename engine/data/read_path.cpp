@@ -67,6 +67,7 @@ struct FileData::ExtentRead {
 
 // `into` is whole blocks of block-aligned memory.
 Task<Status> FileData::read_extents(u64 first_block, MutableByteSpan into) {
+  btree::NodesHeld held;
   while (!into.empty()) {
     const u64 blocks = into.size() / block_bytes;
     btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, first_block, format::snapshot_live});
@@ -74,6 +75,7 @@ Task<Status> FileData::read_extents(u64 first_block, MutableByteSpan into) {
     const Extent extent = before ? format::decode_extent(at.value()) : Extent{};
     const u64 skipped = before ? first_block - at.key().offset : 0;
     if (before && skipped < extent.blocks) {
+      held.release();
       const u64 count = std::min<u64>(blocks, extent.blocks - skipped);
       const MutableByteSpan part = into.first(count * block_bytes);
       if (extent.kind == ExtentKind::data) {
@@ -93,10 +95,11 @@ Task<Status> FileData::read_extents(u64 first_block, MutableByteSpan into) {
     }
     if (at.state() != btree::Cursor::State::missing) at = home_.slice.tree(TreeId::extents).seek({inode_, first_block, 0});
     if (at.state() == btree::Cursor::State::missing) {
-      const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()});
+      const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()}, held);
       if (!loaded) co_return loaded;
       continue;
     }
+    held.release();
     u64 hole = blocks;
     if (at.valid() && at.key().inode == inode_) hole = std::min(hole, at.key().offset - first_block);
     std::memset(into.data(), 0, hole * block_bytes);
@@ -169,6 +172,7 @@ Task<Status> FileData::read_direct(u64 offset, MutableByteSpan into) {
 // Precondition: nothing is dirty; the extents say it all.
 Task<Result<u64>> FileData::seek(u64 offset, bool want_data) {
   u64 block = offset / block_bytes;
+  btree::NodesHeld held;
   while (true) {
     btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, block, format::snapshot_live});
     bool in_data = false;
@@ -180,6 +184,7 @@ Task<Result<u64>> FileData::seek(u64 offset, bool want_data) {
     }
     if (in_data && want_data) co_return std::max(offset, block * block_bytes);
     if (in_data) {
+      held.release();
       block = extent_end;
       continue;
     }
@@ -188,7 +193,7 @@ Task<Result<u64>> FileData::seek(u64 offset, bool want_data) {
       at = home_.slice.tree(TreeId::extents).seek({inode_, block + 1, 0});
     }
     if (at.state() == btree::Cursor::State::missing) {
-      const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()});
+      const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()}, held);
       if (!loaded) co_return loaded.error();
       continue;
     }

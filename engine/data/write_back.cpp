@@ -166,6 +166,7 @@ void FileData::apply_piece(const Piece& piece, const ExtentPlan& plan) {
 Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted) {
   journal::Stream& stream = home_.slice.stream();
   ExtentPlan& plan = home_.core.plan;
+  btree::NodesHeld held;
   while (!pieces.empty()) {
     if (pieces.size() == 1 && try_insert(pieces.front(), attributes)) {
       ++inserted;
@@ -194,11 +195,12 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       bytes += slice::journal_bytes(update);
     }
     if (!resident) {
-      const Status loaded = co_await home_.slice.load(missing);
+      const Status loaded = co_await home_.slice.load(missing, held);
       if (!loaded) co_return loaded;
       continue;
     }
     if (!stream.try_reserve(bytes)) {
+      held.release();
       const Status reserved = co_await stream.reserve(bytes);
       if (!reserved) co_return reserved;
       stream.unreserve(bytes);
@@ -218,6 +220,7 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
     used += apply_attributes(home_.slice, attributes, change);
     assert(used <= bytes);
     stream.unreserve(bytes - used);
+    held.release();
     pieces = pieces.subspan(count);
     inserted += count;
   }
@@ -241,6 +244,7 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
   }
   ExtentPlan& plan = home_.core.plan;
   DataChange change{.end_bytes = file_bytes};
+  btree::NodesHeld held;
   while (true) {
     plan.clear();
     slice::Missing missing;
@@ -255,11 +259,12 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
       bytes += slice::journal_bytes(update);
     }
     if (!resident) {
-      const Status loaded = co_await home_.slice.load(missing);
+      const Status loaded = co_await home_.slice.load(missing, held);
       if (!loaded) co_return loaded;
       continue;
     }
     if (stream.try_reserve(bytes)) break;
+    held.release();
     const Status reserved = co_await stream.reserve(bytes);
     if (!reserved) co_return reserved;
     stream.unreserve(bytes);
@@ -292,6 +297,7 @@ void FileData::end_pieces(const std::vector<Piece>& pieces, std::size_t inserted
 Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeWriter* attributes) {
   journal::Stream& stream = home_.slice.stream();
   ExtentPlan plan;
+  btree::NodesHeld held;
   while (true) {
     plan.clear();
     slice::Missing missing;
@@ -307,12 +313,13 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
       bytes += slice::journal_bytes(update);
     }
     if (!resident) {
-      const Status loaded = co_await home_.slice.load(missing);
+      const Status loaded = co_await home_.slice.load(missing, held);
       if (!loaded) co_return loaded;
       continue;
     }
     if (bytes == 0) break;
     if (!stream.try_reserve(bytes)) {
+      held.release();
       const Status reserved = co_await stream.reserve(bytes);
       if (!reserved) co_return reserved;
       stream.unreserve(bytes);
@@ -321,6 +328,7 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
     apply(home_.slice, plan);
     apply_attributes(home_.slice, attributes, change);
     home_.core.tokens.give(plan.removed_blocks);
+    held.release();
     if (plan.complete) break;
   }
   if (end_block >= extent_end_block_ && extent_end_block_ != ~0ull) {

@@ -33,17 +33,7 @@ Task<Result<Attributes>> Operations::stat(std::string_view path, bool follow) {
 }
 
 Task<Result<Attributes>> Operations::attributes_of(InodeNumber inode) {
-  struct Ask {
-    FilesystemState& state;
-    InodeNumber inode;
-    static Task<Result<Attributes>> run(Ask ask) {
-      const Result<Inode*> found = co_await ask.state.here().get_inode(ask.inode);
-      if (!found) co_return found.error();
-      co_return (*found)->attributes();
-    }
-  };
-  const Ask ask{state_, inode};
-  auto function = [ask] { return Ask::run(ask); };
+  auto function = [this, inode] { return state_.here().get_attributes(inode); };
   co_return co_await state_.call(state_.core_of(inode), function);
 }
 
@@ -197,14 +187,16 @@ Task<Status> Operations::set_xattr_locked(InodeNumber number, std::string_view n
   inode.change_ns = runtime::this_reactor().wall_clock_ns();
   const slice::Update update{TreeId::xattrs, format::UpdateKind::upsert, key, chain};
   const u64 bytes = slice::journal_bytes(update);
+  btree::NodesHeld held;
   while (true) {
     slice::Missing missing;
     if (!home.ready(update, missing)) {
-      const Status loaded = co_await home.load(missing);
+      const Status loaded = co_await home.load(missing, held);
       if (!loaded) co_return loaded;
       continue;
     }
     if (home.stream().try_reserve(bytes)) break;
+    held.release();
     const Status reserved = co_await home.stream().reserve(bytes);
     if (!reserved) co_return reserved;
     home.stream().unreserve(bytes);
@@ -260,6 +252,7 @@ Task<Result<DirectoryRead>> Operations::read_directory_here(FileHandle handle, u
   };
   if (cookie == 0 && !put(inode.number, 1, DT_DIR, ".")) co_return Error{Code::buffer_too_small, into.size()};
   if (read.next_cookie == 1 && !put(inode.parent, 2, DT_DIR, "..")) co_return read;
+  btree::NodesHeld held;  // the cookie may lie behind the last name of one leaf, and what follows in the next
   while (true) {
     const u64 resume = read.next_cookie <= 2 ? 0 : read.next_cookie;
     const u64 first_hash = resume & ~format::dirent_place_mask;
@@ -277,7 +270,7 @@ Task<Result<DirectoryRead>> Operations::read_directory_here(FileHandle handle, u
       }
     }
     if (at.state() != btree::Cursor::State::missing) co_return read;
-    const Status loaded = co_await home.load({TreeId::dirents, at.missing()});
+    const Status loaded = co_await home.load({TreeId::dirents, at.missing()}, held);
     if (!loaded) co_return loaded.error();
   }
 }

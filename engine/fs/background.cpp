@@ -29,10 +29,10 @@ Task<void> CoreState::stop_background() {
   co_await gate_.drained();
   co_await data_.gate.drained();
   // What could not be written is given up with the mount.
+  for (Inode* inode : inodes_.all()) inode->discard_cache();
+  inodes_.clear();
   each_slice([](SliceState& state) {
-    for (Inode* inode : state.inodes.all()) inode->file_data().discard_cache();
     for (const auto& [number, share] : state.shares) share->discard_cache();
-    state.inodes.clear();
     state.shares.clear();
   });
 }
@@ -79,17 +79,19 @@ Task<Result<Epoch>> CoreState::write_back_share(InodeNumber number, u16 slice_id
 
 Task<Status> CoreState::write_attributes(Inode& inode) {
   slice::Slice& home = inode.home.slice;
+  btree::NodesHeld held;
   while (true) {
     const format::InodeValue value = inode.encode();
     const slice::Update update{format::TreeId::inodes, format::UpdateKind::upsert, inode.key(), bytes_of(value)};
     slice::Missing missing;
     if (!home.ready(update, missing)) {
-      const Status loaded = co_await home.load(missing);
+      const Status loaded = co_await home.load(missing, held);
       if (!loaded) co_return loaded;
       continue;
     }
     const u64 bytes = slice::journal_bytes(update);
     if (!stream().try_reserve(bytes)) {
+      held.release();
       const Status reserved = co_await stream().reserve(bytes);
       if (!reserved) co_return reserved;
       stream().unreserve(bytes);
@@ -238,11 +240,11 @@ Task<Status> CoreState::write_back_all() {
   for (data::FileData* file = data_.dirty_first; file != nullptr; file = file->next_dirty()) {
     unwritten.emplace_back(file->home().slice.id(), file->inode());
   }
+  for (const Inode* inode : inodes_.all()) {
+    const bool wanted = inode->attributes_dirty || inode->write_back_lock.held();
+    if (wanted && !inode->dead) unwritten.emplace_back(format::slice_of(inode->number), inode->number);
+  }
   for (u16 id : slice_ids()) {
-    for (const Inode* inode : slice(id).inodes.all()) {
-      const bool wanted = inode->attributes_dirty || inode->write_back_lock.held();
-      if (wanted && !inode->dead) unwritten.emplace_back(id, inode->number);
-    }
     for (const auto& [number, share] : slice(id).shares) {
       if (!share->idle() && !share->is_dirty()) unwritten.emplace_back(id, number);
     }

@@ -26,6 +26,7 @@ Task<Status> Operations::run(ChangeSet& changes) {
 
 Task<Status> Operations::run_here(ChangeSet& changes) {
   CoreState& here = state_.here();
+  btree::NodesHeld held;
   while (true) {
     u64 bytes = 0;
     u16 slice_id = 0;
@@ -33,11 +34,12 @@ Task<Status> Operations::run_here(ChangeSet& changes) {
     const Status prepared = here.prepare(changes, bytes, missing, slice_id);
     if (!prepared) co_return prepared;
     if (missing) {
-      const Status loaded = co_await here.slice(slice_id).slice.load(missing);
+      const Status loaded = co_await here.slice(slice_id).slice.load(missing, held);
       if (!loaded) co_return loaded;
       continue;
     }
     if (here.stream().try_reserve(bytes)) break;
+    held.release();
     const Status reserved = co_await here.stream().reserve(bytes);
     if (!reserved) co_return reserved;
     here.stream().unreserve(bytes);
@@ -46,10 +48,11 @@ Task<Status> Operations::run_here(ChangeSet& changes) {
   co_return Status{};
 }
 
-// On `core`: everything the changes touch here is resident and stays so until it is applied or undone; journal room is reserved.
-Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes) {
+// On `core`: everything the changes touch here is resident and stays so while it is held, until the changes are applied or
+// undone; journal room is reserved.
+Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held) {
   CoreState& here = state_.core(core);
-  here.each_slice([](SliceState& state) { state.slice.hold_nodes(); });
+  held->begin(here.nodes());
   Status result;
   while (true) {
     u64 bytes = 0;
@@ -58,7 +61,7 @@ Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes) {
     result = here.prepare(changes, bytes, missing, slice_id);
     if (!result) break;
     if (missing) {
-      result = co_await here.slice(slice_id).slice.load(missing);
+      result = co_await here.slice(slice_id).slice.load(missing, *held);
       if (!result) break;
       continue;
     }
@@ -67,11 +70,11 @@ Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes) {
     if (!result) break;
     here.stream().unreserve(bytes);
   }
-  here.each_slice([](SliceState& state) { state.slice.let_nodes_go(); });
+  held->release();
   co_return result;
 }
 
-Task<Status> Operations::undo_ready(CoreIndex core, const ChangeSet& changes) {
+Task<Status> Operations::undo_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held) {
   CoreState& here = state_.core(core);
   u64 bytes = 0;
   u16 slice_id = 0;
@@ -79,7 +82,7 @@ Task<Status> Operations::undo_ready(CoreIndex core, const ChangeSet& changes) {
   const Status prepared = here.prepare(changes, bytes, missing, slice_id);
   assert(prepared.ok() && !missing);
   here.stream().unreserve(bytes);
-  here.each_slice([](SliceState& state) { state.slice.let_nodes_go(); });
+  held->release();
   co_return Status{};
 }
 
@@ -88,16 +91,19 @@ Task<Status> Operations::undo_ready(CoreIndex core, const ChangeSet& changes) {
 Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> cores) {
   Status result;
   std::size_t ready = 0;
+  std::vector<btree::NodesHeld> nodes(cores.size());  // each of its core, where it begins and ends
   for (; ready < cores.size() && result; ++ready) {
     const CoreIndex core = cores[ready];
-    auto prepare = [this, core, &changes] { return make_ready(core, changes); };
+    btree::NodesHeld* const held = &nodes[ready];
+    auto prepare = [this, core, &changes, held] { return make_ready(core, changes, held); };
     result = co_await state_.call(core, prepare);
     if (!result) break;
   }
   if (!result) {
     for (std::size_t i = 0; i < ready; ++i) {
       const CoreIndex core = cores[i];
-      auto undo = [this, core, &changes] { return undo_ready(core, changes); };
+      btree::NodesHeld* const held = &nodes[i];
+      auto undo = [this, core, &changes, held] { return undo_ready(core, changes, held); };
       const Status undone = co_await state_.call(core, undo);
       assert(undone.ok());
     }
@@ -121,10 +127,12 @@ Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> c
     co_await drop_holds(cores, holds);
     i = 0;
   }
-  for (CoreIndex core : cores) {
-    auto apply = [this, core, &changes] {
+  for (std::size_t i = 0; i < cores.size(); ++i) {
+    const CoreIndex core = cores[i];
+    btree::NodesHeld* const held = &nodes[i];
+    auto apply = [this, core, &changes, held] {
       state_.core(core).apply(changes);
-      state_.core(core).each_slice([](SliceState& state) { state.slice.let_nodes_go(); });
+      held->release();
     };
     co_await runtime::on(core, std::move(apply));
   }

@@ -27,6 +27,7 @@ CoreState::CoreState(FilesystemState& filesystem, CoreIndex core, const CoreSett
       core_(core),
       settings_(settings),
       data_(Bytes{settings.cache_bytes}, settings.populate_cache, {}, tokens, write_buffers),
+      nodes_(Bytes{settings.node_bytes}),
       flush_timer_(*this) {
   flush_timer_.fire = [](runtime::Timer& timer) {
     static_cast<FlushTimer&>(timer).owner.data_.flush_wanted.wake_all();
@@ -59,47 +60,61 @@ u16 CoreState::slice_for_new_directory() const {
 }
 
 Inode& CoreState::add_inode(InodeNumber number) {
-  SliceState& home = slice(format::slice_of(number));
-  if (home.inodes.size() * slices_.size() > settings_.inodes_max) trim_inodes(home);
-  return home.inodes.add(std::make_unique<Inode>(home, number));
+  if (inodes_.size() > settings_.inodes_max) trim_inodes();
+  return inodes_.add(std::make_unique<Inode>(slice(format::slice_of(number)), number));
 }
 
 Task<Result<Inode*>> CoreState::get_inode(InodeNumber number) {
+  if (Inode* inode = find_inode(number)) co_return inode;
+  const Result<format::InodeValue> value = co_await read_inode(number);
+  if (Inode* inode = find_inode(number)) co_return inode;  // somebody else brought it in, or made it
+  if (!value) co_return value.error();
+  Inode& inode = add_inode(number);
+  inode.decode(*value);
+  co_return &inode;
+}
+
+Task<Result<Attributes>> CoreState::get_attributes(InodeNumber number) {
+  if (const Inode* inode = find_inode(number)) co_return inode->attributes();
+  const Result<format::InodeValue> value = co_await read_inode(number);
+  if (const Inode* inode = find_inode(number)) co_return inode->attributes();
+  if (!value) co_return value.error();
+  co_return attributes_of(number, *value);
+}
+
+// As the tree has it, which is what an inode that is not in memory is.
+Task<Result<format::InodeValue>> CoreState::read_inode(InodeNumber number) {
+  const u16 home = format::slice_of(number);
+  if (!slices_.contains(home)) co_return Error{Code::inode_missing, number};
+  slice::Slice& slice_of_inode = slice(home).slice;
   while (true) {
-    if (Inode* inode = find_inode(number)) co_return inode;
-    if (!slices_.contains(format::slice_of(number))) co_return Error{Code::inode_missing, number};
-    SliceState& home = slice(format::slice_of(number));
-    const btree::Lookup found = home.slice.tree(TreeId::inodes).find({number, 0, format::snapshot_live});
-    if (found.state == btree::Lookup::State::missing) {
-      const Status loaded = co_await home.slice.load({TreeId::inodes, found.missing});
-      if (!loaded) co_return loaded.error();
-      continue;
+    const btree::Lookup found = slice_of_inode.tree(TreeId::inodes).find({number, 0, format::snapshot_live});
+    if (found.state == btree::Lookup::State::absent) co_return Error{Code::inode_missing, number, Place{.slice = home}};
+    if (found.state == btree::Lookup::State::found) {
+      format::InodeValue value;
+      std::memcpy(&value, found.value.data(), sizeof value);
+      co_return value;
     }
-    if (found.state == btree::Lookup::State::absent) {
-      co_return Error{Code::inode_missing, number, Place{.slice = home.slice.id()}};
-    }
-    format::InodeValue value;
-    std::memcpy(&value, found.value.data(), sizeof value);
-    Inode& inode = add_inode(number);
-    inode.decode(value);
-    co_return &inode;
+    btree::NodesHeld held;
+    const Status loaded = co_await slice_of_inode.load({TreeId::inodes, found.missing}, held);
+    if (!loaded) co_return loaded.error();
   }
 }
 
 // Some inodes that nobody uses go; a file with dirty data never does.
-void CoreState::trim_inodes(SliceState& home) {
-  home.inodes.drop_some(inodes_per_trim, [durable = stream().durable()](Inode& inode) {
+void CoreState::trim_inodes() {
+  inodes_.drop_some(inodes_per_trim, [durable = stream().durable()](Inode& inode) {
     // The next fsync asks the inode in memory how much of history it needs.
     return inode.changed <= durable && inode.references == 0 && inode.links > 0 && !inode.attributes_dirty &&
-           !inode.lock.held() && inode.remote_readers.none() && inode.birth_ns != 0 && inode.file_data().idle();
+           !inode.lock.held() && inode.remote_readers.none() && inode.birth_ns != 0 && inode.has_idle_data();
   });
 }
 
 void CoreState::release(Inode& inode) {
   if (inode.references > 0 || inode.links > 0) return;
   if (inode.erased) {
-    inode.file_data().discard_cache();
-    inode.home.inodes.erase(inode);
+    inode.discard_cache();
+    inodes_.erase(inode);
     return;
   }
   if (inode.dead) return;
@@ -137,6 +152,7 @@ Task<void> CoreState::reap(Inode& inode) {
 // The inode's attributes and the inode itself.
 Task<Status> CoreState::remove_keys(SliceState& home, InodeNumber number) {
   std::vector<slice::Update> updates;
+  btree::NodesHeld held;
   while (true) {
     updates.clear();
     btree::Cursor at = home.slice.tree(TreeId::xattrs).seek({number, 0, 0});
@@ -153,17 +169,19 @@ Task<Status> CoreState::remove_keys(SliceState& home, InodeNumber number) {
       if (!missing && !home.slice.ready(update, missing)) break;
     }
     if (missing) {
-      const Status loaded = co_await home.slice.load(missing);
+      const Status loaded = co_await home.slice.load(missing, held);
       if (!loaded) co_return loaded;
       continue;
     }
     if (!stream().try_reserve(bytes)) {
+      held.release();
       const Status reserved = co_await stream().reserve(bytes);
       if (!reserved) co_return reserved;
       stream().unreserve(bytes);
       continue;
     }
     for (const slice::Update& update : updates) home.slice.apply(update);
+    held.release();
     if (all) co_return Status{};
   }
 }
@@ -206,7 +224,8 @@ Task<Result<Dirent>> CoreState::look_up(InodeNumber directory, std::string_view 
       case Answer::missing:
         break;
     }
-    const Status loaded = co_await slice(format::slice_of(directory)).slice.load(missing);
+    btree::NodesHeld held;
+    const Status loaded = co_await slice(format::slice_of(directory)).slice.load(missing, held);
     if (!loaded) co_return loaded.error();
   }
 }

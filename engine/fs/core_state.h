@@ -22,20 +22,20 @@ class FilesystemState;
 // One slice and what is in memory of its inodes.
 struct SliceState {
   SliceState(u16 id, const format::Superblock& superblock, const device::DeviceSet& devices, journal::Stream& stream,
-             slice::BucketSource& source, const slice::SliceSettings& settings, data::CoreData& core,
+             slice::BucketSource& source, btree::NodePool& nodes, bool discard, data::CoreData& core,
              data::SpacePressure& pressure)
-      : slice(id, superblock, devices, stream, source, settings), data(core, slice, pressure), copygc(data) {}
+      : slice(id, superblock, devices, stream, source, nodes, discard), data(core, slice, pressure), copygc(data) {}
 
   slice::Slice slice;
   data::SliceData data;
   data::CopyGc copygc;
-  InodeTable<Inode> inodes;
   // Regions of files whose home is another slice.
   absl::flat_hash_map<InodeNumber, std::unique_ptr<data::FileData>> shares;
 };
 
 struct CoreSettings {
   u64 cache_bytes = 512 * mib;
+  u64 node_bytes = 128 * mib;
   bool populate_cache = true;
   u64 dirty_expire_ns = 30'000'000'000;  // older dirty data is written back
   std::size_t inodes_max = 128 * 1024;   // kept in memory without references
@@ -48,6 +48,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
 
   CoreIndex core() const { return core_; }
   data::CoreData& data() { return data_; }
+  btree::NodePool& nodes() { return nodes_; }
   journal::Stream& stream();
   SliceState& slice(u16 id) { return *slices_.at(id); }
   void add_slice(std::unique_ptr<SliceState> slice);
@@ -60,15 +61,13 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   bool has_slices() const { return !slices_.empty(); }
   u16 slice_for_new_directory() const;
 
-  // Inodes of this core's slices.
-  Inode* find_inode(InodeNumber number) {
-    const auto home = slices_.find(format::slice_of(number));
-    if (home == slices_.end()) return nullptr;  // a damaged name may say any number
-    return home->second->inodes.find(number);
-  }
+  // Inodes of this core's slices. A damaged name may say any number.
+  Inode* find_inode(InodeNumber number) { return inodes_.find(number); }
   // Errors: inode_missing; of the tree. The inode stays until the next await unless it is referenced.
   Task<Result<Inode*>> get_inode(InodeNumber number);
   Inode& add_inode(InodeNumber number);
+  // Without bringing it in: what is asked once of each of many files leaves those in memory that are in use.
+  Task<Result<Attributes>> get_attributes(InodeNumber number);
   // After `references` or `links` went down: an inode without either is removed, from the medium and then from memory.
   void release(Inode& inode);
 
@@ -145,7 +144,8 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<Status> checkpoint(slice::Slice& slice);
   Task<void> discarder();
   Task<void> flush_one(data::FileData& file);
-  void trim_inodes(SliceState& home);
+  Task<Result<format::InodeValue>> read_inode(InodeNumber number);
+  void trim_inodes();
   void charge_metadata();
   u64 metadata_blocks();
   Task<Status> write_back(data::FileData& file);
@@ -156,7 +156,9 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   data::CoreData data_;
   NameCache names_;
   PathCache paths_;
+  btree::NodePool nodes_;
   absl::flat_hash_map<u16, std::unique_ptr<SliceState>> slices_;
+  InodeTable<Inode> inodes_;
   absl::flat_hash_map<InodeNumber, absl::flat_hash_map<std::string, RemoteName>> remote_names_;
   u64 remote_forgets_ = 0;
 

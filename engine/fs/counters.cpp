@@ -78,7 +78,8 @@ Task<Status> FilesystemState::store_counters(bool may_wait) {
     if (totals[activity].count == 0) {
       ++activity;
     } else if (!zero.ready(update, missing)) {
-      const Status loaded = co_await zero.load(missing);
+      btree::NodesHeld held;
+      const Status loaded = co_await zero.load(missing, held);
       if (!loaded) co_return loaded;
     } else if (stream.try_reserve(slice::journal_bytes(update))) {
       zero.apply(update);

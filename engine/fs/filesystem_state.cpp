@@ -40,12 +40,11 @@ Task<Status> FilesystemState::make_core(CoreIndex index) {
 }
 
 Task<Status> FilesystemState::make_slices(CoreIndex index) {
-  const slice::SliceSettings settings{settings_.node_cache_bytes / superblock_.slices, settings_.discard};
   CoreState& state = core(index);
   for (u16 id = 0; id < superblock_.slices; ++id) {
     if (core_of_slice(id) != index) continue;
-    state.add_slice(std::make_unique<SliceState>(id, superblock_, devices_, journal_->stream(index), *this, settings,
-                                                 state.data(), *this));
+    state.add_slice(std::make_unique<SliceState>(id, superblock_, devices_, journal_->stream(index), *this, state.nodes(),
+                                                 settings_.discard, state.data(), *this));
     slice::Slice& made = state.slice(id).slice;
     Status read = co_await made.read_header(history_.oldest_needed);
     if (read) read = co_await made.load_resident_trees();
@@ -226,7 +225,8 @@ Task<Status> FilesystemState::finish_orphans(CoreIndex index) {
       for (; at.valid(); at.next()) orphans.push_back(at.key().inode);
       if (at.state() != btree::Cursor::State::missing) break;
       from = at.resume_key();
-      const Status loaded = co_await home.load({TreeId::orphans, at.missing()});
+      btree::NodesHeld held;
+      const Status loaded = co_await home.load({TreeId::orphans, at.missing()}, held);
       if (!loaded) co_return loaded;
     }
   }

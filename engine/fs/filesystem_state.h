@@ -13,7 +13,6 @@ namespace cowfs::fs {
 
 struct FilesystemSettings {
   CoreSettings core;
-  u64 node_cache_bytes = 128 * mib;  // of all slices together
   bool discard = false;
   bool read_only = false;
   u64 commit_interval_ns = 1'000'000'000;

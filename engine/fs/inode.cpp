@@ -67,19 +67,25 @@ format::InodeValue Inode::encode() const {
 }
 
 Attributes Inode::attributes() const {
+  format::InodeValue value = encode();
+  value.size = size;
+  return attributes_of(number, value);
+}
+
+Attributes attributes_of(InodeNumber number, const format::InodeValue& value) {
   Attributes attributes;
   attributes.inode = number;
-  attributes.mode = mode;
-  attributes.links = links;
-  attributes.user = user;
-  attributes.group = group;
-  attributes.size = size;
-  attributes.blocks_512 = blocks * (block_bytes / 512);
-  attributes.device = device;
-  attributes.access_ns = access_ns;
-  attributes.modify_ns = modify_ns;
-  attributes.change_ns = change_ns;
-  attributes.birth_ns = birth_ns;
+  attributes.mode = value.mode;
+  attributes.links = value.links;
+  attributes.user = value.user;
+  attributes.group = value.group;
+  attributes.size = value.size;
+  attributes.blocks_512 = value.blocks * (block_bytes / 512);
+  attributes.device = value.device;
+  attributes.access_ns = value.access_ns;
+  attributes.modify_ns = value.modify_ns;
+  attributes.change_ns = value.change_ns;
+  attributes.birth_ns = value.birth_ns;
   return attributes;
 }
 

@@ -17,6 +17,8 @@ constexpr unsigned cores_max = 256;
 
 struct SliceState;
 
+Attributes attributes_of(InodeNumber number, const format::InodeValue& value);
+
 // Advisory byte-range locks, exclusive, held by open files.
 class RangeLocks {
  public:
@@ -40,6 +42,8 @@ struct Inode final : data::AttributeWriter {
   // With `persisted_size` as its size: the file's data beyond is not in place yet.
   format::InodeValue encode() const;
   Attributes attributes() const;
+  // None was asked for yet, or nobody works on it.
+  bool has_idle_data() const { return data_ == nullptr || data_->idle(); }
 
   bool is_directory() const { return (mode & 0170000) == 0040000; }
   bool is_symlink() const { return (mode & 0170000) == 0120000; }
@@ -48,6 +52,9 @@ struct Inode final : data::AttributeWriter {
   format::Key key() const { return {number, 0, format::snapshot_live}; }
 
   data::FileData& file_data();
+  void discard_cache() {
+    if (data_ != nullptr) data_->discard_cache();
+  }
 
   // AttributeWriter: write-back moves persisted_size up to write_back_size, truncation sets it.
   bool follows(const data::DataChange&) const override { return true; }

@@ -1,4 +1,4 @@
-// The inodes of one slice that are in memory. It grows as it is used; whoever adds to a table that is large enough drops
+// The inodes of one core that are in memory. It grows as it is used; whoever adds to a table that is large enough drops
 // some that nobody uses, a few at a time, so that no operation pays for the whole table.
 #pragma once
 #include <absl/container/flat_hash_map.h>

@@ -101,8 +101,8 @@ class Operations {
   Task<Status> run(ChangeSet& changes);
   Task<Status> run_here(ChangeSet& changes);
   Task<Status> run_across(ChangeSet& changes, std::vector<CoreIndex> cores);
-  Task<Status> make_ready(CoreIndex core, const ChangeSet& changes);
-  Task<Status> undo_ready(CoreIndex core, const ChangeSet& changes);
+  Task<Status> make_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held);
+  Task<Status> undo_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held);
   Task<Epoch> hold_at(CoreIndex core, Epoch epoch, journal::EpochHold* hold);
   Task<void> drop_holds(const std::vector<CoreIndex>& cores, std::vector<journal::EpochHold>& holds);
   Task<Status> take_back_names(const ChangeSet& changes);

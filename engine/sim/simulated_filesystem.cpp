@@ -61,7 +61,7 @@ Image make_filesystem(const FormatSettings& settings) {
 
 SimulatedFilesystem::SimulatedFilesystem(Image image, const MountSettings& settings)
     : settings_(settings),
-      cores_({.cores = settings.cores, .seed = settings.seed}),
+      cores_({.cores = settings.cores, .seed = settings.seed, .steps_max = settings.steps_max}),
       device_(std::move(image), with_seed(settings.device, settings.seed)) {}
 
 SimulatedFilesystem::~SimulatedFilesystem() { abandon(); }
@@ -74,7 +74,7 @@ Status SimulatedFilesystem::mount() {
   settings.core.populate_cache = false;
   settings.core.dirty_expire_ns = settings_.dirty_expire_ns;
   settings.core.inodes_max = settings_.inodes_max;
-  settings.node_cache_bytes = settings_.node_cache_bytes;
+  settings.core.node_bytes = settings_.node_cache_bytes / cores_.count();
   settings.commit_interval_ns = settings_.commit_interval_ns;
   settings.discard = settings_.discard;
   state_ = std::make_unique<fs::FilesystemState>(found->superblock, std::vector<device::Device*>{&device_},

@@ -32,6 +32,7 @@ struct MountSettings {
   u64 commit_interval_ns = 1'000'000'000;
   std::size_t inodes_max = 128 * 1024;
   bool discard = false;
+  u64 steps_max = 1'000'000'000;  // of one run(), see SimSettings
   device::SimDeviceSettings device = {};
 };
 

@@ -102,9 +102,10 @@ Task<Status> Slice::prepare_checkpoint() {
     }
     if (!metadata_.add_bucket(stream_.current())) co_return Error{Code::space_no_buckets, id_, Place{.slice = id_}};
   }
+  btree::NodesHeld held;
   Missing missing;
   while (!alloc_changes_ready(missing)) {
-    const Status loaded = co_await load(missing);
+    const Status loaded = co_await load(missing, held);
     if (!loaded) co_return loaded;
     missing = {};
   }
@@ -138,9 +139,10 @@ void Slice::write_alloc_changes() {
 void Slice::epoch_sealed(Epoch epoch) {
   if (!freeze_wanted_) return;
   Missing missing;
-  // What grew since room was made may not fit any more; then the next epoch tries again.
+  // What grew since room was made may not fit any more, or a change is between its halves: then the next epoch tries again.
   if (!alloc_changes_ready(missing)) return;
   write_alloc_changes();
+  if (!std::all_of(trees_.begin(), trees_.end(), [](const auto& tree) { return tree->can_freeze(); })) return;
   if (metadata_.room_blocks() + checkpoint_slack_blocks < checkpoint_blocks(dirty_blocks_bound())) return;
   freeze_wanted_ = false;
   frozen_ = std::make_unique<FrozenState>();
@@ -178,7 +180,7 @@ Task<Status> Slice::checkpoint() {
   metadata_.published();
   first_logged_frozen_ = Epoch{~0ull};
   stream_.take_part();
-  evict();
+  nodes_.pool().evict();
   co_return Status{};
 }
 
@@ -258,9 +260,10 @@ Task<Status> Slice::scatter_sparse_metadata() {
     const Status walked = co_await btree::walk(metadata_, identity, {header_.roots[id], header_.levels[id]}, nodes);
     if (!walked) co_return walked;
     for (const NodesInBuckets::Place& place : nodes.places) {
+      btree::NodesHeld held;
       Missing missing{static_cast<TreeId>(id), {}};
       while (!trees_[id]->mark_dirty(place.first, place.level, place.address, missing.node)) {
-        const Status loaded = co_await load(missing);
+        const Status loaded = co_await load(missing, held);
         if (!loaded) co_return loaded;
         missing.node = {};
       }

@@ -34,7 +34,8 @@ Task<Result<std::vector<std::vector<BucketId>>>> LeaseTable::restore() {
     }
     if (at.state() != btree::Cursor::State::missing) co_return owners;
     from = at.resume_key();
-    const Status loaded = co_await zero_.load({TreeId::leases, at.missing()});
+    btree::NodesHeld held;
+    const Status loaded = co_await zero_.load({TreeId::leases, at.missing()}, held);
     if (!loaded) co_return loaded.error();
   }
 }
@@ -87,13 +88,14 @@ Task<Status> LeaseTable::write(std::vector<Update> updates) {
     for (const Update& update : some) bytes += journal_bytes(update);
     const Status reserved = co_await stream.reserve(bytes, journal::Urgency::reclaim);
     if (!reserved) co_return reserved;
+    btree::NodesHeld held;
     for (std::size_t i = 0; i < some.size();) {
       Missing missing;
       if (zero_.ready(some[i], missing)) {
         ++i;
         continue;
       }
-      const Status loaded = co_await zero_.load(missing);
+      const Status loaded = co_await zero_.load(missing, held);
       if (!loaded) {
         stream.unreserve(bytes);
         co_return loaded;

@@ -59,7 +59,8 @@ Task<Status> Slice::load_resident_trees() {
     while (cursor.valid()) cursor.next();
     if (cursor.state() == btree::Cursor::State::end) co_return Status{};
     from = cursor.resume_key();
-    const Status loaded = co_await load({TreeId::alloc, cursor.missing()});
+    btree::NodesHeld held;
+    const Status loaded = co_await load({TreeId::alloc, cursor.missing()}, held);
     if (!loaded) co_return loaded;
   }
 }
@@ -130,9 +131,10 @@ Task<Status> Slice::replay(Epoch epoch, format::Record record) {
   if (update.tree == TreeId::inodes && update.kind == UpdateKind::upsert) {
     next_inode_ = std::max<u64>(next_inode_, (update.key.inode & ((1ull << 48) - 1)) + 1);
   }
+  btree::NodesHeld held;
   Missing missing;
   while (!ready(update, missing)) {
-    const Status loaded = co_await load(missing);
+    const Status loaded = co_await load(missing, held);
     if (!loaded) co_return loaded;
     missing = {};
   }

@@ -24,14 +24,14 @@ bool wants_orphan(ByteSpan inode_value) {
 }  // namespace
 
 Slice::Slice(u16 id, const format::Superblock& superblock, const device::DeviceSet& devices, journal::Stream& stream,
-             BucketSource& source, const SliceSettings& settings)
+             BucketSource& source, btree::NodePool& nodes, bool discard)
     : id_(id),
       superblock_(superblock),
       devices_(devices),
       stream_(stream),
       source_(source),
-      nodes_({format::filesystem_id(superblock), id, TreeId::inodes}, Bytes{settings.node_cache_bytes}),
-      buckets_(superblock.bucket_blocks, settings.discard),
+      nodes_({format::filesystem_id(superblock), id, TreeId::inodes}, nodes),
+      buckets_(superblock.bucket_blocks, discard),
       metadata_(devices, buckets_) {
   for (u8 tree = 0; tree < format::tree_count; ++tree) {
     trees_[tree] = std::make_unique<btree::Tree>(nodes_, static_cast<TreeId>(tree));
@@ -39,13 +39,20 @@ Slice::Slice(u16 id, const format::Superblock& superblock, const device::DeviceS
   nodes_.keep_resident(TreeId::alloc);
 }
 
-Task<Status> Slice::load(Missing missing) { return tree(missing.tree).load(metadata_, missing.node); }
+Task<Status> Slice::load(Missing missing, btree::NodesHeld& held) {
+  held.begin(nodes_.pool());
+  btree::Missing same;
+  (void)tree(missing.tree).ready(missing.node.key, same);  // what leads there is in use: room is made of others
+  nodes_.pool().make_room();
+  return tree(missing.tree).load(metadata_, missing.node);
+}
 
 Task<Result<std::optional<std::vector<std::byte>>>> Slice::get(TreeId id, Key key) {
   while (true) {
     const btree::Lookup found = tree(id).find(key);
     if (found.state == btree::Lookup::State::missing) {
-      const Status loaded = co_await load({id, found.missing});
+      btree::NodesHeld held;
+      const Status loaded = co_await load({id, found.missing}, held);
       if (!loaded) co_return loaded.error();
       continue;
     }

@@ -1,8 +1,8 @@
 // A slice: a small single-threaded copy-on-write database. Trees, the triggers that keep derived trees, its buckets, and
 // its checkpoint. One core; everything but the Tasks is synchronous.
 //
-// A change has two parts. Prepare: ask ready() for each update, await load() for what is missing, reserve journal room,
-// and ask again after every await. Apply: call apply() for each update without awaiting in between; it cannot fail.
+// A change has two parts. Prepare: ask ready() for each update, await load() for what is missing, which is held meanwhile,
+// reserve journal room, and ask again after every await. Apply: call apply() for each update without awaiting in between; it cannot fail.
 #pragma once
 #include <array>
 #include <memory>
@@ -44,15 +44,11 @@ struct Missing {
   explicit operator bool() const { return static_cast<bool>(node); }
 };
 
-struct SliceSettings {
-  u64 node_cache_bytes = 32 * mib;
-  bool discard = false;
-};
-
 class Slice {
  public:
+  // `nodes`: of the slice's core.
   Slice(u16 id, const format::Superblock& superblock, const device::DeviceSet& devices, journal::Stream& stream,
-        BucketSource& source, const SliceSettings& settings);
+        BucketSource& source, btree::NodePool& nodes, bool discard);
 
   // Open, in this order: read_header, load_trees, [slice 0: leases from replay], restore_space, replay.., end_replay.
   // `oldest_needed`: history before it is gone. Errors: slice_header_*; slice_header_outdated: the newest header is damaged,
@@ -68,7 +64,9 @@ class Slice {
 
   // Reading.
   btree::Tree& tree(TreeId id) { return *trees_[static_cast<std::size_t>(id)]; }
-  Task<Status> load(Missing missing);
+  // Brings a node in, for which others may go; but none that `held` keeps, which begins here at the latest. One for all
+  // loads of a question that needs several nodes at once, or of a transaction.
+  Task<Status> load(Missing missing, btree::NodesHeld& held);
   // Looks `key` up, loading as needed. The value is copied: it survives awaits.
   Task<Result<std::optional<std::vector<std::byte>>>> get(TreeId tree, Key key);
 
@@ -104,12 +102,6 @@ class Slice {
   void epoch_durable(Epoch epoch) { buckets_.epoch_durable(epoch); }
   // The oldest epoch whose records recovery of this slice needs; ~0 when its checkpoint holds everything.
   Epoch oldest_needed() const;
-  // While held, no node is evicted: what was made ready stays ready.
-  void hold_nodes() { ++node_holds_; }
-  void let_nodes_go() { --node_holds_; }
-  void evict() {
-    if (node_holds_ == 0) nodes_.evict();
-  }
 
   u16 id() const { return id_; }
   u64 inode_count() const { return inode_count_; }
@@ -117,7 +109,6 @@ class Slice {
   journal::Stream& stream() { return stream_; }
   const device::DeviceSet& devices() const { return devices_; }
   u64 bucket_blocks() const { return buckets_.bucket_blocks(); }
-  u64 node_memory_bytes() const { return nodes_.resident_bytes().value; }
 
  private:
   struct FrozenState {
@@ -162,7 +153,6 @@ class Slice {
 
   u64 next_inode_ = 1;
   u64 inode_count_ = 0;
-  u32 node_holds_ = 0;
   bool replaying_ = false;
   Epoch replay_epoch_;
   std::vector<format::BucketId> borrowed_;  // by replay: history used them, the lease table gives them to others
