@@ -53,7 +53,7 @@ class Checker {
   // The medium, without recovery.
   Task<void> check_commit_ring();
   Task<void> check_journal();
-  Task<void> check_entries(journal::ReplayReader& reader);
+  Task<void> check_entries(const journal::History& history, journal::BucketFeed& feed);
   Task<void> check_slice_on_medium(u16 slice);
   Task<void> check_tree_on_medium(const format::SliceHeader& header, u16 slice, format::TreeId tree);
   Task<void> check_space_list(const format::SliceHeader& header, u16 slice);

@@ -55,13 +55,12 @@ Task<void> Checker::check_journal() {
   }
   phase("journal entries", history->entries.size());
   journal::BucketFeed feed(device_, history->layout, history->buckets(), 1);
-  journal::ReplayReader reader(*history, feed, runtime::this_reactor().core());
-  co_await check_entries(reader);
-  co_await reader.close();
+  co_await check_entries(*history, feed);
   co_await feed.stop();
 }
 
-Task<void> Checker::check_entries(journal::ReplayReader& reader) {
+Task<void> Checker::check_entries(const journal::History& history, journal::BucketFeed& feed) {
+  journal::ReplayReader reader(history, feed);
   while (true) {
     const Result<bool> more = co_await reader.next();
     if (!more) {

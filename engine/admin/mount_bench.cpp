@@ -15,7 +15,7 @@
 namespace cowfs {
 namespace {
 
-constexpr u64 journal_bytes_per_file = 1100;  // about: create, write 300 bytes, rename each fourth, unlink each eighth
+constexpr u64 journal_bytes_per_file = 850;  // about: create, write 300 bytes, rename each fourth, unlink each eighth
 constexpr u64 files_a_directory = 1000;
 constexpr u64 clients_per_core = 4;
 

@@ -106,14 +106,15 @@ u64 FilesystemState::usable_buckets() const {
 }
 
 Task<Status> FilesystemState::recover() {
+  u64 slices = 0;
+  for (u16 id = 0; id < superblock_.slices; ++id) slices |= journal::slice_bit(id);
+  for (const journal::HistoryEntry& entry : history_.entries) {
+    if ((entry.slices & ~slices) != 0) co_return Error{Code::journal_record_invalid, entry.slices};
+  }
   Status done = co_await replay_leases();
   if (done) done = co_await restore_leases();
   if (done) done = co_await on_each_core(&FilesystemState::restore_space);
-  if (!done) co_return done;
-  replay_feed_ = std::make_unique<journal::BucketFeed>(devices_[0], history_.layout, history_.buckets(), cores());
-  done = co_await on_each_core(&FilesystemState::replay);
-  co_await replay_feed_->stop();
-  replay_feed_.reset();
+  if (done) done = co_await on_each_core(&FilesystemState::replay);
   if (done) done = co_await on_each_core(&FilesystemState::end_replay);
   leased_.clear();
   co_return done;
@@ -145,15 +146,20 @@ Task<Status> FilesystemState::restore_space(CoreIndex index) {
   co_return Status{};
 }
 
-// Every core sees all of history and takes what is its own.
+// Slices know nothing of each other, so every core goes through those entries alone that hold something of its own, at its
+// own pace. After a mount with other cores two of them may read the same entry.
 Task<Status> FilesystemState::replay(CoreIndex index) {
-  journal::ReplayReader reader(history_, *replay_feed_, 0);
-  const Status replayed = co_await replay_all(index, reader);
-  co_await reader.close();
+  u64 own = 0;
+  for (u16 id : core(index).slice_ids()) own |= journal::slice_bit(id);
+  const journal::History part = history_.part(own);
+  journal::BucketFeed feed(devices_[0], part.layout, part.buckets(), 1);
+  const Status replayed = co_await replay_all(index, part, feed);
+  co_await feed.stop();
   co_return replayed;
 }
 
-Task<Status> FilesystemState::replay_all(CoreIndex index, journal::ReplayReader& reader) {
+Task<Status> FilesystemState::replay_all(CoreIndex index, const journal::History& part, journal::BucketFeed& feed) {
+  journal::ReplayReader reader(part, feed);
   while (true) {
     const Result<bool> more = co_await reader.next();
     if (!more) co_return more.error();

@@ -110,7 +110,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   Task<Status> restore_space(CoreIndex index);
   Task<Status> replay_leases();
   Task<Status> replay(CoreIndex index);
-  Task<Status> replay_all(CoreIndex index, journal::ReplayReader& reader);
+  Task<Status> replay_all(CoreIndex index, const journal::History& part, journal::BucketFeed& feed);
   Task<Status> end_replay(CoreIndex index);
   Task<Status> start_core(CoreIndex index);
   Task<Status> make_root();
@@ -141,7 +141,6 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   // Core 0's.
   std::unique_ptr<slice::LeaseTable> leases_;
   std::vector<std::vector<format::BucketId>> leased_;  // by slice; only while opening
-  std::unique_ptr<journal::BucketFeed> replay_feed_;   // the same
   format::ActivityTotals counted_before_{};            // this mount
   u64 free_tokens_ = 0;
   u64 usable_blocks_ = 0;

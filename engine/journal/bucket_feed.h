@@ -1,5 +1,5 @@
 // Brings journal buckets into memory for those who read history: the next ones while the readers are at work, and each
-// one once for all cores, as long as these go about equally fast.
+// one once for all readers, as long as these go about equally fast.
 //
 // On the core that made it, but for what take() answers, which any core may look at until done().
 #pragma once

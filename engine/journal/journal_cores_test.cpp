@@ -69,6 +69,16 @@ Task<u64> whole_session(device::Device& device, const format::Superblock& superb
     return Status{};
   });
   EXPECT_TRUE(replayed.ok());
+  // Cores that went through all of history to find their own replayed one after the other.
+  u64 in_parts = 0;
+  for (CoreIndex core = 0; core < cores; ++core) {
+    const History part = after->part(slice_bit(core));
+    for (const HistoryEntry& entry : part.entries) {
+      EXPECT_EQ(entry.stream, core);
+      in_parts += entry.records;
+    }
+  }
+  EXPECT_EQ(in_parts, records);
   co_return records;
 }
 

@@ -4,7 +4,8 @@
 // history is, the chains alone decide.
 //
 // The walk keeps pointers only (about 56 bytes an entry), and the few records that say who owns which bucket; replay reads
-// the buckets again, in order of epochs, once for all cores. So a gigabyte of journal is read twice: two seconds at 1 GB/s.
+// the buckets again, in order of epochs, each core those with records of its slices. Cores that wrote the history find their
+// own there, so a gigabyte of journal is read twice: two seconds at 1 GB/s. Chains are walked side by side for the same reason.
 #include "engine/journal/recovery.h"
 
 #include <absl/container/flat_hash_set.h>
@@ -61,8 +62,9 @@ Task<void> survey_some(device::Device& device, const JournalLayout& layout, Surv
   }
 }
 
-// The buckets that the chains of `commit` probably lead through, in order.
-Task<std::vector<u64>> guess_order(device::Device& device, const JournalLayout& layout, const Commit& commit) {
+// The buckets that each chain of `commit` probably leads through, in order, none twice.
+Task<std::vector<std::vector<u64>>> guess_orders(device::Device& device, const JournalLayout& layout,
+                                                 const Commit& commit) {
   Survey survey;
   survey.buckets.resize(commit.tails.empty() ? 0 : layout.buckets);
   runtime::Gate gate;
@@ -70,10 +72,11 @@ Task<std::vector<u64>> guess_order(device::Device& device, const JournalLayout& 
     gate.spawn(survey_some(device, layout, survey));
   co_await gate.drained();
 
-  std::vector<u64> order;
+  std::vector<std::vector<u64>> orders;
   absl::flat_hash_set<u64> seen;
   std::vector<Survey::First> chain;
   for (const format::EntryPointer& tail : commit.tails) {
+    std::vector<u64>& order = orders.emplace_back();
     if (!layout.contains(tail)) continue;
     const Survey::First newest = survey.buckets[layout.bucket_of({tail.address})];
     if (!newest.plausible) continue;
@@ -89,7 +92,7 @@ Task<std::vector<u64>> guess_order(device::Device& device, const JournalLayout& 
       if (one.epoch < commit.oldest_needed.value) break;  // what lies before it is older still
     }
   }
-  co_return order;
+  co_return orders;
 }
 
 struct WalkedLease {
@@ -145,10 +148,11 @@ class WalkWindow {
   bool held_ = false;
 };
 
-void keep_leases(const HistoryEntry& entry, ByteSpan raw, std::vector<WalkedLease>& leases) {
+void look_through(HistoryEntry& entry, ByteSpan raw, std::vector<WalkedLease>& leases) {
   format::RecordReader records(raw);
   format::Record record;
   while (records.next(record)) {
+    entry.slices |= slice_bit(record.slice);
     if (record.tree != format::TreeId::leases) continue;
     const LeaseRecord lease{entry.epoch(),
                             entry.stream,
@@ -210,26 +214,63 @@ Task<Status> walk_chain(const JournalLayout& layout, const Commit& commit, forma
                          .session = header.session,
                          .records = header.records,
                          .sequence = header.sequence};
+    look_through(*newer, raw, walk.leases);
     walk.entries.push_back(*newer);
-    keep_leases(*newer, raw, walk.leases);
     pointer = header.previous;
   }
   co_return Status{};
 }
 
-Task<Result<Walk>> walk_commit(device::Device& device, const JournalLayout& layout, const Commit& commit) {
-  std::vector<u64> order = co_await guess_order(device, layout, commit);
-  BucketFeed feed(device, layout, std::move(order), 1);
-  WalkWindow window(device, layout, feed);
+// One core's share of a walk: every so-manieth chain.
+struct WalkShare {
+  device::Device& device;
+  const JournalLayout& layout;
+  const Commit& commit;
+  const std::vector<std::vector<u64>>& orders;
+  std::size_t first;
+  std::size_t step;
   Walk walk;
   Status status;
-  for (const format::EntryPointer tail : commit.tails) {
-    status = co_await walk_chain(layout, commit, tail, window, walk);
-    if (!status.ok() || walk.broken) break;
+
+  Task<void> run() {
+    for (std::size_t i = first; i < commit.tails.size() && status.ok() && !walk.broken; i += step) {
+      BucketFeed feed(device, layout, orders[i], 1);
+      WalkWindow window(device, layout, feed);
+      status = co_await walk_chain(layout, commit, commit.tails[i], window, walk);
+      window.let_go();
+      co_await feed.stop();
+    }
   }
-  window.let_go();
-  co_await feed.stop();
-  if (!status.ok()) co_return status.error();
+};
+
+Task<void> run_on(runtime::CoreIndex core, WalkShare& share) {
+  auto run = [&share] { return share.run(); };
+  co_await runtime::on(core, std::move(run));
+}
+
+// What is broken furthest back decides.
+void merge(Walk& walk, Walk&& other) {
+  if (other.broken && (!walk.broken || other.broken_epoch < walk.broken_epoch)) {
+    walk.broken = other.broken;
+    walk.broken_epoch = other.broken_epoch;
+  }
+  walk.entries.insert(walk.entries.end(), other.entries.begin(), other.entries.end());
+  std::move(other.leases.begin(), other.leases.end(), std::back_inserter(walk.leases));
+}
+
+Task<Result<Walk>> walk_commit(device::Device& device, const JournalLayout& layout, const Commit& commit) {
+  const std::vector<std::vector<u64>> orders = co_await guess_orders(device, layout, commit);
+  const u16 cores = runtime::this_reactor().cores();
+  std::vector<WalkShare> shares;
+  for (u16 core = 0; core < cores; ++core) shares.push_back({device, layout, commit, orders, core, cores, {}, {}});
+  runtime::Gate gate;
+  for (u16 core = 0; core < cores; ++core) gate.spawn(run_on(core, shares[core]));
+  co_await gate.drained();
+  Walk walk;
+  for (WalkShare& share : shares) {
+    if (!share.status.ok()) co_return share.status.error();
+    merge(walk, std::move(share.walk));
+  }
   put_in_order(walk.entries);
   put_in_order(walk.leases);
   co_return walk;
@@ -321,10 +362,16 @@ std::vector<u64> History::buckets() const {
   return order;
 }
 
-ReplayReader::ReplayReader(const History& history, BucketFeed& feed, runtime::CoreIndex feed_core)
-    : history_(history), feed_(feed), feed_core_(feed_core) {}
+History History::part(u64 slices) const {
+  History part;
+  part.layout = layout;
+  std::copy_if(entries.begin(), entries.end(), std::back_inserter(part.entries),
+               [slices](const HistoryEntry& entry) { return (entry.slices & slices) != 0; });
+  return part;
+}
+
 ReplayReader::~ReplayReader() {
-  for (const Window& window : windows_) assert(!window.held);
+  for (Window& window : windows_) let_go(window);
 }
 
 Task<Result<bool>> ReplayReader::next() {
@@ -346,27 +393,21 @@ Task<Result<bool>> ReplayReader::next() {
 }
 
 Task<Status> ReplayReader::move(Window& window, u64 bucket) {
-  co_await let_go(window);
-  auto take = runtime::on(feed_core_, [feed = &feed_, bucket] { return feed->take(bucket); });
-  const Result<ByteSpan> taken = co_await take;
+  let_go(window);
+  const Result<ByteSpan> taken = co_await feed_.take(bucket);
   if (!taken.ok()) co_return taken.error();
   window = {*taken, bucket, true};
   co_return Status{};
 }
 
-Task<void> ReplayReader::let_go(Window& window) {
-  if (!std::exchange(window.held, false)) co_return;
-  auto done = runtime::on(feed_core_, [feed = &feed_, bucket = window.bucket] { feed->done(bucket); });
-  co_await done;
-}
-
-Task<void> ReplayReader::close() {
-  for (Window& window : windows_) co_await let_go(window);
+void ReplayReader::let_go(Window& window) {
+  if (std::exchange(window.held, false)) feed_.done(window.bucket);
 }
 
 namespace {
 
-Task<Status> visit_all(ReplayReader& reader, const RecordVisitor& visitor) {
+Task<Status> visit_all(const History& history, BucketFeed& feed, const RecordVisitor& visitor) {
+  ReplayReader reader(history, feed);
   while (true) {
     const Result<bool> more = co_await reader.next();
     if (!more.ok()) co_return more.error();
@@ -384,9 +425,7 @@ Task<Status> visit_all(ReplayReader& reader, const RecordVisitor& visitor) {
 
 Task<Status> replay(const History& history, device::Device& device, RecordVisitor visitor) {
   BucketFeed feed(device, history.layout, history.buckets(), 1);
-  ReplayReader reader(history, feed, runtime::this_reactor().core());
-  const Status visited = co_await visit_all(reader, visitor);
-  co_await reader.close();
+  const Status visited = co_await visit_all(history, feed, visitor);
   co_await feed.stop();
   co_return visited;
 }

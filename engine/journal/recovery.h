@@ -15,8 +15,10 @@ struct HistoryEntry {
   u32 session = 0;
   u32 records = 0;
   u64 sequence = 0;
+  u64 slices = 0;  // of its records: bit slice_bit() of each
   Epoch epoch() const { return {pointer.epoch}; }
 };
+constexpr u64 slice_bit(u16 slice) { return 1ull << slice % 64; }
 
 // A record of the leases tree: who owns which bucket is asked before anything else of history can be replayed.
 struct LeaseRecord {
@@ -45,9 +47,11 @@ struct History {
 
   // The buckets of the entries, in the order in which a reader wants them.
   std::vector<u64> buckets() const;
+  // The entries with records of any of these slices, and nothing else of it.
+  History part(u64 slices) const;
 };
 
-// Finds the newest commit and walks its chains back to oldest_needed. Reads only.
+// Finds the newest commit and walks its chains back to oldest_needed, on all cores. Reads only.
 // Errors: of the device; journal_no_commit (no valid commit block); journal_commit_damaged (the newest one);
 // journal_chain_broken (an entry that was acknowledged does not verify; place says where).
 Task<Result<History>> read_history(device::Device& device, const format::Superblock& superblock);
@@ -57,19 +61,17 @@ Task<Result<History>> read_history(device::Device& device, const format::Superbl
 // same places. Does nothing when none was refused. Errors: of the device.
 Task<Status> retire(History& history, device::Device& device);
 
-// Reads the entries of a history in order. Any number of them may run at once, each on one core, any core.
+// Reads the entries of a history in order, on the core of its feed.
 class ReplayReader {
  public:
-  // `history` and `feed`, made of history.buckets(), outlive it. `feed_core`: the feed's.
-  ReplayReader(const History& history, BucketFeed& feed, runtime::CoreIndex feed_core);
+  // `history` and `feed`, made of history.buckets(), outlive it.
+  ReplayReader(const History& history, BucketFeed& feed) : history_(history), feed_(feed) {}
   ~ReplayReader();
 
   // Moves to the next entry; false after the last. Errors: of the device; journal_entry_*: it no longer verifies.
   Task<Result<bool>> next();
-  // Lets go of the feed's buckets; after the last entry, or when no more of them are wanted.
-  Task<void> close();
   Epoch epoch() const { return epoch_; }
-  // The entry's records; their values are valid until the next call of next() or close().
+  // The entry's records; their values are valid until the next call of next().
   format::RecordReader records() const { return format::RecordReader(entry_); }
 
  private:
@@ -80,11 +82,10 @@ class ReplayReader {
     bool held = false;
   };
   Task<Status> move(Window& window, u64 bucket);
-  Task<void> let_go(Window& window);
+  void let_go(Window& window);
 
   const History& history_;
   BucketFeed& feed_;
-  const runtime::CoreIndex feed_core_;
   std::size_t position_ = 0;
   Epoch epoch_;
   ByteSpan entry_;
