@@ -38,7 +38,7 @@ struct MountOptions {
   std::vector<unsigned> cpus;          // one core each, pinned; empty: every cpu that this process may run on
   bool pin = true;
   u64 cache_bytes = 1 * gib;           // page cache of all cores together
-  bool populate_cache = true;          // touch its memory at mount
+  bool populate_cache = true;          // touch its memory at mount, and that of nodes while history is looked for
   u64 node_cache_bytes = 512 * mib;    // btree nodes of all cores together
   bool discard = false;                // discard buckets when they are free
   bool read_only = false;

@@ -19,7 +19,7 @@ NodePool::~NodePool() {
   }
 }
 
-void NodePool::add_chunk() {
+std::byte* NodePool::add_chunk() {
   const u64 bytes = Node::chunk_bytes;
   void* const mapped = mmap(nullptr, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   assert(mapped != MAP_FAILED);
@@ -35,6 +35,13 @@ void NodePool::add_chunk() {
     node->parent = free_;
     free_ = node;
   }
+  return chunk;
+}
+
+bool NodePool::populate_some() {
+  if ((chunks_.size() + 1) * nodes_per_chunk > budget_nodes_) return false;
+  madvise(add_chunk(), Node::chunk_bytes, MADV_POPULATE_WRITE);
+  return true;
 }
 
 Node* NodePool::take() {

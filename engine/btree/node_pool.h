@@ -27,6 +27,8 @@ class NodePool {
   bool is_over_budget() const { return used_ > budget_nodes_; }
   void set_budget(Bytes budget) { budget_nodes_ = budget.value / format::node_bytes; }
 
+  // Brings the next part of the budget into memory before it is needed. False when there is no more.
+  bool populate_some();
   Bytes resident_bytes() const { return {used_ * format::node_bytes}; }
 
   // For caches: a node whose image is undefined, belonging to no tree yet.
@@ -45,7 +47,7 @@ class NodePool {
   static constexpr u64 steps_per_admission = 256;
   static Node* node_of(std::byte* chunk, u32 index) { return reinterpret_cast<Node*>(chunk) + index; }
 
-  void add_chunk();
+  std::byte* add_chunk();
   u64 pass(u64 steps);
   bool try_evict(Node& node);
 

@@ -9,9 +9,10 @@
 namespace cowfs::data {
 namespace {
 constexpr u64 huge_page_bytes = 2 * mib;
+constexpr u64 populate_bytes = 4 * mib;  // milliseconds: less than the reads of a mount that are under way meanwhile take
 }
 
-PageArena::PageArena(Bytes budget, bool populate)
+PageArena::PageArena(Bytes budget)
     : window_count_(std::max<u64>(budget.value / window_bytes, 1)), pages_(window_count_ * window_blocks) {
   heads_.fill(none_);
   mapped_bytes_ = round_up(window_count_ * window_bytes, huge_page_bytes) + huge_page_bytes;
@@ -20,7 +21,14 @@ PageArena::PageArena(Bytes budget, bool populate)
   mapping_ = mapped;
   base_ = reinterpret_cast<std::byte*>(round_up(reinterpret_cast<u64>(mapped), huge_page_bytes));
   madvise(base_, window_count_ * window_bytes, MADV_HUGEPAGE);
-  if (populate) madvise(base_, window_count_ * window_bytes, MADV_POPULATE_WRITE);
+}
+
+bool PageArena::populate_some() {
+  const u64 bytes = std::min(populate_bytes, window_count_ * window_bytes - populated_bytes_);
+  if (bytes == 0) return false;
+  madvise(base_ + populated_bytes_, bytes, MADV_POPULATE_WRITE);
+  populated_bytes_ += bytes;
+  return true;
 }
 
 PageArena::~PageArena() {

@@ -14,8 +14,7 @@ constexpr u64 window_bytes = window_blocks * block_bytes;
 
 class PageArena {
  public:
-  // `populate` touches all memory now, so that no page fault happens later.
-  PageArena(Bytes budget, bool populate);
+  explicit PageArena(Bytes budget);
   ~PageArena();
   PageArena(const PageArena&) = delete;
   PageArena& operator=(const PageArena&) = delete;
@@ -23,6 +22,9 @@ class PageArena {
   // 2^order blocks, order 0..4, aligned to its size; null when there is none.
   std::byte* allocate(u32 order);
   void free(std::byte* memory, u32 order);
+
+  // Touches the next part of the memory, so that no page fault happens there later. False when there is no more.
+  bool populate_some();
 
   Bytes budget() const { return {window_count_ * window_bytes}; }
   Bytes used() const { return {used_blocks_ * block_bytes}; }
@@ -41,6 +43,7 @@ class PageArena {
   void* mapping_ = nullptr;
   std::byte* base_ = nullptr;  // the first huge page of it
   u64 mapped_bytes_ = 0;
+  u64 populated_bytes_ = 0;
   u64 window_count_;
   u64 windows_started_ = 0;  // windows beyond were never handed out
   u64 used_blocks_ = 0;

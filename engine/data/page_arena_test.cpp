@@ -13,7 +13,7 @@ TEST(PageArena, pieces_never_overlap_and_all_memory_comes_back) {
   const u64 seed = 20261121;
   SCOPED_TRACE(seed);
   Random random(seed);
-  PageArena arena({32 * window_bytes}, false);
+  PageArena arena({32 * window_bytes});
   std::map<std::byte*, u32> held;
   for (int step = 0; step < 20000; ++step) {
     if (random.below(100) < 55) {

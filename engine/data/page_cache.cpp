@@ -9,8 +9,8 @@ i64 percent_of_blocks(Bytes budget, u64 percent) { return static_cast<i64>(budge
 
 }  // namespace
 
-PageCache::PageCache(Bytes budget, bool populate, CacheLimits limits)
-    : arena_(budget, populate),
+PageCache::PageCache(Bytes budget, CacheLimits limits)
+    : arena_(budget),
       dirty_background_(percent_of_blocks(arena_.budget(), limits.dirty_background_percent)),
       dirty_max_(percent_of_blocks(arena_.budget(), limits.dirty_percent)) {}
 

@@ -37,7 +37,7 @@ struct CacheLimits {
 
 class PageCache {
  public:
-  PageCache(Bytes budget, bool populate, CacheLimits limits);
+  PageCache(Bytes budget, CacheLimits limits);
   ~PageCache();
 
   // A folio with memory for at least `blocks` blocks, or null when nothing can be evicted. Evicts others, never calls
@@ -58,6 +58,7 @@ class PageCache {
   // What is written to it goes to memory that no processor cache holds, as a rule.
   bool outgrew_processor_caches() const { return used().value > processor_cache_bytes_; }
 
+  bool populate_some() { return arena_.populate_some(); }
   Bytes used() const { return arena_.used(); }
   Bytes budget() const { return arena_.budget(); }
   u64 evictions() const { return evictions_; }

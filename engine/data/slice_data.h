@@ -10,8 +10,8 @@ namespace cowfs::data {
 
 // One core's.
 struct CoreData {
-  CoreData(Bytes budget, bool populate, CacheLimits limits, TokenSource& token_source, std::size_t buffer_count)
-      : cache(budget, populate, limits), tokens(token_source), buffers(buffer_count) {}
+  CoreData(Bytes budget, CacheLimits limits, TokenSource& token_source, std::size_t buffer_count)
+      : cache(budget, limits), tokens(token_source), buffers(buffer_count) {}
   PageCache cache;
   SpaceTokens tokens;
   WriteBuffers buffers;

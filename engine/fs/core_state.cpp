@@ -26,7 +26,7 @@ CoreState::CoreState(FilesystemState& filesystem, CoreIndex core, const CoreSett
     : filesystem_(filesystem),
       core_(core),
       settings_(settings),
-      data_(Bytes{settings.cache_bytes}, settings.populate_cache, {}, tokens, write_buffers),
+      data_(Bytes{settings.cache_bytes}, {}, tokens, write_buffers),
       nodes_(Bytes{settings.node_bytes}),
       flush_timer_(*this) {
   flush_timer_.fire = [](runtime::Timer& timer) {
@@ -35,6 +35,12 @@ CoreState::CoreState(FilesystemState& filesystem, CoreIndex core, const CoreSett
 }
 
 CoreState::~CoreState() = default;
+
+Task<void> CoreState::populate() {
+  if (!settings_.populate_cache) co_return;
+  while (data_.cache.populate_some()) co_await runtime::yield();
+  while (!filesystem_.history_is_known() && nodes_.populate_some()) co_await runtime::yield();
+}
 
 journal::Stream& CoreState::stream() { return filesystem_.journal().stream(core_); }
 

@@ -36,7 +36,7 @@ struct SliceState {
 struct CoreSettings {
   u64 cache_bytes = 512 * mib;
   u64 node_bytes = 128 * mib;
-  bool populate_cache = true;
+  bool populate_cache = true;            // at mount
   u64 dirty_expire_ns = 30'000'000'000;  // older dirty data is written back
   std::size_t inodes_max = 128 * 1024;   // kept in memory without references
 };
@@ -99,6 +99,9 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   data::FileData& share(InodeNumber number, u16 slice_id);
   Task<Status> drop_share(InodeNumber number, u16 slice_id);
 
+  // Touches memory while a mount waits for the device: all of the page cache, and of what nodes may take as much as that
+  // leaves time for.
+  Task<void> populate();
   void start_background();
   Task<void> stop_background();
 

@@ -38,6 +38,8 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   const device::DeviceSet& devices() const { return devices_; }
   journal::Journal& journal() { return *journal_; }
   const journal::History& history() const { return history_; }
+  // All of it has been found; any core may ask.
+  bool history_is_known() const { return history_is_known_.load(std::memory_order_relaxed); }
   u16 cores() const { return static_cast<u16>(cores_.size()); }
   CoreState& core(CoreIndex index) { return *cores_[index]; }
   CoreState& here() { return *cores_[runtime::this_reactor().core()]; }
@@ -102,6 +104,9 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
     co_return std::pair<Value, Epoch>(std::move(value), stream.current());
   }
 
+  Task<Status> find_history();
+  Task<void> populate_cores();
+  Task<Status> populate_core(CoreIndex index);
   Task<Status> make_core(CoreIndex index);
   Task<Status> make_slices(CoreIndex index);
   Task<Status> recover();
@@ -134,6 +139,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   std::vector<device::Device*> device_list_;
   const FilesystemSettings settings_;
   journal::History history_;
+  std::atomic<bool> history_is_known_ = false;
   std::unique_ptr<journal::Journal> journal_;
   std::vector<std::unique_ptr<CoreState>> cores_;
   std::atomic<u64> directory_moves_{0};
