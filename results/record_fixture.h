@@ -45,7 +45,7 @@ inline Round make_round(const Shape& shape, u64 number, double drift, cowfs::Ran
                    {"cpu_seconds", 19.1 * noise(random, 0.01)},
                    {"cpu_ns_per_operation", std::floor(19.1e9 / static_cast<double>(round.operations))}};
   round.warmup_seconds = 2;
-  round.engine = {{"commit", 8000 + random.below(1000), 0, 448'000, 2'560'000}, {"sync", 1, 0, {}, {}}};
+  round.engine = {{"commit", 8000 + 37 * number, 0, 448'000, 2'560'000}, {"sync", 1, 0, {}, {}}};
   for (int second = 0; second < 12; ++second) {
     round.throughput_mb_s_each_second.push_back(std::floor(throughput * (second == 0 ? 0.6 : 1) * noise(random, 0.06)));
   }
