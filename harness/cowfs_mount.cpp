@@ -61,8 +61,8 @@ std::vector<results::EngineActivity> activities_since(const std::vector<cowfs::A
 class CowfsClients : public ClientGroup {
  public:
   CowfsClients(u32 clients, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared,
-               cowfs::Counters& window)
-      : clients_(clients), filesystem_(filesystem), shared_(std::move(shared)), window_(window) {}
+               cowfs::Counters& window_end)
+      : clients_(clients), filesystem_(filesystem), shared_(std::move(shared)), window_end_(window_end) {}
 
   Action start() override {
     for (u32 client = 0; client < clients_; ++client) {
@@ -75,20 +75,10 @@ class CowfsClients : public ClientGroup {
     return Done{};
   }
 
-  void window_begins() override {
-    before_ = filesystem_.counters();
-    activities_before_ = filesystem_.activities();
-  }
+  void window_begins() override { activities_before_ = filesystem_.activities(); }
   void window_ends() override {
     activities_ = activities_since(activities_before_, filesystem_.activities());
-    const cowfs::Counters now = filesystem_.counters();
-    window_ = now;
-    window_.device_write_bytes -= before_.device_write_bytes;
-    window_.device_read_bytes -= before_.device_read_bytes;
-    window_.device_flushes -= before_.device_flushes;
-    window_.commits -= before_.commits;
-    window_.checkpoints -= before_.checkpoints;
-    window_.copygc_blocks -= before_.copygc_blocks;
+    window_end_ = filesystem_.counters();
   }
 
   Action end() override {
@@ -111,8 +101,7 @@ class CowfsClients : public ClientGroup {
   const u32 clients_;
   cowfs::Filesystem& filesystem_;
   const std::shared_ptr<ClientsShared> shared_;
-  cowfs::Counters& window_;
-  cowfs::Counters before_;
+  cowfs::Counters& window_end_;
   std::vector<cowfs::Activity> activities_before_;
   std::vector<results::EngineActivity> activities_;
 };
@@ -217,7 +206,7 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
   const auto shared = std::make_shared<ClientsShared>();
   shared->memory = std::move(*memory);
   shared->function = std::move(function);
-  CowfsClients clients(request.clients, *filesystem_, shared, window_);
+  CowfsClients clients(request.clients, *filesystem_, shared, window_end_);
   auto result = run_phases(request, *shared->memory, clients);
   clients_left_ = clients.running() > 0;
   if (!result) return result;
@@ -225,9 +214,9 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
   result->engine = clients.activities();
   if (!result->device_moved) {
     DeviceCounters moved;
-    moved.write_bytes = window_.device_write_bytes;
-    moved.read_bytes = window_.device_read_bytes;
-    moved.flushes = window_.device_flushes;
+    moved.write_bytes = results::engine_activity(result->engine, "device_write").bytes;
+    moved.read_bytes = results::engine_activity(result->engine, "device_read").bytes;
+    moved.flushes = results::engine_activity(result->engine, "device_flush").count;
     result->device_moved = moved;
   }
   return result;

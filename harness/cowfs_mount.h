@@ -48,8 +48,8 @@ class CowfsTargetMount {
 
   // Durability and integrity, as the engine states them; valid from the first prepare() on.
   const std::string& integrity() const { return integrity_; }
-  // What the engine counted over the last measured window.
-  const cowfs::Counters& window() const { return window_; }
+  // What the engine had in memory when the last measured window ended; its counts are of the whole mount.
+  const cowfs::Counters& window_end() const { return window_end_; }
   cowfs::Filesystem& filesystem() { return *filesystem_; }  // precondition: prepared
   u32 cores() const { return filesystem_->cores(); }  // precondition: prepared
   std::optional<dev_t> device_number() const;  // absent for a plain image
@@ -60,7 +60,7 @@ class CowfsTargetMount {
   cowfs::MountOptions mount_;
   std::unique_ptr<cowfs::Filesystem> filesystem_;
   std::string integrity_;
-  cowfs::Counters window_;
+  cowfs::Counters window_end_;
   bool clients_left_ = false;
 };
 

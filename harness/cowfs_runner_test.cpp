@@ -83,12 +83,7 @@ TEST_F(CowfsRunnerTest, SyntheticLoadfileRunsAndCountsAgree) {
   ASSERT_TRUE(result->device_moved.has_value());
   EXPECT_GT(result->device_moved->flushes, 0u);
   EXPECT_GT(result->memory_bytes_max.value_or(0), 0u);
-  // What the engine counted, from a moment later to a moment earlier.
-  const auto counted = [&](std::string_view name) {
-    for (const results::EngineActivity& activity : result->engine)
-      if (activity.name == name) return activity;
-    return results::EngineActivity{};
-  };
+  const auto counted = [&](std::string_view name) { return results::engine_activity(result->engine, name); };
   EXPECT_GT(counted("device_flush").count, 0u);
   EXPECT_LE(counted("device_flush").count, result->device_moved->flushes);
   EXPECT_GT(counted("device_write").bytes, 0u);

@@ -119,11 +119,12 @@ std::vector<std::string> Entrant::notes(const Workload& workload) const {
                                 size_text(static_cast<u64>(results::median(finish_bytes_)))));
   }
   if (cowfs_ != nullptr && !rounds_.empty()) {
-    const cowfs::Counters& window = cowfs_->window();
+    const cowfs::Counters& memory = cowfs_->window_end();
+    const auto count = [&](std::string_view name) { return results::engine_activity(rounds_.back().engine, name).count; };
     notes.push_back(fmt::format("in the last measured window: {} commits, {} checkpoints, {} blocks moved by copygc, "
                                 "{} of pages cached, {} of btree nodes",
-                                window.commits, window.checkpoints, window.copygc_blocks, size_text(window.cache_bytes),
-                                size_text(window.node_bytes)));
+                                count("commit"), count("checkpoint"), count("copygc"), size_text(memory.cache_bytes),
+                                size_text(memory.node_bytes)));
   }
   notes.insert(notes.end(), complaints_.begin(), complaints_.end());
   return notes;

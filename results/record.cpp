@@ -355,6 +355,12 @@ void set_label(TargetResult& result) {
   result.label = result.integrity.empty() ? result.target : result.target + " (" + result.integrity + ")";
 }
 
+EngineActivity engine_activity(const std::vector<EngineActivity>& activities, std::string_view name) {
+  for (const EngineActivity& activity : activities)
+    if (activity.name == name) return activity;
+  return {};
+}
+
 std::string to_json(const Record& record) {
   Json json = with_schema(record);
   json["metrics"] = metric_legend();

@@ -27,6 +27,9 @@ struct EngineActivity {
   std::optional<u64> p99_ns;
 };
 
+// That of `name`; nothing happened when the list does not have it.
+EngineActivity engine_activity(const std::vector<EngineActivity>& activities, std::string_view name);
+
 // One target, run once on a fresh filesystem.
 struct Round {
   u64 round = 0;     // from 0; the same number means measured next to each other: these are paired
