@@ -43,6 +43,8 @@ struct MountOptions {
   bool discard = false;                // discard buckets when they are free
   bool read_only = false;
   u64 commit_interval_ns = 1'000'000'000;
+  u64 io_limit_ns =
+      60'000'000'000;  // a device that takes longer to answer has failed: nothing is acknowledged any more
   u64 spin_us = 0;                     // look for work this long before sleeping
 };
 

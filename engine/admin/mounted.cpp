@@ -62,6 +62,7 @@ class Mounted final : public Filesystem {
     settings.discard = options.discard && device_->discards();
     settings.read_only = options.read_only;
     settings.commit_interval_ns = options.commit_interval_ns;
+    settings.io_limit_ns = options.io_limit_ns;
     state_ = std::make_unique<FilesystemState>(found->superblock, std::vector<device::Device*>{target}, cores_->count(),
                                                settings);
     operations_ = std::make_unique<fs::Operations>(*state_);

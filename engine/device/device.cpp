@@ -1,43 +1,115 @@
 #include "engine/device/device.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "engine/base/assert.h"
 
 namespace cowfs::device {
 
-IoAwaiter::IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable)
+namespace {
+
+// A process that was stopped for a while finds its timers due before it hears what the device answered meanwhile: it looks
+// again after this share of the limit.
+constexpr u64 second_look_share = 8;
+constexpr u64 ns_per_ms = 1'000'000;
+
+}  // namespace
+
+IoAwaiter::IoAwaiter(Device& device, Kind request, std::byte* memory, u64 offset_bytes, u64 bytes, bool is_durable)
     : device_(device) {
-  operation_.kind = kind;
-  operation_.data = data;
-  operation_.offset = offset;
-  operation_.length = length;
-  operation_.durable = durable;
+  kind = request;
+  data = memory;
+  offset = offset_bytes;
+  length = bytes;
+  durable = is_durable;
 }
 
-void IoAwaiter::await_suspend(std::coroutine_handle<> waiter) {
-  assert(operation_.offset % block_bytes == 0 && operation_.length % block_bytes == 0);
-  assert(reinterpret_cast<std::uintptr_t>(operation_.data) % block_bytes == 0);
-  operation_.waiter = waiter;
-  operation_.completed = [](IoOperation& done) { runtime::this_reactor().schedule(done.waiter); };
-  // An answer and not an assertion: the address may come from a damaged pointer on the device.
+void IoAwaiter::await_suspend(std::coroutine_handle<> waiting) {
+  assert(offset % block_bytes == 0 && length % block_bytes == 0);
+  assert(reinterpret_cast<std::uintptr_t>(data) % block_bytes == 0);
+  waiter = waiting;
+  completed = [](IoOperation& done) { static_cast<IoAwaiter&>(done).answered(); };
+  // Answers and not assertions: the address may come from a damaged pointer on the device.
   const u64 capacity = device_.capacity().value;
-  if (operation_.offset > capacity || operation_.length > capacity - operation_.offset) {
-    operation_.result = -ENXIO;
-    operation_.completed(operation_);
-    return;
+  if (offset > capacity || length > capacity - offset) {
+    result = -ENXIO;
+    return answered();
+  }
+  if (device_.has_failed()) {
+    result = -ETIMEDOUT;
+    return answered();
   }
   began_ns_ = runtime::this_reactor().now_ns();
-  device_.start(operation_);
+  if (Patience* patience = device_.patience_here()) patience->begin(*this);
+  device_.start(*this);
+}
+
+void IoAwaiter::answered() {
+  if (waited_for_) device_.patience_here()->end(*this);
+  runtime::this_reactor().schedule(waiter);
+}
+
+void Patience::begin(IoAwaiter& request) {
+  if (limit_ns_ == 0) return;
+  request.waited_for_ = true;
+  request.older_ = newest_;
+  (newest_ == nullptr ? oldest_ : newest_->newer_) = &request;
+  newest_ = &request;
+  if (!armed) look_at(request.began_ns_ + limit_ns_);
+}
+
+void Patience::end(IoAwaiter& request) {
+  (request.older_ == nullptr ? oldest_ : request.older_->newer_) = request.newer_;
+  (request.newer_ == nullptr ? newest_ : request.newer_->older_) = request.older_;
+}
+
+void Patience::stop() {
+  limit_ns_ = 0;
+  runtime::this_reactor().cancel_timer(*this);
+}
+
+void Patience::look_at(u64 time_ns) {
+  fire = [](runtime::Timer& timer) { static_cast<Patience&>(timer).look(); };
+  deadline_ns = time_ns;
+  runtime::this_reactor().start_timer(*this);
+}
+
+void Patience::look() {
+  if (oldest_ == nullptr) return;  // the next request starts the timer again
+  const u64 now_ns = runtime::this_reactor().now_ns();
+  const u64 due_ns = oldest_->began_ns_ + limit_ns_;
+  if (due_ns > now_ns) return look_at(due_ns);
+  if (!std::exchange(oldest_->overdue_, true)) return look_at(now_ns + limit_ns_ / second_look_share);
+  Device& device = oldest_->device_;
+  const u64 place = oldest_->kind == IoOperation::Kind::flush ? ~0ull : oldest_->offset;
+  device.fail(Error{Code::device_timed_out, (now_ns - oldest_->began_ns_) / ns_per_ms,
+                    Place{.device = device.index(), .offset_bytes = place}});
 }
 
 Status IoAwaiter::await_resume() const {
-  const Place place{.device = device_.index(), .offset_bytes = operation_.offset};
-  if (began_ns_ != 0) device_.counters_.add_latency(operation_.kind, runtime::this_reactor().now_ns() - began_ns_);
-  if (operation_.result < 0) return Error{Code::device_io_failed, static_cast<u64>(-operation_.result), place};
-  const u64 moved = static_cast<u64>(operation_.result);
-  if (moved < operation_.length) return Error{Code::device_short_io, moved, place};
+  const Place place{.device = device_.index(), .offset_bytes = offset};
+  if (began_ns_ != 0) device_.counters_.add_latency(kind, runtime::this_reactor().now_ns() - began_ns_);
+  if (result < 0) return Error{Code::device_io_failed, static_cast<u64>(-result), place};
+  const u64 moved = static_cast<u64>(result);
+  if (moved < length) return Error{Code::device_short_io, moved, place};
   return {};
+}
+
+void Device::set_time_limit(u64 limit_ns, FailureObserver failed) {
+  patience_ = std::vector<Patience>(runtime::this_reactor().cores());
+  for (Patience& patience : patience_) patience.set_limit(limit_ns);
+  on_failure_ = std::move(failed);
+}
+
+void Device::end_time_limit() {
+  if (Patience* patience = patience_here()) patience->stop();
+}
+
+Patience* Device::patience_here() { return patience_.empty() ? nullptr : &patience_[runtime::this_reactor().core()]; }
+
+void Device::fail(const Error& error) {
+  if (!failed_.exchange(true, std::memory_order_relaxed) && on_failure_) on_failure_(error);
 }
 
 DeviceCounts DeviceCounters::counts() const {

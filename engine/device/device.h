@@ -3,7 +3,9 @@
 // One Device object serves all cores; each call completes on the core that made it.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "engine/base/latency.h"
 #include "engine/base/result.h"
@@ -16,8 +18,8 @@ using runtime::IoOperation;
 class Device;
 
 // Awaits one request. Errors: device_io_failed (value: errno; ENXIO when the range is not inside the device),
-// device_short_io; both name the place.
-class IoAwaiter {
+// device_short_io; both name the place. ETIMEDOUT: the device has failed (see set_time_limit).
+class IoAwaiter : private IoOperation {
  public:
   IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable);
   bool await_ready() const noexcept { return false; }
@@ -25,9 +27,33 @@ class IoAwaiter {
   Status await_resume() const;
 
  private:
+  friend class Patience;
+  void answered();
+
   Device& device_;
-  IoOperation operation_;
   u64 began_ns_ = 0;
+  IoAwaiter* older_ = nullptr;
+  IoAwaiter* newer_ = nullptr;
+  bool waited_for_ = false;  // a Patience has it
+  bool overdue_ = false;
+};
+
+// The requests of one core that a device has yet to answer, oldest first. All are given the same time, so one timer looks at
+// the oldest, at most once in that time, and a request costs two links.
+class alignas(64) Patience : private runtime::Timer {
+ public:
+  void set_limit(u64 limit_ns) { limit_ns_ = limit_ns; }
+  void begin(IoAwaiter& request);
+  void end(IoAwaiter& request);
+  void stop();
+
+ private:
+  void look_at(u64 time_ns);
+  void look();
+
+  u64 limit_ns_ = 0;  // 0: none
+  IoAwaiter* oldest_ = nullptr;
+  IoAwaiter* newest_ = nullptr;
 };
 
 // What was asked of a device since it was opened.
@@ -67,6 +93,16 @@ class Device {
   // implementation; result is the whole length or -errno.
   virtual void start(IoOperation& operation) = 0;
 
+  // A request that is not answered within `limit_ns`, and an eighth more, fails the device: `failed` is called, once, on the
+  // core that waits, with device_timed_out; what is asked from then on is answered with ETIMEDOUT. The request itself goes
+  // on waiting, since its memory is the device's until it answers. 0, as at first: no limit.
+  // On a core. Precondition: no request waits, and no other core makes requests meanwhile.
+  using FailureObserver = std::function<void(const Error&)>;
+  void set_time_limit(u64 limit_ns, FailureObserver failed);
+  // On each core, before what `failed` knows, or the device, is gone.
+  void end_time_limit();
+  bool has_failed() const { return failed_.load(std::memory_order_relaxed); }
+
   // The device's number in the filesystem; errors and pointers name it.
   void set_index(u16 index) { index_ = index; }
   u16 index() const { return index_; }
@@ -90,7 +126,14 @@ class Device {
 
  private:
   friend class IoAwaiter;
+  friend class Patience;
+  Patience* patience_here();
+  void fail(const Error& error);
+
   u16 index_ = 0;
+  std::vector<Patience> patience_;  // by core; none: no limit
+  FailureObserver on_failure_;
+  std::atomic<bool> failed_{false};
 };
 
 }  // namespace cowfs::device

@@ -16,12 +16,6 @@ namespace {
 
 constexpr u64 slow_factor = 100;
 
-// Counts a fault down; true at its turn, and ever after when it is there for good.
-bool strikes(u64& countdown, bool for_good = false) {
-  if (for_good && countdown == 1) return true;
-  return countdown > 0 && --countdown == 0;
-}
-
 u64 hash_bytes(ByteSpan bytes) {
   u64 hash = bytes.size();
   for (std::size_t at = 0; at + sizeof(u64) <= bytes.size(); at += sizeof(u64)) {
@@ -170,6 +164,7 @@ u64 SimDevice::delay_ns(IoOperation::Kind kind) {
       break;
   }
   if (settings_.slow_one_in > 0 && random_.one_in(settings_.slow_one_in)) delay *= slow_factor;
+  if (strikes(faults_.hang_at)) delay = settings_.hang_ns;
   return delay;
 }
 

@@ -23,9 +23,16 @@ struct SimDeviceSettings {
   u64 write_ns_min = 10'000, write_ns_max = 200'000;
   u64 flush_ns_min = 50'000, flush_ns_max = 500'000;
   u64 slow_one_in = 0;  // this share of requests takes 100 times as long; 0: none
+  u64 hang_ns = 10'000'000'000;  // how long a request hangs that does
   // After a power cut requests fail with ENODEV; with this they never complete, and tasks that wait are stuck.
   bool hangs_after_power_cut = false;
 };
+
+// Counts a fault down; true at its turn, and ever after when it is there for good.
+inline bool strikes(u64& countdown, bool for_good = false) {
+  if (for_good && countdown == 1) return true;
+  return countdown > 0 && --countdown == 0;
+}
 
 // When to fail. Each number counts requests of its kind from the moment the faults are set: 1 is the next one, 0 is
 // never.
@@ -39,6 +46,7 @@ struct SimFaults {
   u64 misdirected_read_at = 0;   // another block's bytes
   u64 flipped_write_at = 0;      // one bit changes on the way
   u64 flipped_read_at = 0;
+  u64 hang_at = 0;       // counts every request; that one is answered after hang_ns
   u64 power_cut_at = 0;  // counts every request; that one is under way when the power goes
   bool for_good = false;  // errors: of every request of that kind from there on
 };

@@ -54,6 +54,16 @@ bool holds(const Image& image, u64 block, u8 value) {
   return true;
 }
 
+Task<void> set_time_limit(SimDevice& device, u64 limit_ns, std::vector<Error>& told) {
+  device.set_time_limit(limit_ns, [&told](const Error& error) { told.push_back(error); });
+  co_return;
+}
+
+Task<void> end_time_limit(SimDevice& device) {
+  device.end_time_limit();
+  co_return;
+}
+
 // Cores and a device with a few steps as plain calls.
 struct Bench {
   explicit Bench(u64 seed, SimDeviceSettings settings = {})
@@ -65,6 +75,8 @@ struct Bench {
   Status write(u64 block, u8 value, bool durable = false) {
     return cores.run(0, write_block(device, block, value, durable));
   }
+  void limit_time(u64 limit_ns, std::vector<Error>& told) { cores.run(0, set_time_limit(device, limit_ns, told)); }
+  void end_time_limit() { cores.run(0, device::end_time_limit(device)); }
   ReadBlock read(u64 block) { return cores.run(0, read_block(device, block)); }
   Status flush() { return cores.run(0, device::flush(device)); }
   bool reads_as(u64 block, u8 value) {
@@ -334,6 +346,39 @@ TEST(SimDevice, AfterAPowerCutRequestsCanHang) {
   bench.device.set_faults({.power_cut_at = 3});
   EXPECT_FALSE(bench.cores.try_run(0, write_until_error(bench.device)).has_value());
   EXPECT_EQ(reachable->device.pending_writes().size(), 3u);
+}
+
+// A device that never answers kept whoever waited for it, and everybody behind them, for ever.
+TEST(TimeLimit, ARequestThatHangsFailsTheDevice) {
+  constexpr u64 limit_ns = 1'000'000'000;
+  struct Case {
+    const char* name;
+    u64 hang_ns;
+    bool fails;
+  };
+  for (const Case& c : {Case{"slow", limit_ns - 1'000'000, false},
+                        Case{"late, and answered at the second look", limit_ns + limit_ns / 16, false},
+                        Case{"hung", 5 * limit_ns, true}}) {
+    SCOPED_TRACE(c.name);
+    Bench bench(1, {.hang_ns = c.hang_ns});
+    std::vector<Error> told;
+    bench.limit_time(limit_ns, told);
+    EXPECT_TRUE(bench.write(3, 1).ok());
+    bench.device.set_faults({.hang_at = 1});
+    const Status written = bench.write(7, 2);
+    EXPECT_TRUE(written.ok()) << "what was answered late was answered";
+    EXPECT_EQ(bench.device.has_failed(), c.fails);
+    ASSERT_EQ(told.size(), c.fails ? 1u : 0u);
+    const Status later = bench.write(8, 3);
+    EXPECT_EQ(later.ok(), !c.fails);
+    bench.end_time_limit();
+    if (!c.fails) continue;
+    EXPECT_EQ(told[0].code, Code::device_timed_out);
+    EXPECT_EQ(told[0].place.offset_bytes, 7 * block_bytes);
+    EXPECT_EQ(told[0].value, (limit_ns + limit_ns / 8) / 1'000'000);
+    EXPECT_EQ(later.error().code, Code::device_io_failed);
+    EXPECT_EQ(later.error().value, static_cast<u64>(ETIMEDOUT));
+  }
 }
 
 TEST(SimDevice, TheObserverSeesEveryCompletion) {

@@ -69,6 +69,7 @@ Task<Status> FilesystemState::open() {
   const bool single_flush = (superblock_.features_required & format::feature_single_flush) != 0;
   const journal::JournalOptions options{settings_.commit_interval_ns, single_flush};
   journal_ = std::make_unique<journal::Journal>(device_list_, history_, std::move(hooks), options);
+  watch_devices();
   done = co_await on_each_core(&FilesystemState::make_slices);
   if (done) done = co_await recover();
   if (done) done = journal_->start();
@@ -107,6 +108,13 @@ Task<void> FilesystemState::populate_cores() {
 Task<Status> FilesystemState::populate_core(CoreIndex index) {
   co_await core(index).populate();
   co_return Status{};
+}
+
+// Whoever waits for a commit is told; what hangs itself cannot be.
+void FilesystemState::watch_devices() {
+  for (device::Device* device : device_list_) {
+    device->set_time_limit(settings_.io_limit_ns, [this](const Error& error) { here().stream().stop(error); });
+  }
 }
 
 // What users may fill. The rest keeps copygc and checkpoints moving: a share of the whole, and on small devices at least the
@@ -296,6 +304,7 @@ Task<Status> FilesystemState::stop_core(CoreIndex index) {
 }
 
 Task<Status> FilesystemState::drop_core(CoreIndex index) {
+  for (device::Device* device : device_list_) device->end_time_limit();
   cores_[index].reset();
   co_return Status{};
 }

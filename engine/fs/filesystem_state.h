@@ -16,9 +16,10 @@ struct FilesystemSettings {
   bool discard = false;
   bool read_only = false;
   u64 commit_interval_ns = 1'000'000'000;
+  u64 io_limit_ns = 60'000'000'000;  // a device that takes longer to answer has failed
 };
 
-class FilesystemState final : public slice::BucketSource, public data::TokenSource, public data::SpacePressure {
+class FilesystemState : public slice::BucketSource, public data::TokenSource, public data::SpacePressure {
  public:
   FilesystemState(const format::Superblock& superblock, std::vector<device::Device*> devices, u16 cores,
                   const FilesystemSettings& settings);
@@ -107,6 +108,7 @@ class FilesystemState final : public slice::BucketSource, public data::TokenSour
   Task<Status> find_history();
   Task<void> populate_cores();
   Task<Status> populate_core(CoreIndex index);
+  void watch_devices();
   Task<Status> make_core(CoreIndex index);
   Task<Status> make_slices(CoreIndex index);
   Task<Status> recover();

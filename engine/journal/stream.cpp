@@ -181,10 +181,7 @@ void Stream::write_ended(Epoch epoch, const Status& status) {
   u64& unwritten = epoch < current_ ? unwritten_closed_ : unwritten_current_;
   assert(unwritten > 0);
   --unwritten;
-  if (!status.ok()) {
-    fail(status.error());
-    gate_.spawn(report(status.error()));
-  }
+  if (!status.ok()) stop(status.error());
   if (unwritten_closed_ == 0) settled_.wake_all();
 }
 
@@ -322,6 +319,11 @@ Task<void> Stream::ask_close(Epoch epoch) {
   auto call = runtime::on(0, [&journal = journal_, core = core_, epoch] { return journal.close_asked(core, epoch); });
   const Epoch durable = co_await call;
   if (durable > durable_) became_durable(durable, false);
+}
+
+void Stream::stop(const Error& error) {
+  fail(error);
+  gate_.spawn(report(error));
 }
 
 Task<void> Stream::report(Error error) {

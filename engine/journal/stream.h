@@ -148,6 +148,9 @@ class Stream {
   Epoch write_began();
   void write_ended(Epoch epoch, const Status& status);
 
+  // Nothing more becomes durable: commit() answers `error` from now on.
+  void stop(const Error& error);
+
   bool broken() const { return failure_.has_value(); }
   CoreIndex core() const { return core_; }
   const StreamCounters& counters() const { return counters_; }

@@ -14,6 +14,8 @@ namespace cowfs::runtime {
 namespace {
 
 constexpr u64 wall_clock_start_ns = 1'700'000'000'000'000'000;
+constexpr u64 day_ns = 86'400'000'000'000;
+constexpr u64 clock_jump_ns = 1'000'000;
 constexpr u64 heaviest_weight_log2 = 4;
 
 u64 draw_weight(Random& random) { return u64{1} << random.below(heaviest_weight_log2 + 1); }
@@ -27,7 +29,13 @@ Task<void> run_held(std::unique_ptr<std::function<Task<void>()>> function) {
 
 namespace internal {
 
-u64 SimReactor::wall_clock_ns() const { return wall_clock_start_ns + now_ns_; }
+u64 SimReactor::wall_clock_ns() const {
+  const u64 right = wall_clock_start_ns + now_ns_;
+  if (!cores_of_.settings_.clock_jumps) return right;
+  const u64 choices[] = {right, right - day_ns, right + day_ns, now_ns_, 0, 1ull << 63, ~0ull};
+  Random random(cores_of_.settings_.seed ^ now_ns_ / clock_jump_ns);
+  return choices[random.below(std::size(choices))];
+}
 
 void SimReactor::post(CoreIndex to, Message& message) {
   assert(current_reactor() == this && to < cores_);

@@ -27,6 +27,7 @@ struct SimSettings {
   bool shuffle_coroutines = true;  // false: ready coroutines of a core run first in first out, as on real cores
   u64 step_ns = 100;               // what each step adds to the clock, so that polling loops see time pass
   u64 steps_max = 1'000'000'000;   // more in one run() is a loop without end
+  bool clock_jumps = false;  // each millisecond the wall clock shows another time: 1970, yesterday, the end of time
 };
 
 class SimCores;

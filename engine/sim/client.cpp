@@ -45,7 +45,8 @@ void Client::problem(const Operation& operation, const std::string& text) {
 bool Client::is_expected_failure(const Error& error) const {
   const ErrorClass what = error_class(error.code);
   const bool failure = what == ErrorClass::io || what == ErrorClass::retry;
-  return (settings_.errors_expected && failure) || (settings_.corruption_expected && what == ErrorClass::corrupt);
+  return (settings_.errors_expected && failure) || (settings_.refusals_expected && what == ErrorClass::space) ||
+         (settings_.corruption_expected && what == ErrorClass::corrupt);
 }
 
 void Client::compare(const Operation& operation, int expected, const Status& got) {

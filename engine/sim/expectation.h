@@ -12,6 +12,7 @@ struct ClientSettings {
   std::string home = {};           // exists already, and so does the directory of shared names; empty: everything
   std::string shared_prefix = {};  // only with a home
   bool errors_expected = false;    // of the device: the client stops at the first
+  bool refusals_expected = false;  // of space: the same
   bool corruption_expected = false;  // besides: nothing is promised but that bytes read were once written
 };
 

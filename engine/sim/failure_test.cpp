@@ -1,6 +1,8 @@
 // The Nth read, write or flush fails, once and for good, for N = 1 until a script runs to its end without meeting it; and
 // the same during recovery. Whoever asked gets an error or what was right, nothing that was acknowledged is lost, and
-// the medium can be mounted again.
+// the medium can be mounted again. The same for the Nth request for space, which does no more than refuse operations.
+#include <fcntl.h>
+
 #include <sstream>
 
 #include "engine/sim/explorer.h"
@@ -134,6 +136,124 @@ TEST(FailTheNth, request_of_a_recovery) {
           if (!met) break;
         }
       }
+    }
+  }
+}
+
+struct Refusal {
+  const char* name;
+  u64 SpaceFaults::*at;
+  u64 SpaceRequests::*count;
+  bool for_good;
+};
+// Without a lease for ever, a slice would wait for buckets that the tokens have promised: that cannot happen.
+constexpr Refusal refusals[] = {{"tokens", &SpaceFaults::tokens_refused_at, &SpaceRequests::tokens, false},
+                                {"tokens", &SpaceFaults::tokens_refused_at, &SpaceRequests::tokens, true},
+                                {"lease", &SpaceFaults::lease_refused_at, &SpaceRequests::leases, false}};
+
+TEST(FailTheNth, request_for_space) {
+  u64 met_in_all = 0;
+  for (const char* script : scripts) {
+    for (const Refusal& refusal : refusals) {
+      for (u64 at = 1;; ++at) {
+        SCOPED_TRACE(std::string(refusal.name) + " " + std::to_string(at) + (refusal.for_good ? " for good" : "") +
+                     " of\n" + script);
+        ScenarioSettings scenario_settings = small_scenario();
+        scenario_settings.errors_expected = false;
+        scenario_settings.refusals_expected = true;
+        Scenario scenario(scenario_settings);
+        MountSettings settings = examination_settings(1);
+        settings.cores = 2;
+        ASSERT_TRUE(scenario.mount(settings)) << none(scenario.problems());
+        RationedState& state = scenario.filesystem().state();
+        const u64 before = state.requests().*refusal.count;
+        SpaceFaults faults;
+        faults.*refusal.at = at;
+        faults.for_good = refusal.for_good;
+        state.set_faults(faults);
+        scenario.run_lists({parse(script)});
+        ASSERT_TRUE(none(scenario.problems()));
+        const bool met = state.requests().*refusal.count - before >= at;
+        const Status closed = scenario.filesystem().close();
+        const bool refused = !closed.ok() && error_class(closed.error().code) == ErrorClass::space;
+        EXPECT_TRUE(closed.ok() || refused) << to_text(closed.error());
+        scenario.expect_recovers(scenario.filesystem().device().crash_image_all_lost(), at);
+        ASSERT_TRUE(none(scenario.problems()));
+        expect_sound(scenario.filesystem().device().image());
+        if (!met) break;
+        ++met_in_all;
+      }
+    }
+  }
+  EXPECT_GT(met_in_all, 0u);
+}
+
+constexpr u64 limit_ns = MountSettings{}.io_limit_ns;
+
+Task<Status> make_file(fs::Operations* operations) {
+  const Result<FileHandle> handle = co_await operations->open("/file", O_RDWR | O_CREAT, 0644);
+  if (!handle) co_return handle.error();
+  const std::vector<std::byte> data(100, std::byte{5});  // so little that no write but the journal's has it
+  const Result<u64> written = co_await operations->write(*handle, 0, data);
+  if (!written) co_return written.error();
+  const Status synced = co_await operations->fsync(*handle);
+  if (!synced) co_return synced;
+  co_return co_await operations->close(*handle);
+}
+
+// A commit that waited for a device that does not answer would wait as long as the device: nobody was told anything.
+TEST(Hung, whoever_waits_for_a_commit_is_told_in_time) {
+  const Image image = make_filesystem({.slices = 2});
+  u64 told = 0;
+  for (u64 at = 1;; ++at) {
+    SCOPED_TRACE("request " + std::to_string(at));
+    SimulatedFilesystem filesystem(image, examination_settings(at));
+    ASSERT_TRUE(filesystem.mount().ok());
+    const device::DeviceCounts before = filesystem.device().counts();
+    filesystem.device().set_faults({.hang_at = at});
+    const u64 began_ns = filesystem.cores().now_ns();
+    fs::Operations* operations = &filesystem.operations();
+    const Status made = filesystem.run(0, [operations] { return make_file(operations); });
+    const u64 took_ns = filesystem.cores().now_ns() - began_ns;
+    const device::DeviceCounts now = filesystem.device().counts();
+    const u64 requests = now.reads + now.writes + now.flushes - before.reads - before.writes - before.flushes;
+    if (requests < at) {
+      EXPECT_TRUE(made.ok()) << to_text(made.error());
+      break;
+    }
+    ASSERT_FALSE(made.ok());
+    EXPECT_EQ(error_class(made.error().code), ErrorClass::io) << to_text(made.error());
+    EXPECT_LT(took_ns, 2 * limit_ns);
+    ++told;
+    filesystem.abandon();
+    expect_sound(filesystem.device().crash_image_all_lost());
+  }
+  EXPECT_GE(told, 3u);
+}
+
+struct Budget {
+  const char* name;
+  void (*shrink)(MountSettings&);
+};
+constexpr Budget budgets[] = {{"page cache", [](MountSettings& settings) { settings.cache_bytes = 256 * kib; }},
+                              {"nodes", [](MountSettings& settings) { settings.node_cache_bytes = 64 * kib; }},
+                              {"inodes", [](MountSettings& settings) { settings.inodes_max = 1; }}};
+
+// Memory comes in budgets, and what does not fit waits: nothing is refused and nobody waits for ever, however small
+// they are.
+TEST(Budgets, that_are_used_up_make_everybody_wait_and_nobody_fail) {
+  for (const Budget& budget : budgets) {
+    for (u64 seed : seeds(4)) {
+      SCOPED_TRACE(std::string(budget.name) + ", seed " + std::to_string(seed));
+      Scenario scenario({.seed = seed, .format = {.journal_bytes = 4 * mib}, .clients = 3});
+      MountSettings settings{.seed = seed};
+      budget.shrink(settings);
+      ASSERT_TRUE(scenario.mount(settings)) << none(scenario.problems());
+      scenario.run_clients(120);
+      ASSERT_TRUE(none(scenario.problems()));
+      scenario.expect_exact();
+      scenario.close();
+      ASSERT_TRUE(none(scenario.problems()));
     }
   }
 }

@@ -65,6 +65,7 @@ Task<void> Scenario::set_up() {
     settings.home = "/home" + std::to_string(id);
     settings.shared_prefix = "/shared/of" + std::to_string(id) + "_";
     settings.errors_expected = settings_.errors_expected;
+    settings.refusals_expected = settings_.refusals_expected;
     settings.corruption_expected = settings_.corruption_expected;
     clients_.push_back(std::make_unique<Client>(model_, settings));
     clients_.back()->set_observer([this] { fsync_acknowledged(); });

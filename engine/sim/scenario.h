@@ -12,6 +12,7 @@ struct ScenarioSettings {
   u64 clients = 1;
   u64 file_bytes_max = 900 * kib;
   bool errors_expected = false;  // of the device: a client stops at the first
+  bool refusals_expected = false;  // of space: the same
   // Silent faults: what is found out must be an error, and what is read must be bytes that the file once had.
   bool corruption_expected = false;
 };

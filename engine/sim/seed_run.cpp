@@ -9,12 +9,15 @@ namespace cowfs::sim {
 
 namespace {
 
-constexpr std::array fault_names{"none",           "power-cut",    "read-error",   "write-error",   "flush-error",
-                                 "lost-write",     "lost-flush",   "misdirected-write", "misdirected-read",
-                                 "flipped-write",  "flipped-read", "flipped-at-rest", "unreadable"};
+constexpr std::array fault_names{
+    "none",         "clock-jump",      "power-cut",  "read-error",        "write-error",      "flush-error",
+    "hung",         "lost-write",      "lost-flush", "misdirected-write", "misdirected-read", "flipped-write",
+    "flipped-read", "flipped-at-rest", "unreadable"};
 static_assert(fault_names.size() == fault_count);
 
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
+
+bool is_of_device(Fault fault) { return fault > Fault::clock_jump; }
 
 // What the device did not say, the engine can only find out: by an error, never by wrong bytes.
 bool is_silent(Fault fault) { return fault >= Fault::lost_write && fault != Fault::unreadable; }
@@ -26,9 +29,9 @@ class History {
   SeedResult run() {
     ScenarioSettings settings = random_scenario(random_);
     result_.fault = draw_fault();
-    settings.errors_expected = result_.fault != Fault::none;
+    settings.errors_expected = is_of_device(result_.fault);
     settings.corruption_expected = is_silent(result_.fault);
-    const u64 rounds = result_.fault == Fault::none ? 1 + random_.below(3) : 1;
+    const u64 rounds = is_of_device(result_.fault) ? 1 : 1 + random_.below(3);
     operations_ = options_.operations / rounds / settings.clients + 1;
     result_.configuration = "fault " + std::string(name(result_.fault)) + ", " + std::to_string(settings.clients) +
                             " clients, " + std::to_string(settings.format.slices) + " slices, " +
@@ -37,18 +40,18 @@ class History {
     Scenario scenario(settings);
     for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
       mount(scenario);
-      if (scenario.sound() && result_.fault != Fault::none) break;
+      if (scenario.sound() && is_of_device(result_.fault)) break;
       load(scenario, round);
       if (scenario.sound()) scenario.expect_exact();
       close(scenario);
     }
     if (scenario.sound()) {
-      if (result_.fault == Fault::none) {
+      if (is_of_device(result_.fault)) {
+        meet_fault(scenario);
+      } else {
         mount(scenario);
         if (scenario.sound()) scenario.expect_exact();
         close(scenario);
-      } else {
-        meet_fault(scenario);
       }
     }
     result_.problems = scenario.problems();
@@ -64,6 +67,7 @@ class History {
   void mount(Scenario& scenario) {
     MountSettings settings = random_settings(random_);
     if (options_.cores) settings.cores = *options_.cores;
+    settings.clock_jumps = result_.fault == Fault::clock_jump;
     scenario.mount(settings);
   }
 
@@ -121,6 +125,9 @@ class History {
       case Fault::flush_error:
         faults.flush_error_at = 1 + at / 8;
         break;
+      case Fault::hung:
+        faults.hang_at = 2 * at;
+        break;
       case Fault::lost_write:
         faults.lost_write_at = at;
         break;
@@ -140,6 +147,7 @@ class History {
         faults.flipped_read_at = 1 + at / 8;
         break;
       case Fault::none:
+      case Fault::clock_jump:
       case Fault::flipped_at_rest:
       case Fault::unreadable:
         break;

@@ -12,10 +12,12 @@ namespace cowfs::sim {
 // What one history may meet, besides slow requests and unflushed writes that a power cut tears, reorders and loses.
 enum class Fault : u8 {
   none,        // closed, mounted again with other cores, compared exactly
+  clock_jump,  // the same, and the wall clock jumps all the time
   power_cut,   // at any request
   read_error,  // EIO, once
   write_error,
   flush_error,
+  hung,        // one request, longer than the engine waits
   lost_write,  // acknowledged, never stored
   lost_flush,
   misdirected_write,

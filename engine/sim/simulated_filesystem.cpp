@@ -1,5 +1,7 @@
 #include "engine/sim/simulated_filesystem.h"
 
+#include <algorithm>
+
 #include "engine/admin/format_device.h"
 #include "engine/admin/superblocks.h"
 
@@ -32,7 +34,21 @@ Task<Status> format_small(device::SimDevice* device, FormatSettings settings) {
   co_return co_await admin::write_superblocks(*device, superblock);
 }
 
+constexpr u64 token_portion = 32;
+
 }  // namespace
+
+Task<Result<u64>> RationedState::acquire(u64 wanted) {
+  ++requests_.tokens;
+  if (device::strikes(faults_.tokens_refused_at, faults_.for_good)) co_return u64{0};
+  co_return co_await FilesystemState::acquire(std::min(wanted, token_portion));
+}
+
+Task<Result<slice::LeaseGrant>> RationedState::lease(u16 slice, std::size_t count, slice::Watermark watermark) {
+  ++requests_.leases;
+  if (device::strikes(faults_.lease_refused_at, faults_.for_good)) co_return slice::LeaseGrant{};
+  co_return co_await FilesystemState::lease(slice, count, watermark);
+}
 
 MountSettings random_settings(Random& random) {
   MountSettings settings;
@@ -61,7 +77,10 @@ Image make_filesystem(const FormatSettings& settings) {
 
 SimulatedFilesystem::SimulatedFilesystem(Image image, const MountSettings& settings)
     : settings_(settings),
-      cores_({.cores = settings.cores, .seed = settings.seed, .steps_max = settings.steps_max}),
+      cores_({.cores = settings.cores,
+              .seed = settings.seed,
+              .steps_max = settings.steps_max,
+              .clock_jumps = settings.clock_jumps}),
       device_(std::move(image), with_seed(settings.device, settings.seed)) {}
 
 SimulatedFilesystem::~SimulatedFilesystem() { abandon(); }
@@ -77,8 +96,9 @@ Status SimulatedFilesystem::mount() {
   settings.core.node_bytes = settings_.node_cache_bytes / cores_.count();
   settings.commit_interval_ns = settings_.commit_interval_ns;
   settings.discard = settings_.discard;
-  state_ = std::make_unique<fs::FilesystemState>(found->superblock, std::vector<device::Device*>{&device_},
-                                                 cores_.count(), settings);
+  settings.io_limit_ns = settings_.io_limit_ns;
+  state_ = std::make_unique<RationedState>(found->superblock, std::vector<device::Device*>{&device_}, cores_.count(),
+                                           settings);
   operations_ = std::make_unique<fs::Operations>(*state_);
   return cores_.run(0, [this] { return state_->open(); });
 }

@@ -33,7 +33,22 @@ struct MountSettings {
   std::size_t inodes_max = 128 * 1024;
   bool discard = false;
   u64 steps_max = 1'000'000'000;  // of one run(), see SimSettings
+  u64 io_limit_ns = 1'000'000'000;
+  bool clock_jumps = false;  // of the wall clock
   device::SimDeviceSettings device = {};
+};
+
+// Requests for space that are refused although there is some: the count of each kind from the moment the faults are set,
+// as in device::SimFaults.
+struct SpaceFaults {
+  u64 tokens_refused_at = 0;  // the right to fill blocks: the filesystem is full, for whoever asks
+  u64 lease_refused_at = 0;   // buckets for a slice
+  bool for_good = false;
+};
+
+struct SpaceRequests {
+  u64 tokens = 0;
+  u64 leases = 0;
 };
 
 // Everything that a seed can vary without changing what must come out.
@@ -41,6 +56,21 @@ MountSettings random_settings(Random& random);
 
 // The image of a new filesystem.
 Image make_filesystem(const FormatSettings& settings);
+
+// A filesystem that can be told to run out of space. Tokens come in small portions, so that it is asked often.
+class RationedState final : public fs::FilesystemState {
+ public:
+  using FilesystemState::FilesystemState;
+  Task<Result<u64>> acquire(u64 wanted) override;
+  Task<Result<slice::LeaseGrant>> lease(u16 slice, std::size_t count, slice::Watermark watermark) override;
+
+  void set_faults(const SpaceFaults& faults) { faults_ = faults; }
+  const SpaceRequests& requests() const { return requests_; }
+
+ private:
+  SpaceFaults faults_;  // counting down
+  SpaceRequests requests_;
+};
 
 class SimulatedFilesystem {
  public:
@@ -58,7 +88,7 @@ class SimulatedFilesystem {
   u16 core_count() const { return cores_.count(); }
   runtime::SimCores& cores() { return cores_; }
   device::SimDevice& device() { return device_; }
-  fs::FilesystemState& state() { return *state_; }
+  RationedState& state() { return *state_; }
   fs::Operations& operations() { return *operations_; }
 
   // Runs `task` (a coroutine of an object that outlives it) on a core.
@@ -71,7 +101,7 @@ class SimulatedFilesystem {
   MountSettings settings_;
   runtime::SimCores cores_;
   device::SimDevice device_;
-  std::unique_ptr<fs::FilesystemState> state_;
+  std::unique_ptr<RationedState> state_;
   std::unique_ptr<fs::Operations> operations_;
 };
 
