@@ -16,7 +16,7 @@ results::Record without_histograms(results::Record record) {
 
 }  // namespace
 
-std::string render_report(const results::Record& record, const std::string& header) {
+std::string render_report(const results::Record& record, const std::string& header, const std::string& introduction) {
   Page page;
   page.title = "cowbench";
   if (!record.comparisons.empty()) {
@@ -25,7 +25,7 @@ std::string render_report(const results::Record& record, const std::string& head
   }
   const Style plain_text{.unicode = true, .colour = false, .redraw = false, .columns = 120};
   page.header = header;
-  page.content = "<noscript><h1>" + escaped_html(page.title) + "</h1>\n<pre>\n" +
+  page.content = introduction + "<noscript><h1>" + escaped_html(page.title) + "</h1>\n<pre>\n" +
                  escaped_html(render_record(record, plain_text)) + "</pre></noscript>";
   page.data_name = "record";
   page.data = results::to_json(without_histograms(record));

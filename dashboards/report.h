@@ -6,7 +6,9 @@
 
 namespace cowbench::dashboards {
 
-// Without scripts it shows the terminal's tables. Nothing in the record can become markup. `header`: HTML above it.
-std::string render_report(const results::Record& record, const std::string& header = "");
+// Without scripts it shows the terminal's tables. Nothing in the record can become markup. `header`: HTML above the page's content;
+// `introduction`: HTML at its beginning.
+std::string render_report(const results::Record& record, const std::string& header = "",
+                          const std::string& introduction = "");
 
 }  // namespace cowbench::dashboards

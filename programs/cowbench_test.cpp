@@ -103,7 +103,7 @@ class CowbenchTest : public testing::Test {
 };
 
 TEST_F(CowbenchTest, EachVerbExplainsItself) {
-  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "results", "serve", "compare", "track", "bisect"}) {
+  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "reproduce", "results", "serve", "compare", "track", "bisect"}) {
     SCOPED_TRACE(verb);
     const Ended ended = run({verb, "--help"});
     EXPECT_EQ(ended.exit_code, 0);
@@ -458,6 +458,28 @@ TEST_F(CowbenchTest, CommitsAreTrackedAndBisected) {
   const Ended refused = run(with("track", "HEAD~4..HEAD", wrong));
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.errors, HasSubstr(wrong + ":7: metric.exact must be true or false"));
+}
+
+TEST_F(CowbenchTest, PublishedRunsAreListedPlannedAndReproduced) {
+  EXPECT_THAT(run({"reproduce", "list"}).output, HasSubstr("epyc-9454"));
+  const Ended planned = run({"reproduce", "epyc-9454", "--plan", "--synthetic", "pack:1 l3:8 core:6 pu:2"});
+  EXPECT_EQ(planned.exit_code, 0) << planned.errors;
+  EXPECT_THAT(planned.output, HasSubstr("dbench: 48 clients"));
+  EXPECT_THAT(planned.output, HasSubstr("not published: mkfs and mount options"));
+  EXPECT_EQ(run({"reproduce", "epyc-9454", "--synthetic", "pack:1 l3:8 core:6 pu:2"}).exit_code, 2);
+  EXPECT_EQ(run({"reproduce", "nowhere"}).exit_code, 2);
+
+  const std::string recipe = file_with("mine.toml", "title = \"mine\"\ncores = 48\ntargets = [\"null\"]\n[[run]]\nname = \"writes\"\n"
+                                       "load = \"fio\"\nclients = [48]\njob = \"[a]\\nrw=randwrite\\nsize={megabytes}m\\nnumjobs={clients}\\n"
+                                       "runtime={seconds}\\ntime_based\\n\"\n[[run.published]]\ntarget = \"theirs\"\nmetric = \"iops\"\n"
+                                       "value = 700000\nsubject = true\n");
+  const std::string db = in_directory("results.db"), html = in_directory("page.html");
+  const Ended done = run({"reproduce", recipe, "-t", "1", "--rounds", "1", "--no-calibrate", "--db", db, "--html", html, "--json", "-"});
+  EXPECT_EQ(done.exit_code, 0) << done.errors;
+  EXPECT_THAT(done.output, HasSubstr("cowbench.reproduce/1"));
+  EXPECT_THAT(done.output, HasSubstr("\"published\": 700000.0"));
+  EXPECT_THAT(contents(html), HasSubstr("Published against measured"));
+  EXPECT_THAT(run({"results", "list", "--db", db}).output, HasSubstr("complete"));
 }
 
 TEST_F(CowbenchTest, TopologyOfAnotherMachine) {

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
@@ -9,12 +8,6 @@
 
 namespace cowbench::programs {
 namespace {
-
-using harness::Failure;
-using harness::FailureKind;
-using harness::Outcome;
-
-constexpr const char* default_loadfile = "/usr/share/dbench/client.txt";
 
 struct DbenchOptions {
   MeasureOptions measure;
@@ -27,19 +20,6 @@ struct DbenchOptions {
   bool sync_open = false, sync_directories = false, sync_writes = false, extended_attributes = false, no_resolve = false;
   double rate_mb_s = 0;
 };
-
-Outcome<workloads::Program> load_program(std::string& file) {
-  if (file.empty()) {
-    if (access(default_loadfile, R_OK) != 0)
-      return Failure{FailureKind::missing, fmt::format("there is no loadfile {}", default_loadfile),
-                     "install the package dbench, or name a loadfile with -c"};
-    file = default_loadfile;
-  }
-  auto loaded = workloads::read_loadfile(file);
-  if (const auto* error = std::get_if<workloads::LoadfileError>(&loaded))
-    return Failure{FailureKind::request, error->to_text(), ""};
-  return std::get<workloads::Program>(std::move(loaded));
-}
 
 harness::DbenchLoad load_of(const DbenchOptions& options) {
   harness::DbenchLoad load;
@@ -60,13 +40,13 @@ harness::DbenchLoad load_of(const DbenchOptions& options) {
 }
 
 int run_verb(DbenchOptions options, const std::string& command_line) {
-  const auto program = load_program(options.loadfile);
+  const auto program = read_program(options.loadfile);
   if (!program) return report_failure(program.failure());
   harness::DbenchLoad load = load_of(options);
   load.program = &*program;
-  Workloads workloads;
-  workloads.push_back(std::make_unique<harness::DbenchWorkload>(std::move(load)));
-  return run_measure_verb(options.measure, workloads, command_line);
+  Loads loads;
+  loads.push_back({std::make_unique<harness::DbenchWorkload>(std::move(load))});
+  return run_measure_verb(options.measure, loads, command_line);
 }
 
 void add_load_options(CLI::App& verb, DbenchOptions& options) {

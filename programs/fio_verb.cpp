@@ -87,11 +87,11 @@ int run_verb(const FioOptions& options, const std::string& command_line) {
     return report_failure(Failure{FailureKind::request, error->to_text(), ""});
   auto& jobs = std::get<std::vector<FioJob>>(read);
   if (options.parse_only || options.show_command) return show(options, jobs);
-  Workloads workloads;
+  Loads loads;
   const std::string name = options.files.empty() ? "command line" : options.files.front();
   for (harness::FioLoad& load : harness::fio_loads(name, std::move(jobs)))
-    workloads.push_back(std::make_unique<harness::FioWorkload>(std::move(load)));
-  return run_measure_verb(options.measure, workloads, command_line);
+    loads.push_back({std::make_unique<harness::FioWorkload>(std::move(load))});
+  return run_measure_verb(options.measure, loads, command_line);
 }
 
 }  // namespace

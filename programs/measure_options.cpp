@@ -1,6 +1,7 @@
 #include "programs/measure_options.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <random>
@@ -11,6 +12,7 @@
 #include "harness/cowfs_options.h"
 #include "harness/environment.h"
 #include "programs/verb.h"
+#include "results/summary.h"
 
 namespace cowbench::programs {
 namespace {
@@ -108,21 +110,35 @@ bool store_run(store::Store& store, const harness::MeasureReport& report) {
   return true;
 }
 
-bool write_results(const MeasureOptions& options, const results::Record& record) {
+bool write_results(const MeasureOptions& options, const Forms& forms, const results::Record& record) {
   bool written = true;
-  if (options.json != "-") fmt::print("{}", dashboards::render_record(record, dashboards::style_of(stdout)));
-  if (!options.json.empty()) written = write_output(options.json, results::to_json(record)) && written;
-  if (!options.html.empty()) written = write_output(options.html, dashboards::render_report(record)) && written;
+  if (options.json != "-") fmt::print("{}", forms.text(record, dashboards::style_of(stdout)));
+  if (!options.json.empty()) written = write_output(options.json, forms.json(record)) && written;
+  if (!options.html.empty()) written = write_output(options.html, forms.html(record)) && written;
   return written;
 }
 
+// The request, for one of its loads.
+harness::MeasureRequest request_for(harness::MeasureRequest request, const MeasuredLoad& load) {
+  request.workload = load.workload.get();
+  if (load.pins) request.pins = *load.pins;
+  return request;
+}
+
+void add_remark(results::Record& record, const std::string& remark) {
+  for (results::Comparison& comparison : record.comparisons) {
+    comparison.workload += ", " + remark;
+    results::summarise(comparison);
+  }
+}
+
 // What was measured of the first loads stays when a later one fails.
-harness::MeasureReport measure_all(harness::MeasureRequest& request, const Workloads& workloads, harness::Ledger& ledger) {
+harness::MeasureReport measure_all(const harness::MeasureRequest& request, const Loads& loads, harness::Ledger& ledger) {
   harness::MeasureReport all;
-  for (const auto& workload : workloads) {
-    request.workload = workload.get();
-    harness::MeasureReport report = run_measurement(request, ledger);
-    if (workload == workloads.front()) {
+  for (const MeasuredLoad& load : loads) {
+    harness::MeasureReport report = run_measurement(request_for(request, load), ledger);
+    if (!load.remark.empty()) add_remark(report.record, load.remark);
+    if (&load == &loads.front()) {
       all = std::move(report);
     } else {
       results::append(all.record, std::move(report.record));
@@ -133,7 +149,7 @@ harness::MeasureReport measure_all(harness::MeasureRequest& request, const Workl
   return all;
 }
 
-int measure(const MeasureOptions& options, harness::MeasureRequest& request, const Workloads& workloads) {
+int measure(const MeasureOptions& options, harness::MeasureRequest& request, const Loads& loads, const Forms& forms) {
   if (options.strict) {
     const harness::Environment environment = harness::capture_environment({});
     if (!environment.fit()) {
@@ -152,11 +168,11 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request, con
   harness::undo_on_exit(**ledger);
   dashboards::ProgressWriter writer(stderr, dashboards::style_of(stderr));
   request.progress = [&](const results::Progress& progress) { writer.show(progress); };
-  const harness::MeasureReport report = measure_all(request, workloads, **ledger);
+  const harness::MeasureReport report = measure_all(request, loads, **ledger);
   writer.finish();
   // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
   if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
-  bool written = report.record.comparisons.empty() || write_results(options, report.record);
+  bool written = report.record.comparisons.empty() || write_results(options, forms, report.record);
   if (store && !report.record.comparisons.empty()) written = store_run(*store, report) && written;
   if (report.failure) return report_failure(*report.failure);
   return written ? exit_ok : exit_run_failed;
@@ -220,20 +236,34 @@ void add_measure_options(CLI::App& verb, MeasureOptions& options, const std::str
   add_run_options(verb, options, reference);
 }
 
-int run_measure_verb(const MeasureOptions& options, const Workloads& workloads, const std::string& command_line) {
+Forms usual_forms() {
+  return {dashboards::render_record, results::to_json, [](const auto& record) { return dashboards::render_report(record); }};
+}
+
+int run_measure_verb(const MeasureOptions& options, const Loads& loads, const std::string& command_line,
+                     const Forms& forms) {
   auto request = request_of(options);
   if (!request) return report_failure(request.failure());
   request->command_line = command_line;
-  for (const auto& workload : workloads) {
-    request->workload = workload.get();
-    if (const Action fine = check(*request); !fine) return report_failure(fine.failure());
-  }
-  if (!options.plan) return measure(options, *request, workloads);
-  for (const auto& workload : workloads) {
-    request->workload = workload.get();
-    if (const int code = print_plan(*request); code != exit_ok) return code;
-  }
+  for (const MeasuredLoad& load : loads)
+    if (const Action fine = check(request_for(*request, load)); !fine) return report_failure(fine.failure());
+  if (!options.plan) return measure(options, *request, loads, forms);
+  for (const MeasuredLoad& load : loads)
+    if (const int code = print_plan(request_for(*request, load)); code != exit_ok) return code;
   return exit_ok;
+}
+
+Outcome<workloads::Program> read_program(std::string& file) {
+  if (file.empty()) {
+    if (access(default_loadfile, R_OK) != 0)
+      return Failure{FailureKind::missing, fmt::format("there is no loadfile {}", default_loadfile),
+                     "install the package dbench, or name a loadfile with -c"};
+    file = default_loadfile;
+  }
+  auto loaded = workloads::read_loadfile(file);
+  if (const auto* error = std::get_if<workloads::LoadfileError>(&loaded))
+    return Failure{FailureKind::request, error->to_text(), ""};
+  return std::get<workloads::Program>(std::move(loaded));
 }
 
 }  // namespace cowbench::programs

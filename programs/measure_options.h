@@ -1,10 +1,14 @@
 // What the verbs that measure have in common: their targets, media, rounds, and where the record goes.
 #pragma once
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "dashboards/table.h"
 #include "harness/measured_run.h"
+#include "workloads/loadfile.h"
 
 namespace CLI {
 class App;
@@ -30,9 +34,30 @@ struct MeasureOptions {
 // `reference`: the real program that --calibrate runs.
 void add_measure_options(CLI::App& verb, MeasureOptions& options, const std::string& reference);
 
-using Workloads = std::vector<std::unique_ptr<harness::Workload>>;
+struct MeasuredLoad {
+  std::unique_ptr<harness::Workload> workload;
+  std::optional<harness::PinPlan> pins = {};  // absent: as the options say
+  std::string remark = "";                    // tells it from the same load measured in another way
+};
+using Loads = std::vector<MeasuredLoad>;
+
+// How a record is shown and written.
+struct Forms {
+  using Record = results::Record;
+  std::function<std::string(const Record&, const dashboards::Style&)> text;
+  std::function<std::string(const Record&)> json, html;
+};
+Forms usual_forms();
 
 // Plans or measures the loads, one after the other, and writes one record of what was asked for. Returns the exit code.
-int run_measure_verb(const MeasureOptions& options, const Workloads& workloads, const std::string& command_line);
+int run_measure_verb(const MeasureOptions& options, const Loads& loads, const std::string& command_line,
+                     const Forms& forms = usual_forms());
+
+// The dbench load. An empty `file` is set to that of the package dbench. Failures missing: that is not installed;
+// request: the line that is wrong.
+harness::Outcome<workloads::Program> read_program(std::string& file);
+constexpr const char* default_loadfile = "/usr/share/dbench/client.txt";
+
+void add_reproduce_verb(CLI::App& program, int& exit_code, const std::string& command_line);
 
 }  // namespace cowbench::programs
