@@ -25,7 +25,8 @@ struct FormatOptions {
   bool force = false;                // also when the device carries a signature
   std::string label;
   u64 bucket_bytes = 0;   // 0: from capacity
-  u16 slices = 0;         // 0: from capacity; a power of two
+  u16 slices = 0;         // 0: from capacity and cores; a power of two
+  unsigned cores = 0;     // that will mostly work on it, though any number can; 0: as many as this process may run on
   u64 journal_bytes = 0;  // 0: from capacity
   bool single_flush = true;  // a commit flushes the device once, and a mount after a crash verifies the last epoch
 };

@@ -142,6 +142,7 @@ CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& p
     if (options.cores && mount_.cpus.size() == *options.cores) break;
     mount_.cpus.push_back(pin.cpus.empty() ? pin.core : pin.cpus.front());
   }
+  format_.cores = static_cast<unsigned>(mount_.cpus.size());
 }
 
 CowfsTargetMount::~CowfsTargetMount() {

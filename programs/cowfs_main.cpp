@@ -80,7 +80,9 @@ void add_format_verb(CLI::App& program, int& exit_code) {
   verb->add_flag("--force", options->format.force, "Also when the device carries a filesystem or another signature");
   verb->add_option("--label", options->format.label, "Name of the filesystem, at most 63 bytes")
       ->check([](const std::string& label) { return label.size() < 64 ? "" : "longer than 63 bytes"; });
-  verb->add_option("--slices", options->format.slices, "Parts that cores work on; a power of two (0: from capacity)");
+  verb->add_option("--slices", options->format.slices, "Parts that cores work on; a power of two (0: from capacity and cores)");
+  verb->add_option("--cores", options->format.cores,
+                   "Cores that will mostly work on it, though any number can (0: as many as here)");
   verb->add_option("--bucket-size", options->bucket_bytes, "Unit of space, 512K to 8M (0: from capacity)")
       ->transform(CLI::AsSizeValue(false));
   verb->add_flag_callback("--two-flushes", [options] { options->format.single_flush = false; },

@@ -12,6 +12,7 @@
 #include "engine/format/journal.h"
 #include "engine/journal/journal.h"
 #include "engine/runtime/cores.h"
+#include "engine/runtime/topology.h"
 
 namespace cowfs::admin {
 
@@ -70,6 +71,7 @@ Task<Result<Superblock>> format_device(device::Device& device, FormatOptions opt
   request.capacity = device.capacity();
   request.bucket_bytes = options.bucket_bytes;
   request.slices = options.slices;
+  request.cores = options.cores;
   request.journal_bytes = options.journal_bytes;
   const Status planned = format::plan_geometry(request, superblock);
   if (!planned) co_return planned.error();
@@ -135,7 +137,9 @@ Status format_devices(const FormatOptions& options) {
   const auto cores = runtime::Cores::start(settings);
   if (!cores) return cores.error();
   device::Device* target = device->get();
-  const Status done = (*cores)->run(0, [target, &options] { return format_one(target, options); });
+  FormatOptions chosen = options;
+  if (chosen.cores == 0) chosen.cores = static_cast<unsigned>(runtime::allowed_processors().size());
+  const Status done = (*cores)->run(0, [target, &chosen] { return format_one(target, chosen); });
   (*cores)->stop();
   return done;
 }

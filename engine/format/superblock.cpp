@@ -20,7 +20,7 @@ constexpr u64 journal_bytes_usual_min = 16 * mib;
 constexpr u64 journal_bytes_max = gib;
 constexpr u64 small_device_bytes = 256 * mib;
 constexpr u64 slice_buckets_min = 64;
-constexpr u64 slice_capacity_bytes = 512 * mib;
+constexpr u64 slice_capacity_bytes = 4 * gib;
 constexpr u64 default_slices_max = 256;
 constexpr u64 commit_ring_first_block = 128;
 constexpr u64 capacity_blocks_max = 1ull << 48;
@@ -37,9 +37,14 @@ u64 default_bucket_bytes(u64 capacity) {
   return bucket_bytes_max;
 }
 
-u64 default_slices(u64 capacity, u64 data_buckets) {
+// Cores that are a power of two have one slice each, since what the slices of a core write at one time goes to as many
+// places. Of others each has two or three.
+u64 slices_for(u64 cores) { return std::bit_ceil(std::has_single_bit(cores) ? cores : 2 * cores); }
+
+u64 default_slices(u64 capacity, u64 data_buckets, u64 cores) {
   u64 slices = std::bit_floor(std::clamp<u64>(capacity / slice_capacity_bytes, 1, default_slices_max));
-  if (capacity >= gib) slices = std::max<u64>(slices, 4);
+  if (cores > 0) slices = std::max(slices, slices_for(std::min<u64>(cores, default_slices_max)));
+  if (cores == 0 && capacity >= gib) slices = std::max<u64>(slices, 4);
   while (slices > 1 && data_buckets / slices < slice_buckets_min) slices /= 2;
   return slices;
 }
@@ -172,7 +177,7 @@ Status plan_geometry(const GeometryRequest& request, Superblock& superblock) {
   const u64 journal_buckets = round_up(journal_bytes, bucket_bytes) / bucket_bytes;
   const u64 slices = request.slices != 0
                          ? request.slices
-                         : default_slices(capacity, bucket_count - std::min(bucket_count, journal_buckets));
+                         : default_slices(capacity, bucket_count - std::min(bucket_count, journal_buckets), request.cores);
   const u64 slice_headers_block = commit_ring_first_block + commit_slots * commit_slot_blocks;
   const u64 journal_first_bucket = round_up(slice_headers_block + 2 * slices, bucket_blocks) / bucket_blocks;
   const u64 first_data_bucket = journal_first_bucket + journal_buckets;

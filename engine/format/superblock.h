@@ -77,7 +77,8 @@ std::string to_text(const Superblock& superblock);
 struct GeometryRequest {
   Bytes capacity;
   u64 bucket_bytes = 0;   // 0: from capacity, 512 KiB to 8 MiB
-  u16 slices = 0;         // 0: from capacity
+  u16 slices = 0;         // 0: from capacity and cores
+  u64 cores = 0;          // that will work on it; 0: not known. As with any number of slices, others can
   u64 journal_bytes = 0;  // 0: from capacity
 };
 

@@ -1,5 +1,6 @@
 #include "engine/format/superblock.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -26,8 +27,8 @@ TEST(Superblock, geometry_follows_capacity) {
   };
   for (const Case& c :
        {Case{64 * mib, 512 * kib, 1, 8 * mib}, Case{255 * mib, 512 * kib, 1, 8 * mib},
-        Case{256 * mib, 512 * kib, 1, 16 * mib}, Case{gib, 512 * kib, 4, 32 * mib}, Case{4 * gib, mib, 8, 128 * mib},
-        Case{16 * gib, mib, 32, 512 * mib}, Case{1024 * gib, mib, 256, gib}, Case{1025 * gib, 2 * mib, 256, gib},
+        Case{256 * mib, 512 * kib, 1, 16 * mib}, Case{gib, 512 * kib, 4, 32 * mib}, Case{4 * gib, mib, 4, 128 * mib},
+        Case{64 * gib, mib, 16, gib}, Case{1024 * gib, mib, 256, gib}, Case{1025 * gib, 2 * mib, 256, gib},
         Case{5000 * gib, 4 * mib, 256, gib}, Case{65536 * gib, 8 * mib, 256, gib}}) {
     SCOPED_TRACE(c.capacity / mib);
     const Superblock s = planned(c.capacity);
@@ -38,6 +39,21 @@ TEST(Superblock, geometry_follows_capacity) {
     EXPECT_EQ(u32{s.usable_percent}, 92u);
     EXPECT_LT(s.bucket_count * s.bucket_blocks, u64{s.capacity_blocks});  // the last copy has its block
     EXPECT_GE((s.bucket_count - s.first_data_bucket) / s.slices, 64u);
+  }
+}
+
+// A device small for so many cores was dealt to some of them only: 16 slices for 48 cores.
+TEST(Superblock, each_core_gets_a_slice_where_there_is_room) {
+  struct Case {
+    u64 capacity, cores, slices;
+  };
+  for (const Case& c : {Case{8 * gib, 1, 2}, Case{8 * gib, 2, 2}, Case{8 * gib, 3, 8}, Case{16 * gib, 48, 128},
+                        Case{8 * gib, 64, 64}, Case{64 * gib, 192, 512}, Case{1024 * gib, 2, 256}, Case{64 * mib, 48, 1},
+                        Case{gib, 192, 16}}) {
+    SCOPED_TRACE(fmt::format("{} cores, {} MiB", c.cores, c.capacity / mib));
+    Superblock s{};
+    ASSERT_TRUE(plan_geometry({.capacity = Bytes{c.capacity}, .cores = c.cores}, s).ok());
+    EXPECT_EQ(u64{s.slices}, c.slices);
   }
 }
 
