@@ -13,6 +13,7 @@
 #include "results/exchange/import.h"
 #include "results/history/stored_changes.h"
 #include "results/store/store.h"
+#include "sharing/team_store.h"
 #include "site/documents.h"
 
 namespace cowbench::programs {
@@ -24,7 +25,7 @@ using store::StoredRun;
 struct ResultsOptions {
   std::string db = store::default_path();
   std::vector<std::string> ids, files;
-  std::string output = "-", html, format;
+  std::string output = "-", html, format, url;
   exchange::ImportOptions foreign;
   history::StoredRequest changes;
   bool json = false;
@@ -109,6 +110,28 @@ int import_files(const ResultsOptions& options) {
   if (!added) return report_store_failure(added.error(), reason);
   const auto fresh = std::ranges::count_if(*added, &store::Added::fresh);
   fmt::print("{} {} added, {} already there\n", fresh, fresh == 1 ? "run" : "runs", std::ssize(*added) - fresh);
+  return exit_ok;
+}
+
+int push_runs(const ResultsOptions& options) {
+  auto local = open_store(options.db, Store::Access::read);
+  if (!local) return exit_bad_input;
+  auto team = sharing::TeamStore::open(options.url);
+  if (!team) return report_failure(team.failure());
+  const auto moved = team->push(*local);
+  if (!moved) return report_failure(moved.failure());
+  fmt::print("{} pushed, {} already there\n", moved->added, moved->there_already);
+  return exit_ok;
+}
+
+int pull_runs(const ResultsOptions& options) {
+  auto team = sharing::TeamStore::open(options.url);
+  if (!team) return report_failure(team.failure());
+  auto local = open_store(options.db, Store::Access::write);
+  if (!local) return exit_bad_input;
+  const auto moved = team->pull(*local);
+  if (!moved) return report_failure(moved.failure());
+  fmt::print("{} pulled, {} already here\n", moved->added, moved->there_already);
   return exit_ok;
 }
 
@@ -206,6 +229,12 @@ void add_results_verb(CLI::App& program, int& exit_code) {
   changes->add_option("--metric", options->changes.metric, "As in docs/json.md")->capture_default_str();
   changes->add_option("--control", options->changes.control, "Look at the ratio to this target, measured in the same runs");
   changes->add_flag("--json", options->json, "As JSON, schema cowbench.changes/1");
+  const auto add_url = [&](CLI::App* action) {
+    action->add_option("URL", options->url, "postgresql://user@host/database; ~/.pgpass and PGPASSWORD hold passwords")
+        ->required();
+  };
+  add_url(add_action(*verb, "push", "Add what a team's store does not have to it", push_runs, exit_code, options));
+  add_url(add_action(*verb, "pull", "Add what a team's store has and this one does not", pull_runs, exit_code, options));
   add_action(*verb, "verify", "Decode every run and compare it with its id", verify_store, exit_code, options);
 }
 

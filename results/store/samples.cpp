@@ -3,11 +3,14 @@
 #include <limits>
 #include <map>
 
-#include "results/store/samples_internal.h"
+#include "results/deflate.h"
+#include "results/store/samples.h"
+#include "results/summary.h"
 
 namespace cowbench::store {
 namespace {
 
+constexpr std::size_t document_bytes_max = 256 << 20;
 constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 results::TargetResult* result_at(results::Record& record, u64 ordinal) {
@@ -35,8 +38,7 @@ std::vector<Samples> take_from(results::TargetResult& result, u64 ordinal) {
   return samples;
 }
 
-}  // namespace
-
+// Leaves the rounds without metrics, and what is derived from them empty.
 std::vector<Samples> take_samples(results::Record& record) {
   std::vector<Samples> samples;
   u64 ordinal = 0;
@@ -51,6 +53,7 @@ std::vector<Samples> take_samples(results::Record& record) {
   return samples;
 }
 
+// False when the record has no such result, or not as many rounds.
 bool put_samples(const Samples& samples, results::Record& record) {
   results::TargetResult* result = result_at(record, samples.result);
   if (result == nullptr || result->rounds.size() != samples.values.size()) return false;
@@ -58,6 +61,38 @@ bool put_samples(const Samples& samples, results::Record& record) {
     if (!std::isnan(samples.values[round])) result->rounds[round].metrics[samples.series.metric] = samples.values[round];
   }
   return true;
+}
+
+}  // namespace
+
+PackedRun pack_run(const results::Record& record) {
+  results::Record document = record;
+  std::vector<Samples> samples = take_samples(document);
+  return {results::deflate(to_json_line(document)), std::move(samples)};
+}
+
+u64 count_values(const PackedRun& packed) {
+  u64 count = 0;
+  for (const Samples& taken : packed.samples)
+    for (const double value : taken.values) count += std::isnan(value) ? 0 : 1;
+  return count;
+}
+
+std::optional<results::Record> unpack_run(const PackedRun& packed, std::string& reason) {
+  const auto json = results::inflate(packed.document, document_bytes_max);
+  if (!json) {
+    reason = "its document does not decompress";
+    return std::nullopt;
+  }
+  auto record = results::parse_record(*json, reason);
+  if (!record) return std::nullopt;
+  for (const Samples& samples : packed.samples) {
+    if (put_samples(samples, *record)) continue;
+    reason = samples.series.metric + " has values of rounds that are not there";
+    return std::nullopt;
+  }
+  for (results::Comparison& comparison : record->comparisons) results::summarise(comparison);
+  return std::move(*record);
 }
 
 std::string pack(const std::vector<double>& values) {

@@ -11,9 +11,8 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "results/deflate.h"
 #include "results/histogram_codec.h"
-#include "results/store/samples_internal.h"
+#include "results/store/samples.h"
 #include "results/store/sqlite_internal.h"
 #include "results/summary.h"
 
@@ -27,7 +26,6 @@ using cowfs::Status;
 
 constexpr i64 application_id = 0x636f7762;  // "cowb", in the header of the file
 constexpr int wait_ms = 10'000;
-constexpr std::size_t document_bytes_max = 256 << 20;
 
 // migrations[n] leads from version n to n + 1.
 constexpr std::array migrations{
@@ -105,10 +103,6 @@ class Transaction {
   bool open_;
 };
 
-void summarise_all(results::Record& record) {
-  for (results::Comparison& comparison : record.comparisons) results::summarise(comparison);
-}
-
 }  // namespace
 
 std::string default_path() {
@@ -162,36 +156,30 @@ Result<Store> Store::open(const std::string& path, Access access, std::string& r
 
 Status Store::insert(const StoredRun& run, const std::string& id) {
   const results::Environment& environment = run.record.environment;
-  results::Record document = run.record;
-  const std::vector<Samples> samples = take_samples(document);
-  u64 count = 0;
-  for (const Samples& taken : samples)
-    for (const double value : taken.values) count += std::isnan(value) ? 0 : 1;
-
+  const PackedRun packed = pack_run(run.record);
   Statement add_run(*database_, "INSERT INTO run(hash, status, reason, started, command_line, commit_sha, dirty,"
                                 " fingerprint, samples) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
   const std::string fingerprint = fingerprint_of(environment);
   if (!add_run.bind(id, name(run.status), run.reason, run.record.started, run.record.command_line, environment.commit,
-                    i64{environment.dirty}, fingerprint, static_cast<i64>(count)).execute())
+                    i64{environment.dirty}, fingerprint, static_cast<i64>(count_values(packed))).execute())
     return database_->error();
   const i64 run_row = database_->last_row();
 
-  const std::string blob = results::deflate(to_json_line(document));
   Statement add_document(*database_, "INSERT INTO document VALUES(?1, ?2)");
-  if (!add_document.bind(run_row, Blob{blob}).execute()) return database_->error();
+  if (!add_document.bind(run_row, Blob{packed.document}).execute()) return database_->error();
 
   Statement add_series(*database_, "INSERT OR IGNORE INTO series(target, integrity, media, workload, clients, metric)"
                                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
   Statement add_point(*database_, "INSERT INTO point SELECT id, ?7, ?8, ?9 FROM series WHERE target=?1 AND integrity=?2"
                                   " AND media=?3 AND workload=?4 AND clients=?5 AND metric=?6");
-  for (const Samples& taken : samples) {
+  for (const Samples& taken : packed.samples) {
     const SeriesKey& key = taken.series;
     const i64 clients = static_cast<i64>(key.clients);
-    const std::string packed = pack(taken.values);
+    const std::string values = pack(taken.values);
     const bool added =
         add_series.bind(key.target, key.integrity, key.media, key.workload, clients, key.metric).execute() &&
         add_point.bind(key.target, key.integrity, key.media, key.workload, clients, key.metric, run_row,
-                       static_cast<i64>(taken.result), Blob{packed}).execute();
+                       static_cast<i64>(taken.result), Blob{values}).execute();
     if (!added) return database_->error();
   }
   return {};
@@ -203,7 +191,8 @@ Result<std::vector<Added>> Store::add(std::span<const StoredRun> runs, std::stri
   Statement known(*database_, "SELECT 1 FROM run WHERE hash=?1");
   std::vector<Added> added;
   for (StoredRun run : runs) {
-    summarise_all(run.record);  // an id is that of a run in its usual form
+    // An id is that of a run in its usual form.
+    for (results::Comparison& comparison : run.record.comparisons) results::summarise(comparison);
     const std::string id = id_of(run);
     const auto found = known.bind(std::string_view(id)).step();
     const bool fresh = found == Statement::Step::done;
@@ -250,12 +239,7 @@ Result<StoredRun> Store::load(std::string_view id, std::string& reason) const {
   };
   Statement document(*database_, "SELECT json FROM document WHERE run_id=(SELECT id FROM run WHERE hash=?1)");
   if (document.bind(std::string_view(summary->id)).step() != Statement::Step::row) return damaged("its document is gone");
-  const auto json = results::inflate(document.blob(0), document_bytes_max);
-  if (!json) return damaged("its document does not decompress");
-  auto record = results::parse_record(*json, reason);
-  if (!record) return damaged(std::string(reason));
-  run.record = std::move(*record);
-
+  PackedRun packed{std::string(document.blob(0)), {}};
   Statement points(*database_, "SELECT metric, result, vals FROM point JOIN series ON series.id=series_id"
                                " WHERE run_id=(SELECT id FROM run WHERE hash=?1)");
   points.bind(std::string_view(summary->id));
@@ -265,10 +249,13 @@ Result<StoredRun> Store::load(std::string_view id, std::string& reason) const {
     samples.series.metric = points.text(0);
     samples.result = static_cast<u64>(points.integer(1));
     samples.values = unpack(points.blob(2));
-    if (!put_samples(samples, run.record)) return damaged(samples.series.metric + " has values of rounds that are not there");
+    packed.samples.push_back(std::move(samples));
   }
   if (step == Statement::Step::failed) return fail(reason);
-  summarise_all(run.record);
+  std::string how;
+  auto record = unpack_run(packed, how);
+  if (!record) return damaged(how);
+  run.record = std::move(*record);
   return run;
 }
 

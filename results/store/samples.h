@@ -1,6 +1,7 @@
 // Takes the measured values out of a record and puts them back: the store keeps them as arrays, one a series, and the
 // rest of the record as a document.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,11 +17,18 @@ struct Samples {
   std::vector<double> values;  // one a round, in round order; NaN where the round has none
 };
 
-// Leaves the rounds without metrics, and what is derived from them empty.
-std::vector<Samples> take_samples(results::Record& record);
+// A run as the tables hold it, beside the columns of its row.
+struct PackedRun {
+  std::string document;  // compressed JSON of the record, its rounds without metrics, and what is derived from them empty
+  std::vector<Samples> samples;
+};
 
-// False when the record has no such result, or not as many rounds.
-bool put_samples(const Samples& samples, results::Record& record);
+PackedRun pack_run(const results::Record& record);
+// How many values were measured.
+u64 count_values(const PackedRun& packed);
+
+// Metric summaries and ratios are computed anew. Absent when it is damaged; `reason` says how.
+std::optional<results::Record> unpack_run(const PackedRun& packed, std::string& reason);
 
 // Little-endian doubles.
 std::string pack(const std::vector<double>& values);

@@ -1,0 +1,60 @@
+// As much of libpq as sharing needs.
+#pragma once
+#include <libpq-fe.h>
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "harness/outcome.h"
+
+namespace cowbench::sharing {
+
+using harness::Outcome;
+
+// A parameter of a statement: bytes, text or a number as text.
+struct Value {
+  Value(std::string_view text) : bytes(text), binary(false) {}
+  Value(std::uint64_t number) : bytes(std::to_string(number)), binary(false) {}
+  static Value blob(std::string_view bytes) {
+    Value value(bytes);
+    value.binary = true;
+    return value;
+  }
+  std::string bytes;
+  bool binary;
+};
+
+// Cells are bytes: text as it is, bytea as stored. Ask for numbers with ::text.
+class Rows {
+ public:
+  explicit Rows(PGresult* result) : result_(result) {}
+  ExecStatusType status() const { return PQresultStatus(result_.get()); }
+  int count() const { return PQntuples(result_.get()); }
+  std::string text(int row, int column) const {
+    return {PQgetvalue(result_.get(), row, column), static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
+  }
+
+ private:
+  struct Clear {
+    void operator()(PGresult* result) const { PQclear(result); }
+  };
+  std::unique_ptr<PGresult, Clear> result_;
+};
+
+class Connection {
+ public:
+  static Outcome<Connection> open(const std::string& url);
+  Outcome<Rows> run(const char* sql, std::initializer_list<Value> values = {});
+
+ private:
+  struct Finish {
+    void operator()(PGconn* connection) const { PQfinish(connection); }
+  };
+  explicit Connection(PGconn* connection) : connection_(connection) {}
+  harness::Failure failure(const char* what) const;
+  std::unique_ptr<PGconn, Finish> connection_;
+};
+
+}  // namespace cowbench::sharing
