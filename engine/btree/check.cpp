@@ -31,6 +31,9 @@ Status check_image(ByteSpan image, const NodePointer& pointer, const format::Nod
   }
   if (level > 0) return {};
   for (const Slot& slot : slots) {
+    if (!format::belongs_to(identity.slice, identity.tree, slot.key())) {
+      return placed(Error{Code::btree_key_foreign, slot.key().inode}, pointer, identity);
+    }
     const ByteSpan value = image.subspan(slot.value_offset, slot.value_bytes);
     if (Status valid = format::validate_value(identity.tree, slot.key(), value); !valid) {
       return placed(valid.error(), pointer, identity);

@@ -23,12 +23,18 @@ Task<Result<bool>> CopyGc::clean_one(Need need) {
   const auto victim = buckets.choose_victim(home_.slice.stream().current(), need == Need::now);
   if (!victim) co_return false;
 
+  const u32 live_before = buckets.find(*victim)->live_blocks;
+  const u64 moved_before = counters_.moved_blocks;
   std::vector<Move> moves;
   Status result = co_await find_moves(*victim, moves);
   if (result) result = co_await copy(moves);
-  // A bucket with a damaged block stays marked: trying it again and again would bring nothing.
+  // A bucket with a damaged block, or with live blocks that no extent names, stays marked: trying it again and again would
+  // bring nothing.
   const bool damaged = !result && error_class(result.error().code) == ErrorClass::corrupt;
-  if (!damaged) buckets.evacuation_ended(*victim);
+  const space::Bucket* after = buckets.find(*victim);
+  const bool in_vain = result && counters_.moved_blocks == moved_before && after != nullptr && after->pins == 0 &&
+                       after->live_blocks == live_before;
+  if (!damaged && !in_vain) buckets.evacuation_ended(*victim);
   if (!result && !damaged) co_return result.error();
   ++counters_.buckets;
   co_return true;
@@ -39,7 +45,7 @@ Task<Status> CopyGc::find_moves(format::BucketId bucket, std::vector<Move>& move
   btree::NodesHeld held;  // `from` may lie behind the last key of one leaf, and what follows in the next
   while (true) {
     btree::Cursor at = home_.slice.tree(TreeId::backpointers).seek(from);
-    for (; at.valid() && at.key().inode == bucket.value; at.next()) {
+    for (; at.valid() && at.key().inode == bucket.value && at.key().offset < home_.slice.bucket_blocks(); at.next()) {
       format::BackpointerValue back;
       std::memcpy(&back, at.value().data(), sizeof back);
       Move& move = moves.emplace_back();
@@ -67,6 +73,7 @@ Task<Result<bool>> CopyGc::still_there(Move& move) {
     if (found.state == btree::Lookup::State::absent) co_return false;
     const Extent extent = format::decode_extent(found.value);
     if (extent.kind != ExtentKind::data || extent.address != move.from || extent.blocks != move.blocks) co_return false;
+    if (!home_.slice.buckets().check_live(move.from, move.blocks, extent.generation)) co_return false;
     move.generation = extent.generation;
     move.checked = extent.checksum_kind == format::ChecksumKind::crc32c;
     if (move.checked) move.checksums.assign(extent.checksums, extent.checksums + extent.blocks);

@@ -118,8 +118,8 @@ void FileData::read_in_place(const Extent& extent, MutableByteSpan into) {
 Status FileData::begin_read(const Extent& extent, u32 from, u32 blocks, ExtentRead& reading) {
   const format::Address address = extent.address.plus(from);
   reading.place = {.device = address.device(), .slice = home_.slice.id(), .offset_bytes = address.offset_bytes()};
-  const space::Bucket* bucket = home_.slice.buckets().find(format::bucket_of(address, home_.slice.bucket_blocks()));
-  if (bucket == nullptr || bucket->generation != extent.generation || !home_.slice.devices().has(address.device())) {
+  const bool live = home_.slice.buckets().check_live(extent.address, extent.blocks, extent.generation).ok();
+  if (!live || !home_.slice.devices().has(address.device())) {
     return Error{Code::extent_pointer_invalid, inode_, reading.place};
   }
   reading.checked = extent.checksum_kind == format::ChecksumKind::crc32c;

@@ -106,7 +106,10 @@ void Device::end_time_limit() {
   if (Patience* patience = patience_here()) patience->stop();
 }
 
-Patience* Device::patience_here() { return patience_.empty() ? nullptr : &patience_[runtime::this_reactor().core()]; }
+Patience* Device::patience_here() {
+  const runtime::CoreIndex core = runtime::this_reactor().core();
+  return core < patience_.size() ? &patience_[core] : nullptr;
+}
 
 void Device::fail(const Error& error) {
   if (!failed_.exchange(true, std::memory_order_relaxed) && on_failure_) on_failure_(error);

@@ -75,8 +75,8 @@ Status validate_commit(ByteSpan raw, u64 filesystem) {
   if (checksum_of(raw.first(block.bytes)) != block.checksum)
     return Error{Code::commit_block_checksum_mismatch, block.checksum};
   if (block.filesystem != filesystem) return Error{Code::commit_block_identity_mismatch, block.filesystem};
-  if (block.epoch == 0 || block.oldest_needed > block.epoch + 1)
-    return Error{Code::commit_block_layout_invalid, block.oldest_needed};
+  if (block.epoch == 0 || block.epoch > epoch_max) return Error{Code::commit_block_layout_invalid, block.epoch};
+  if (block.oldest_needed > block.epoch + 1) return Error{Code::commit_block_layout_invalid, block.oldest_needed};
   if (block.previous >= block.epoch) return Error{Code::commit_block_layout_invalid, block.previous};
   for (u32 i = 0; i < streams; ++i) {
     const auto tail = read_front<EntryPointer>(raw.subspan(sizeof block + i * sizeof(EntryPointer)));
@@ -92,7 +92,7 @@ Status validate_slice_header(const SliceHeader& header, u64 filesystem, u16 slic
     return Error{Code::slice_header_checksum_mismatch, header.checksum, place};
   if (header.filesystem != filesystem || header.slice != slice)
     return Error{Code::slice_header_identity_mismatch, header.slice, place};
-  if (header.checkpoint_epoch > header.publish_epoch)
+  if (header.checkpoint_epoch > header.publish_epoch || header.sequence > epoch_max)
     return Error{Code::slice_header_layout_invalid, header.publish_epoch, place};
   for (u32 tree = 0; tree < std::size(header.roots); ++tree) {
     const bool known = tree < tree_count;

@@ -63,6 +63,7 @@ struct CommitBlock {   // 64 bytes, then `streams` EntryPointers
   le32 reserved[3];
 };
 static_assert(sizeof(CommitBlock) == 64);
+constexpr u64 epoch_max = 1ull << 62;  // nobody gets there; numbers behind it would overflow
 constexpr u32 commit_streams_max = (commit_slot_blocks * block_bytes - sizeof(CommitBlock)) / sizeof(EntryPointer);
 
 // One bucket of a slice's metadata.

@@ -76,7 +76,7 @@ bool named_before(ByteSpan chain, std::string_view name) {
 }
 
 u64 check_dirents(const Key& key, ByteSpan value) {
-  if (key.inode == 0 || (key.offset & dirent_place_mask) != 0) return wrong_key;
+  if (key.inode == 0 || key.offset == 0 || (key.offset & ~dirent_hash_mask) != 0) return wrong_key;
   if (value.empty()) return wrong_size;
   ByteSpan rest = value;
   for (unsigned count = 0; !rest.empty(); ++count) {
@@ -322,6 +322,24 @@ ExtentValue ExtentValue::slice_of(const Extent& extent, u32 from, u32 blocks) {
   assert(extent.kind == ExtentKind::data);
   if (extent.checksums == nullptr) return located(extent.address.plus(from), extent.generation, blocks, ChecksumKind::none);
   return data(extent.address.plus(from), extent.generation, {extent.checksums + from, blocks});
+}
+
+bool belongs_to(u16 slice, TreeId tree, const Key& key) {
+  switch (tree) {
+    case TreeId::inodes:
+    case TreeId::dirents:
+    case TreeId::xattrs:
+    case TreeId::orphans:
+      return slice_of(key.inode) == slice;
+    case TreeId::leases:
+    case TreeId::counters:
+      return slice == 0;
+    case TreeId::extents:  // a region of any file
+    case TreeId::alloc:
+    case TreeId::backpointers:
+      return true;
+  }
+  return false;
 }
 
 Status validate_value(TreeId tree, const Key& key, ByteSpan value) {

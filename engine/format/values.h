@@ -182,6 +182,9 @@ struct BackpointerValue {  // 16 bytes
 };
 static_assert(sizeof(BackpointerValue) == 16);
 
+// Whether a tree of this slice may have this key at all.
+bool belongs_to(u16 slice, TreeId tree, const Key& key);
+
 // Checks one leaf value: lengths, enumerations, names without '/' or NUL, sizes within limits.
 // Error value_invalid (class corrupt; value: TreeId << 56 | why).
 Status validate_value(TreeId tree, const Key& key, ByteSpan value);

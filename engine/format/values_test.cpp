@@ -81,6 +81,10 @@ TEST(Values, valid_and_malformed) {
       {"dirent", TreeId::dirents, hashed, dirent("name"), true},
       {"dirent chain", TreeId::dirents, hashed, dirent("name") + dirent("other"), true},
       {"dirent long name", TreeId::dirents, hashed, dirent(std::string(255, 'n')), true},
+      // Cookies 1 and 2 are "." and "..": a hash of 0 made readdir begin again for ever.
+      {"dirent hash 0", TreeId::dirents, {42, 0, snapshot_live}, dirent("name"), false},
+      {"dirent hash of a cookie", TreeId::dirents, {42, 17, snapshot_live}, dirent("name"), false},
+      {"dirent hash too large", TreeId::dirents, {42, 1ull << 63, snapshot_live}, dirent("name"), false},
       {"dirent twice", TreeId::dirents, hashed, dirent("name") + dirent("name"), false},
       {"dirent chain too long", TreeId::dirents, hashed, long_chain, false},
       {"dirent empty", TreeId::dirents, hashed, {}, false},

@@ -46,7 +46,7 @@ Task<Status> FilesystemState::make_slices(CoreIndex index) {
     state.add_slice(std::make_unique<SliceState>(id, superblock_, devices_, journal_->stream(index), *this, state.nodes(),
                                                  settings_.discard, state.data(), *this));
     slice::Slice& made = state.slice(id).slice;
-    Status read = co_await made.read_header(history_.oldest_needed);
+    Status read = co_await made.read_header(history_.oldest_needed, history_.last);
     if (read) read = co_await made.load_resident_trees();
     if (!read) co_return read;
   }
@@ -54,6 +54,9 @@ Task<Status> FilesystemState::make_slices(CoreIndex index) {
 }
 
 Task<Status> FilesystemState::open() {
+  if (superblock_.device_count != devices_.size() || superblock_.device_index != 0) {
+    co_return Error{Code::superblock_devices_missing, superblock_.device_count};
+  }
   if (!settings_.read_only) {
     // What a process that was killed left in the device's cache must not be lost once somebody has seen it.
     device::IoAwaiter flush = devices_[0].flush();

@@ -46,6 +46,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   CoreState& here() { return *cores_[runtime::this_reactor().core()]; }
   CoreIndex core_of_slice(u16 slice) const { return static_cast<CoreIndex>(slice % cores_.size()); }
   CoreIndex core_of(InodeNumber inode) const { return core_of_slice(format::slice_of(inode)); }
+  // False: it cannot exist; only a damaged image says so.
+  bool has_slice_of(InodeNumber inode) const { return format::slice_of(inode) < superblock_.slices; }
   bool is_here(InodeNumber inode) const { return core_of(inode) == runtime::this_reactor().core(); }
 
   // How often a directory was moved or removed. Counted on the core that changes the name, as it does; any core reads it.

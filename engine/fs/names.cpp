@@ -104,7 +104,9 @@ Task<Result<InodeNumber>> Operations::parent_of(InodeNumber directory) {
     static Task<Result<InodeNumber>> run(Ask ask) {
       const Result<Inode*> inode = co_await ask.state.here().get_inode(ask.directory);
       if (!inode) co_return inode.error();
-      co_return (*inode)->parent;
+      const InodeNumber parent = (*inode)->parent;
+      if (!ask.state.has_slice_of(parent)) co_return Error{Code::inode_missing, parent};
+      co_return parent;
     }
   };
   const Ask ask{state_, directory};
@@ -117,6 +119,7 @@ Task<Status> Operations::enter_symlink(Walk& walk, InodeNumber link) {
   auto read = [this, link] { return read_link_here(link); };
   const Result<std::string> target = co_await state_.call(state_.core_of(link), read);
   if (!target) co_return target.error();
+  if (target->empty()) co_return Error{Code::no_such_entry, link};
   std::string path = *target;
   if (!walk.rest.empty()) path += '/';
   path += walk.rest;
@@ -178,6 +181,7 @@ Task<Result<Operations::PathEnd>> Operations::resolve(std::string_view path, boo
       end.type = FileType::unknown;
       break;
     }
+    if (!state_.has_slice_of(entry.inode)) co_return Error{Code::inode_missing, entry.inode};
     if (entry.type == FileType::symlink && (!last || follow || wants_directory)) {
       const Status entered = co_await enter_symlink(walk, entry.inode);
       if (!entered) co_return entered.error();

@@ -148,7 +148,7 @@ class Stream {
   Epoch write_began();
   void write_ended(Epoch epoch, const Status& status);
 
-  // Nothing more becomes durable: commit() answers `error` from now on.
+  // A device does not answer, or memory contradicts itself. Nothing more becomes durable: commit() answers `error` from now on.
   void stop(const Error& error);
 
   bool broken() const { return failure_.has_value(); }

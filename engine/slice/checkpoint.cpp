@@ -214,7 +214,13 @@ Task<Status> Slice::write_space_list(SliceHeader& header) {
   }
   const u64 blocks = metadata_.bucket_count() * sizeof(format::MetadataBucket) / block_bytes + 1;
   const format::Address place = metadata_.allocate(blocks);
-  std::vector<format::MetadataBucket> list = metadata_.list_for_header();
+  Result<std::vector<format::MetadataBucket>> listed = metadata_.list_for_header();
+  if (!listed) {
+    Error error = listed.error();
+    error.place.slice = id_;
+    co_return error;
+  }
+  std::vector<format::MetadataBucket>& list = *listed;
   const u64 bytes = list.size() * sizeof(format::MetadataBucket);
   const u64 used_blocks = round_up(bytes, block_bytes) / block_bytes;
   assert(used_blocks <= blocks);

@@ -83,17 +83,20 @@ runtime::Task<Status> MetadataSpace::drain() {
   co_return co_await devices_[gather_at_.device()].write(gather_at_.offset_bytes(), gathered);
 }
 
-MetadataSpace::Held& MetadataSpace::held(BucketId id) {
+MetadataSpace::Held* MetadataSpace::find(BucketId id) {
   const auto found = std::find_if(buckets_held_.begin(), buckets_held_.end(), [&](const Held& h) { return h.id == id; });
-  assert(found != buckets_held_.end());
-  return *found;
+  return found == buckets_held_.end() ? nullptr : &*found;
 }
 
-std::vector<format::MetadataBucket> MetadataSpace::list_for_header() {
+Result<std::vector<format::MetadataBucket>> MetadataSpace::list_for_header() {
   for (const Dead& dead : dead_) {
-    Held& bucket = held(format::bucket_of(Address{dead.address}, buckets_.bucket_blocks()));
-    assert(bucket.live_blocks >= dead.blocks);
-    bucket.live_blocks -= dead.blocks;
+    const Address address{dead.address};
+    Held* bucket = find(format::bucket_of(address, buckets_.bucket_blocks()));
+    if (bucket == nullptr || bucket->live_blocks < dead.blocks) {
+      return Error{Code::space_list_contradicted, dead.address,
+                   Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
+    }
+    bucket->live_blocks -= dead.blocks;
   }
   dead_.clear();
   std::vector<Held> kept;

@@ -35,8 +35,8 @@ class MetadataSpace final : public btree::NodeStore {
   void release(format::Address address, u64 blocks) { dead_.push_back({address.value, blocks}); }
 
   // The list for the header being written: what was released is dead in it. Buckets that hold nothing any more are left
-  // out, and freed by published().
-  std::vector<format::MetadataBucket> list_for_header();
+  // out, and freed by published(). Error space_list_contradicted: it named less than there was.
+  Result<std::vector<format::MetadataBucket>> list_for_header();
   void published();
 
   // Buckets whose live share is below half, once such buckets waste more than a quarter of all metadata space.
@@ -56,7 +56,7 @@ class MetadataSpace final : public btree::NodeStore {
     u64 address;
     u64 blocks;
   };
-  Held& held(format::BucketId id);
+  Held* find(format::BucketId id);
 
   const device::DeviceSet& devices_;
   space::BucketTable& buckets_;

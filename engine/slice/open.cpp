@@ -25,9 +25,12 @@ bool is_superseded(const format::SliceHeader& damaged, const format::SliceHeader
   return never_written || (known && damaged.sequence < valid.sequence && damaged.checkpoint_epoch < valid.checkpoint_epoch);
 }
 
+// No filesystem comes near it, and adding to it does not change the slice.
+constexpr u64 inode_counter_max = 1ull << 47;
+
 }  // namespace
 
-Task<Status> Slice::read_header(Epoch oldest_needed) {
+Task<Status> Slice::read_header(Epoch oldest_needed, Epoch last) {
   std::array<format::SliceHeader, 2> headers{};
   std::array<Status, 2> states;
   AlignedBuffer raw(block_bytes);
@@ -36,6 +39,10 @@ Task<Status> Slice::read_header(Epoch oldest_needed) {
     if (!states[place]) continue;
     std::memcpy(&headers[place], raw.data(), block_bytes);
     states[place] = format::validate_slice_header(headers[place], format::filesystem_id(superblock_), id_);
+    if (states[place] && headers[place].checkpoint_epoch > last.value) {
+      states[place] =
+          Error{Code::slice_header_from_future, headers[place].checkpoint_epoch, Place{.device = 0, .slice = id_}};
+    }
   }
   if (!states[0] && !states[1]) co_return Error{Code::slice_header_missing, id_, Place{.device = 0, .slice = id_}};
   const u64 best = !states[0] || (states[1] && headers[1].sequence > headers[0].sequence) ? 1 : 0;
@@ -57,11 +64,30 @@ Task<Status> Slice::load_resident_trees() {
   while (true) {
     btree::Cursor cursor = tree(TreeId::alloc).seek(from);
     while (cursor.valid()) cursor.next();
-    if (cursor.state() == btree::Cursor::State::end) co_return Status{};
+    if (cursor.state() == btree::Cursor::State::end) break;
     from = cursor.resume_key();
     btree::NodesHeld held;
     const Status loaded = co_await load({TreeId::alloc, cursor.missing()}, held);
     if (!loaded) co_return loaded;
+  }
+  co_return co_await check_next_inode();
+}
+
+// The number that comes next was never given out.
+Task<Status> Slice::check_next_inode() {
+  btree::NodesHeld held;
+  while (true) {
+    const btree::Cursor newest = tree(TreeId::inodes).seek_before(format::key_max);
+    if (newest.state() == btree::Cursor::State::missing) {
+      const Status loaded = co_await load({TreeId::inodes, newest.missing()}, held);
+      if (!loaded) co_return loaded;
+      continue;
+    }
+    const bool given = newest.valid() && newest.key().inode >= format::inode_number(id_, next_inode_);
+    if (given || next_inode_ == 0 || next_inode_ > inode_counter_max) {
+      co_return Error{Code::slice_header_inode_given, next_inode_, Place{.device = 0, .slice = id_}};
+    }
+    co_return Status{};
   }
 }
 
@@ -117,7 +143,9 @@ Task<Status> Slice::replay(Epoch epoch, format::Record record) {
   assert(record.slice == id_);
   if (epoch <= Epoch{header_.checkpoint_epoch}) co_return Status{};
   const Update update{record.tree, record.kind, record.key, record.value};
-  if (format::is_derived(record.tree)) co_return Error{Code::journal_record_invalid, id_, Place{.slice = id_}};
+  const bool ours = !format::is_derived(record.tree) && format::belongs_to(id_, record.tree, record.key);
+  if (!ours)
+    co_return Error{Code::journal_record_invalid, id_, Place{.slice = id_, .tree = static_cast<u32>(record.tree)}};
   if (update.kind == UpdateKind::upsert) {
     if (const Status valid = format::validate_value(update.tree, update.key, update.value); !valid) {
       Error error = valid.error();
@@ -164,7 +192,10 @@ Status Slice::check_replayed_extent(const Update& update) {
   const format::Extent coming = format::decode_extent(update.value);
   if (coming.kind != format::ExtentKind::data) return {};
   const BucketId id = format::bucket_of(coming.address, bucket_blocks());
-  if (buckets_.find(id) == nullptr) borrowed_.push_back(id), buckets_.adopt(id);
+  if (buckets_.find(id) == nullptr) {
+    borrowed_.push_back(id);
+    buckets_.adopt(id);
+  }
   return buckets_.check_pointer(coming.address, coming.blocks, coming.generation, id == left ? leaving.blocks : 0);
 }
 

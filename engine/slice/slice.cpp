@@ -124,9 +124,21 @@ void Slice::change_extent(const Update& update) {
   }
 }
 
+// An image with valid checksums may still hold extents that contradict each other or their buckets. A change that meets one
+// cannot be undone half-way; so it goes by, and nothing after it becomes durable.
+bool Slice::is_possible(Status pointer) {
+  if (pointer) return true;
+  Error error = pointer.error();
+  error.place.slice = id_;
+  error.place.tree = static_cast<u32>(TreeId::extents);
+  stream_.stop(error);
+  return false;
+}
+
 void Slice::drop_extent_pointer(ByteSpan value) {
   const Extent extent = format::decode_extent(value);
   if (extent.kind != ExtentKind::data) return;
+  if (!is_possible(buckets_.check_live(extent.address, extent.blocks, extent.generation))) return;
   buckets_.remove_live(extent.address, extent.blocks, replaying_ ? replay_epoch_ : stream_.current());
   tree(TreeId::backpointers).erase(backpointer_key(extent.address, bucket_blocks()));
 }
@@ -134,6 +146,7 @@ void Slice::drop_extent_pointer(ByteSpan value) {
 void Slice::add_extent_pointer(const Key& key, ByteSpan value) {
   const Extent extent = format::decode_extent(value);
   if (extent.kind != ExtentKind::data) return;
+  if (!is_possible(buckets_.check_pointer(extent.address, extent.blocks, extent.generation))) return;
   buckets_.add_live(extent.address, extent.blocks, extent.generation);
   format::BackpointerValue back;
   back.inode = key.inode;

@@ -51,9 +51,9 @@ class Slice {
         BucketSource& source, btree::NodePool& nodes, bool discard);
 
   // Open, in this order: read_header, load_trees, [slice 0: leases from replay], restore_space, replay.., end_replay.
-  // `oldest_needed`: history before it is gone. Errors: slice_header_*; slice_header_outdated: the newest header is damaged,
+  // History is from `oldest_needed` to `last`. Errors: slice_header_*; slice_header_outdated: the newest header is damaged,
   // and history does not reach from the one before it to now.
-  Task<Status> read_header(Epoch oldest_needed);
+  Task<Status> read_header(Epoch oldest_needed, Epoch last);
   Task<Status> load_resident_trees();
   // `leased`: the buckets that the lease table gives this slice.
   Task<Status> restore_space(std::vector<format::BucketId> leased);
@@ -125,6 +125,8 @@ class Slice {
   void change_extent(const Update& update);
   void drop_extent_pointer(ByteSpan value);
   void add_extent_pointer(const Key& key, ByteSpan value);
+  bool is_possible(Status pointer);
+  Task<Status> check_next_inode();
   void write_alloc_changes();
   bool alloc_changes_ready(Missing& missing);
 

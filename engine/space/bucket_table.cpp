@@ -10,6 +10,11 @@ constexpr u64 unhurried_gain_share = 8;  // of a bucket has to be gained
 
 u32 generation_of(Epoch epoch) { return static_cast<u32>(epoch.value); }
 
+Error invalid_pointer(Address address) {
+  return Error{Code::alloc_pointer_invalid, address.value,
+               Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
+}
+
 }  // namespace
 
 BucketPin::BucketPin(BucketTable& table, u32 index) : table_(&table), index_(index) { ++table.buckets_[index].pins; }
@@ -113,6 +118,7 @@ std::optional<BucketId> BucketTable::take(Stream stream, Epoch epoch) {
   bucket.state = stream == Stream::metadata ? BucketState::metadata : BucketState::open;
   bucket.stream = stream;
   bucket.generation = generation_of(epoch);
+  bucket.evacuating = false;
   return bucket.id;
 }
 
@@ -130,15 +136,24 @@ void BucketTable::free_metadata(BucketId id) {
   finish_freeing(index_.at(id.value));
 }
 
+Status BucketTable::check_live(Address address, u32 blocks, u32 generation) const {
+  const Bucket* bucket = find(format::bucket_of(address, bucket_blocks_));
+  const bool fits = address.block() % bucket_blocks_ + blocks <= bucket_blocks_;
+  if (bucket != nullptr && fits && bucket->generation == generation && bucket->live_blocks >= blocks) return {};
+  return invalid_pointer(address);
+}
+
 Status BucketTable::check_pointer(Address address, u32 blocks, u32 generation, u32 leaving) const {
   const Bucket* bucket = find(format::bucket_of(address, bucket_blocks_));
   const bool fits = address.block() % bucket_blocks_ + blocks <= bucket_blocks_;
-  const bool known = bucket != nullptr && bucket->state != BucketState::metadata && fits;
-  if (!known || (bucket->live_blocks != leaving && bucket->generation != generation) ||
-      bucket->live_blocks - leaving + blocks > bucket_blocks_) {
-    return Error{Code::alloc_pointer_invalid, address.value, Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
-  }
-  return {};
+  if (bucket == nullptr || !fits || bucket->live_blocks - leaving + blocks > bucket_blocks_)
+    return invalid_pointer(address);
+  const bool holds_data = bucket->state == BucketState::open || bucket->state == BucketState::closed ||
+                          bucket->state == BucketState::freeing;
+  // History may have emptied a bucket, and taken it again.
+  const bool taken_again = opening_ && bucket->live_blocks == leaving && bucket->state != BucketState::metadata;
+  if (taken_again || (holds_data && bucket->generation == generation)) return {};
+  return invalid_pointer(address);
 }
 
 void BucketTable::add_live(Address address, u32 blocks, u32 generation) {
@@ -213,7 +228,8 @@ void BucketTable::unpin(u32 index) {
   Bucket& bucket = buckets_[index];
   assert(bucket.pins > 0);
   --bucket.pins;
-  if (bucket.pins == 0 && bucket.state == BucketState::freeing && bucket.freed <= durable_) finish_freeing(index);
+  if (bucket.pins > 0 || bucket.state != BucketState::freeing || bucket.freed > durable_) return;
+  finish_freeing(index);
 }
 
 std::optional<BucketId> BucketTable::next_discard() {

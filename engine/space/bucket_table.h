@@ -82,6 +82,8 @@ class BucketTable {
   // or more would be live than it has blocks; only a damaged image or history can bring that about.
   // `leaving`: live blocks of the bucket that the same change takes away.
   Status check_pointer(Address address, u32 blocks, u32 generation, u32 leaving = 0) const;
+  // The other way round: the blocks are live in their bucket. Error alloc_pointer_invalid.
+  Status check_live(Address address, u32 blocks, u32 generation) const;
   void add_live(Address address, u32 blocks, u32 generation);
   void remove_live(Address address, u32 blocks, Epoch now);
 
