@@ -197,8 +197,8 @@ Task<Status> make_file(fs::Operations* operations) {
   const Result<u64> written = co_await operations->write(*handle, 0, data);
   if (!written) co_return written.error();
   const Status synced = co_await operations->fsync(*handle);
-  if (!synced) co_return synced;
-  co_return co_await operations->close(*handle);
+  const Status closed = co_await operations->close(*handle);
+  co_return synced ? closed : synced;
 }
 
 // A commit that waited for a device that does not answer would wait as long as the device: nobody was told anything.
