@@ -53,6 +53,27 @@ Outcome<Recipe> read_recipe(const std::string& name) {
   return reproduce::parse_recipe(*toml, std::filesystem::path(name).stem(), name);
 }
 
+std::unique_ptr<harness::Workload> dbench_workload(const Scaled& scaled, u32 seconds, const workloads::Program& program,
+                                                   const std::string& loadfile) {
+  harness::DbenchLoad load;
+  load.loadfile = loadfile;
+  load.program = &program;
+  load.clients = scaled.clients;
+  load.seconds = seconds;
+  return std::make_unique<harness::DbenchWorkload>(std::move(load));
+}
+
+Outcome<std::unique_ptr<harness::Workload>> fio_workload(const Scaled& scaled) {
+  const auto sections = workloads::parse_fio_text(scaled.job, scaled.run->name);
+  if (const auto* error = std::get_if<workloads::FioError>(&sections))
+    return Failure{FailureKind::request, error->to_text(), ""};
+  auto jobs = workloads::fio_jobs(std::get<workloads::FioSections>(sections));
+  if (const auto* error = std::get_if<workloads::FioError>(&jobs))
+    return Failure{FailureKind::request, error->to_text(), ""};
+  auto together = harness::fio_loads(scaled.run->name, std::get<std::vector<workloads::FioJob>>(std::move(jobs)));
+  return std::unique_ptr<harness::Workload>(std::make_unique<harness::FioWorkload>(std::move(together.front())));
+}
+
 Outcome<Loads> loads_of(const ReproduceOptions& options, const reproduce::Scaling& scaling,
                         const harness::Topology& topology, const workloads::Program& program, const std::string& loadfile) {
   Loads loads;
@@ -62,26 +83,12 @@ Outcome<Loads> loads_of(const ReproduceOptions& options, const reproduce::Scalin
     request.cpus = scaled.cpus;
     auto pins = plan_pins(topology, request);
     if (!pins) return pins.failure();
-    std::unique_ptr<harness::Workload> workload;
-    if (scaled.run->load == reproduce::Load::dbench) {
-      harness::DbenchLoad load;
-      load.loadfile = loadfile;
-      load.program = &program;
-      load.clients = scaled.clients;
-      load.seconds = options.scaling.seconds.value_or(scaled.run->seconds);
-      workload = std::make_unique<harness::DbenchWorkload>(std::move(load));
-    } else {
-      const auto sections = workloads::parse_fio_text(scaled.job, scaled.run->name);
-      if (const auto* error = std::get_if<workloads::FioError>(&sections))
-        return Failure{FailureKind::request, error->to_text(), ""};
-      auto jobs = workloads::fio_jobs(std::get<workloads::FioSections>(sections));
-      if (const auto* error = std::get_if<workloads::FioError>(&jobs))
-        return Failure{FailureKind::request, error->to_text(), ""};
-      auto together = harness::fio_loads(scaled.run->name, std::get<std::vector<workloads::FioJob>>(std::move(jobs)));
-      workload = std::make_unique<harness::FioWorkload>(std::move(together.front()));
-    }
+    auto workload = scaled.run->load == reproduce::Load::fio
+                        ? fio_workload(scaled)
+                        : dbench_workload(scaled, options.scaling.seconds.value_or(scaled.run->seconds), program, loadfile);
+    if (!workload) return workload.failure();
     const bool spread = scaled.run->placement == reproduce::Placement::spread;
-    loads.push_back({std::move(workload), std::move(*pins), spread ? "spread over caches" : ""});
+    loads.push_back({std::move(*workload), std::move(*pins), spread ? "spread over caches" : ""});
   }
   return loads;
 }

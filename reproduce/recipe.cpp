@@ -119,9 +119,9 @@ void add_once(Scaling& scaling, Scaled scaled) {
 Outcome<Recipe> parse_recipe(std::string_view toml, const std::string& name, const std::string& file) {
   Recipe recipe;
   recipe.name = name;
-  const std::string problem =
-      tracking::read_toml(toml, [&](const toml::table& table, std::string& wrong) { read_recipe(table, recipe, wrong); });
-  if (!problem.empty()) return Failure{FailureKind::request, fmt::format("{}:{}", file, problem), ""};
+  const harness::Action read = tracking::read_toml(
+      toml, file, [&](const toml::table& table, std::string& wrong) { read_recipe(table, recipe, wrong); });
+  if (!read) return read.failure();
   return recipe;
 }
 

@@ -162,4 +162,8 @@ std::string calibration_caveat(const CalibrationRow& row, const std::string& med
                      100 * (1 / *row.ratio->estimate - 1));
 }
 
+void summarise(Record& record) {
+  for (Comparison& comparison : record.comparisons) summarise(comparison);
+}
+
 }  // namespace cowbench::results

@@ -25,6 +25,7 @@ Ratio compare(const std::string& metric, const TargetResult& numerator, const Ta
 // every other target for the compared metrics, throughput first. When none or all are marked as subject, the first one
 // alone is; two subjects are not compared with each other. Replaces what was there; operations and calibration stay.
 void summarise(Comparison& comparison, double band = band_default);
+void summarise(Record& record);  // each of its comparisons
 
 // A reference program measured in the same rounds as `ours` on the same target: medians, the ratio ours / reference,
 // and whether its estimate reaches `floor`. A missing estimate is not ok.

@@ -91,9 +91,9 @@ void read_top(const toml::table& table, Suite& suite, std::string& problem) {
 
 Outcome<Suite> parse_suite(std::string_view text, const std::string& file) {
   Suite suite;
-  const std::string problem =
-      read_toml(text, [&](const toml::table& table, std::string& wrong) { read_top(table, suite, wrong); });
-  if (!problem.empty()) return Failure{FailureKind::request, fmt::format("{}:{}", file, problem), ""};
+  const harness::Action read =
+      read_toml(text, file, [&](const toml::table& table, std::string& wrong) { read_top(table, suite, wrong); });
+  if (!read) return read.failure();
   return suite;
 }
 

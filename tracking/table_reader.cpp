@@ -117,14 +117,16 @@ void TableReader::take(std::string_view key, std::string_view wanted, const Read
   if (node != nullptr && !read(*node)) complain(node->source(), fmt::format("{}{} must be {}", where_, key, wanted));
 }
 
-std::string read_toml(std::string_view text, const std::function<void(const toml::table&, std::string& problem)>& read) {
+harness::Action read_toml(std::string_view text, const std::string& file,
+                          const std::function<void(const toml::table&, std::string& problem)>& read) {
   std::string problem;
   try {
     read(toml::parse(text), problem);
   } catch (const toml::parse_error& error) {  // the library as Debian builds it has no other way to say it
     problem = fmt::format("{}: {}", error.source().begin.line, error.description());
   }
-  return problem;
+  if (problem.empty()) return harness::Done{};
+  return harness::Failure{harness::FailureKind::request, fmt::format("{}:{}", file, problem), ""};
 }
 
 }  // namespace cowbench::tracking

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/types.h"
+#include "harness/outcome.h"
 
 namespace cowbench::tracking {
 
@@ -46,7 +47,8 @@ class TableReader {
   std::vector<std::string_view> taken_;
 };
 
-// "LINE: what is wrong"; empty when `text` is TOML and `read` finds nothing wrong.
-std::string read_toml(std::string_view text, const std::function<void(const toml::table&, std::string& problem)>& read);
+// Failure request, "FILE:LINE: what is wrong", unless `text` is TOML and `read` finds nothing wrong.
+harness::Action read_toml(std::string_view text, const std::string& file,
+                          const std::function<void(const toml::table&, std::string& problem)>& read);
 
 }  // namespace cowbench::tracking

@@ -43,8 +43,8 @@ u64 slices_for(u64 cores) { return std::bit_ceil(std::has_single_bit(cores) ? co
 
 u64 default_slices(u64 capacity, u64 data_buckets, u64 cores) {
   u64 slices = std::bit_floor(std::clamp<u64>(capacity / slice_capacity_bytes, 1, default_slices_max));
-  if (cores > 0) slices = std::max(slices, slices_for(std::min<u64>(cores, default_slices_max)));
-  if (cores == 0 && capacity >= gib) slices = std::max<u64>(slices, 4);
+  const u64 unknown_cores = capacity >= gib ? 4 : 1;
+  slices = std::max(slices, slices_for(cores > 0 ? std::min(cores, default_slices_max) : unknown_cores));
   while (slices > 1 && data_buckets / slices < slice_buckets_min) slices /= 2;
   return slices;
 }

@@ -228,8 +228,7 @@ void BucketTable::unpin(u32 index) {
   Bucket& bucket = buckets_[index];
   assert(bucket.pins > 0);
   --bucket.pins;
-  if (bucket.pins > 0 || bucket.state != BucketState::freeing || bucket.freed > durable_) return;
-  finish_freeing(index);
+  if (bucket.pins == 0 && bucket.state == BucketState::freeing && bucket.freed <= durable_) finish_freeing(index);
 }
 
 std::optional<BucketId> BucketTable::next_discard() {

@@ -33,7 +33,7 @@ std::string parse_line(std::string_view line, StoredRun& run) {
   std::string reason;
   auto record = results::parse_record(json["record"].dump(), reason);
   if (!record) return "record: " + reason;
-  for (results::Comparison& comparison : record->comparisons) results::summarise(comparison);
+  results::summarise(*record);
   run = {*status, text("reason"), std::move(*record)};
   if (store::id_of(run) != text("id")) return "damaged: its id is not that of its content";
   return "";

@@ -91,7 +91,7 @@ std::optional<results::Record> unpack_run(const PackedRun& packed, std::string& 
     reason = samples.series.metric + " has values of rounds that are not there";
     return std::nullopt;
   }
-  for (results::Comparison& comparison : record->comparisons) results::summarise(comparison);
+  results::summarise(*record);
   return std::move(*record);
 }
 

@@ -191,8 +191,7 @@ Result<std::vector<Added>> Store::add(std::span<const StoredRun> runs, std::stri
   Statement known(*database_, "SELECT 1 FROM run WHERE hash=?1");
   std::vector<Added> added;
   for (StoredRun run : runs) {
-    // An id is that of a run in its usual form.
-    for (results::Comparison& comparison : run.record.comparisons) results::summarise(comparison);
+    results::summarise(run.record);  // an id is that of a run in its usual form
     const std::string id = id_of(run);
     const auto found = known.bind(std::string_view(id)).step();
     const bool fresh = found == Statement::Step::done;
