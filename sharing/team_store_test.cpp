@@ -128,15 +128,9 @@ class TeamStoreTest : public testing::Test {
   }
   Store local(const std::string& name) const {
     std::string reason;
-    auto opened = Store::open(std::filesystem::temp_directory_path() / (database_ + name + std::to_string(getpid()) + ".db"),
-                              Store::Access::write, reason);
+    auto opened = Store::open(directory_ / (database_ + name + ".db"), Store::Access::write, reason);
     EXPECT_TRUE(opened.ok()) << reason;
     return std::move(*opened);
-  }
-  void TearDown() override {
-    for (const auto& file : std::filesystem::directory_iterator(std::filesystem::temp_directory_path()))
-      if (file.path().filename().string().starts_with(database_) && file.path().extension() == ".db")
-        std::filesystem::remove(file.path());
   }
   static std::vector<std::string> add_runs(Store& store, u64 first, u64 count) {
     std::vector<store::StoredRun> runs;
@@ -210,8 +204,8 @@ TEST_F(TeamStoreTest, TwoPushAtOnceAndNothingIsLostOrTwice) {
   other.join();
   // Six are of both stores, but the partial run of the second is another one.
   EXPECT_EQ(count("run"), 19u);
-  TeamStore shared = team();
-  ASSERT_TRUE(shared.pull(all).ok());
+  const auto pulled = team().pull(all);
+  ASSERT_TRUE(pulled.ok()) << pulled.failure().what;
   std::string reason;
   EXPECT_EQ(all.list(reason)->size(), 19u);
   EXPECT_TRUE(all.verify(reason)->empty());
