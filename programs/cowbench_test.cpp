@@ -453,6 +453,13 @@ TEST_F(CowbenchTest, CommitsAreTrackedAndBisected) {
   EXPECT_THAT(bisected.output, HasSubstr("change 4"));
   EXPECT_EQ(run(with("bisect", "HEAD~1..HEAD", suite)).exit_code, 1);
 
+  const std::string page = directory_ / "attribution.html";
+  const Ended attributed = run({"attribute", "--repo", repository, "--range", "HEAD~4..HEAD", "--suite", suite, "--work", work,
+                                "--pairs", "2", "--profiles", "0", "--html", page});
+  EXPECT_EQ(attributed.exit_code, 0) << attributed.errors;
+  EXPECT_THAT(attributed.output, HasSubstr("flushes went from 7.00 to 9.00 (+28.57%)"));
+  EXPECT_TRUE(std::filesystem::exists(page));
+
   EXPECT_EQ(run(with("track", "HEAD..nowhere", suite)).exit_code, 2);
   const std::string wrong = file_with("wrong.toml", head + "exact = 1\n");
   const Ended refused = run(with("track", "HEAD~4..HEAD", wrong));

@@ -1,9 +1,10 @@
-// cowbench track and cowbench bisect: a suite over the commits of a repository.
+// cowbench track, bisect and attribute: a suite over the commits of a repository.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "attribution/report.h"
 #include "dashboards/format.h"
 #include "dashboards/terminal.h"
 #include "harness/cleanup.h"
@@ -26,6 +27,9 @@ constexpr const char* bisect_codes_text =
     "Exit status: 0 found, 1 not found: the ends do not differ, or the runs were used up; 2 it could not be measured, "
     "or bad\n"
     "usage.";
+constexpr const char* attribute_codes_text =
+    "Exit status: 0 both were measured, whatever they say; 2 they could not be, or bad usage.\n"
+    "It profiles with perf (Debian: linux-perf), which sees function names in what was built with frame pointers.";
 enum TrackExit : int { exit_not_worse = 0, exit_worse = 1, exit_not_found = 1, exit_invalid = 2 };
 
 struct TrackOptions {
@@ -33,6 +37,8 @@ struct TrackOptions {
   std::string db = store::default_path(), work = tracking::default_work_directory();
   cowfs::u64 runs = 3;
   history::BisectionOptions bisection;
+  attribution::AttributeRequest attribution;
+  std::string html;
   bool json = false, plan = false;
 };
 
@@ -79,35 +85,45 @@ results::Environment this_machine() {
   return to_record(capture_environment(request), *topology);
 }
 
-int print_plan(const Project& project, const TrackOptions& options, std::size_t runs_max) {
+int print_plan(const Project& project, const TrackOptions& options, const std::string& runs) {
   const auto commands = [](const char* what, const std::vector<tracking::Words>& all) {
     for (const tracking::Words& words : all) fmt::print("{}: {}\n", what, to_text(harness::NamedCommand{words, "", 1}));
   };
-  fmt::print("work: {}\nstore: {}\n", options.work, options.db);
+  fmt::print("work: {}\n", options.work);
   commands("build", project.suite.build);
   commands("bench", {project.suite.bench});
+  for (const Commit& commit : project.commits)
+    fmt::print("commit: {} {}\n", commit.sha.substr(0, 10), dashboards::printable(commit.subject));
+  fmt::print("{} commits, {}\n", project.commits.size(), runs);
+  return exit_not_worse;
+}
+
+int print_measuring_plan(const Project& project, const TrackOptions& options, std::size_t runs_max) {
+  fmt::print("store: {}\n", options.db);
   if (project.suite.control.empty())
     fmt::print("control: the build of {}\n", project.control_sha);
   else
-    commands("control", {project.suite.control});
-  for (const Commit& commit : project.commits)
-    fmt::print("commit: {} {}\n", commit.sha.substr(0, 10), dashboards::printable(commit.subject));
-  fmt::print("{} commits, at most {} runs of the bench before anything is confirmed\n", project.commits.size(),
-             runs_max);
-  return exit_not_worse;
+    fmt::print("control: {}\n", to_text(harness::NamedCommand{project.suite.control, "", 1}));
+  return print_plan(project, options, fmt::format("at most {} runs of the bench before anything is confirmed", runs_max));
+}
+
+int with_builds(const Project& project, const TrackOptions& options, auto&& use) {
+  auto ledger = harness::Ledger::open();  // it has nothing to undo, but a signal must not leave a bench running
+  if (!ledger) return fail(ledger.failure());
+  harness::undo_on_exit(**ledger);
+  auto builds = tracking::Builds::open(project.repository, project.suite, options.work);
+  if (!builds) return fail(builds.failure());
+  return use(*builds);
 }
 
 // Builds, store and measurements, in the order in which they need each other.
 int with_measurements(const Project& project, const TrackOptions& options, auto&& use) {
-  auto ledger = harness::Ledger::open();  // it has nothing to undo, but a signal must not leave a bench running
-  if (!ledger) return fail(ledger.failure());
-  harness::undo_on_exit(**ledger);
   auto store = open_store(options.db, store::Store::Access::write);
   if (!store) return exit_invalid;
-  auto builds = tracking::Builds::open(project.repository, project.suite, options.work);
-  if (!builds) return fail(builds.failure());
-  tracking::Measurements measurements(project.suite, project.control_sha, *builds, *store, this_machine());
-  return use(*builds, measurements);
+  return with_builds(project, options, [&](tracking::Builds& builds) -> int {
+    tracking::Measurements measurements(project.suite, project.control_sha, builds, *store, this_machine());
+    return use(builds, measurements);
+  });
 }
 
 std::string short_of(const Commit& commit) { return commit.sha.substr(0, 10); }
@@ -150,7 +166,7 @@ std::string as_text(const tracking::TrackReport& report) {
 int run_track(const TrackOptions& options) {
   const auto project = open_project(options);
   if (!project) return fail(project.failure());
-  if (options.plan) return print_plan(*project, options, 2 * options.runs * project->commits.size());
+  if (options.plan) return print_measuring_plan(*project, options, 2 * options.runs * project->commits.size());
   return with_measurements(*project, options,
                            [&](tracking::Builds& builds, tracking::Measurements& measurements) -> int {
                              const tracking::TrackRequest request{&project->suite, project->commits, options.runs, say};
@@ -186,7 +202,7 @@ int run_bisect(const TrackOptions& options) {
   const std::string metric = options.metric.empty() ? metrics.front().name : options.metric;
   if (std::ranges::find(metrics, metric, &tracking::SuiteMetric::name) == metrics.end())
     return fail({harness::FailureKind::request, options.suite + ": has no metric " + metric, ""});
-  if (options.plan) return print_plan(*project, options, 2 * options.bisection.runs_max);
+  if (options.plan) return print_measuring_plan(*project, options, 2 * options.bisection.runs_max);
   return with_measurements(*project, options, [&](tracking::Builds&, tracking::Measurements& measurements) -> int {
     const tracking::BisectRequest request{&project->suite, metric, project->commits, options.bisection, say};
     const auto report = bisect(request, measurements);
@@ -196,17 +212,41 @@ int run_bisect(const TrackOptions& options) {
   });
 }
 
+int run_attribute(const TrackOptions& options) {
+  auto project = open_project(options);
+  if (!project) return fail(project.failure());
+  project->commits = {project->commits.front(), project->commits.back()};
+  attribution::AttributeRequest request = options.attribution;
+  request.suite = &project->suite;
+  request.before = project->commits.front();
+  request.after = project->commits.back();
+  request.say = say;
+  if (options.plan)
+    return print_plan(*project, options, fmt::format("{} runs of the bench", 2 * (request.pairs + request.profiles)));
+  if (!options.html.empty() && !can_write(options.html)) return exit_invalid;
+  return with_builds(*project, options, [&](tracking::Builds& builds) -> int {
+    const auto found = attribute(request, builds);
+    if (!found) return fail(found.failure());
+    if (!options.html.empty() && !write_output(options.html, to_html(*found))) return exit_invalid;
+    const std::string text = options.json ? to_json(*found) : to_text(*found, dashboards::style_of(stdout));
+    return write_output("-", text) ? exit_not_worse : exit_invalid;
+  });
+}
+
 CLI::App* add_verb(CLI::App& program, const char* name, const char* what, TrackOptions& options, const char* codes) {
   CLI::App* verb = program.add_subcommand(name, what);
   verb->add_option("--repo", options.repository, "The repository; nothing is written to it")->capture_default_str();
   verb->add_option("--range", options.range, "A..B: from A to B along first parents, both included")->required();
   verb->add_option("--suite", options.suite, "What is built and measured: a TOML file, see docs/tracking.md")
       ->required();
-  verb->add_option("--db", options.db, "The store")->capture_default_str();
   verb->add_option("--work", options.work, "Where trees and builds are kept between runs")->capture_default_str();
   verb->add_flag("--plan", options.plan, "Print commits and commands, and do nothing");
   verb->footer(codes);
   return verb;
+}
+
+void add_store_option(CLI::App& verb, TrackOptions& options) {
+  verb.add_option("--db", options.db, "The store")->capture_default_str();
 }
 
 }  // namespace
@@ -215,12 +255,14 @@ void add_tracking_verbs(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<TrackOptions>();
   CLI::App* track = add_verb(program, "track", "Measure each commit of a range and say which of them changed what",
                              *options, track_codes_text);
+  add_store_option(*track, *options);
   track->add_option("--runs", options->runs, "Of each commit")->capture_default_str()->check(CLI::Range(1, 1000));
   track->add_flag("--json", options->json, "As JSON, schema cowbench.track/1");
   track->callback([options, &exit_code] { exit_code = run_track(*options); });
 
   CLI::App* bisect = add_verb(program, "bisect", "Find the commit of a range that changed a metric, on a noisy machine",
                               *options, bisect_codes_text);
+  add_store_option(*bisect, *options);
   bisect->add_option("--metric", options->metric, "One of the suite's (default: its first)");
   bisect->add_option("--pairs-max", options->bisection.runs_max, "Give up after so many")
       ->capture_default_str()
@@ -230,6 +272,23 @@ void add_tracking_verbs(CLI::App& program, int& exit_code) {
       ->check(CLI::Range(0.5, 0.9999));
   bisect->add_flag("--json", options->json, "As JSON, schema cowbench.bisect/1");
   bisect->callback([options, &exit_code] { exit_code = run_bisect(*options); });
+
+  CLI::App* attribute = add_verb(program, "attribute",
+                                 "Say what two commits count differently, and where their processor time goes", *options,
+                                 attribute_codes_text);
+  attribution::AttributeRequest& request = options->attribution;
+  attribute->add_option("--pairs", request.pairs, "Runs of both commits, for the counters")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  attribute->add_option("--profiles", request.profiles, "Runs of both under the profiler; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1000));
+  attribute->add_option("--frequency", request.frequency_hz, "Samples a second of each processor")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  attribute->add_option("--html", options->html, "Write a page with the differential flame graph");
+  attribute->add_flag("--json", options->json, "As JSON, schema cowbench.attribution/1");
+  attribute->callback([options, &exit_code] { exit_code = run_attribute(*options); });
 }
 
 }  // namespace cowbench::programs

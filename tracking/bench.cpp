@@ -15,10 +15,8 @@ using harness::Failure;
 using harness::FailureKind;
 using harness::Outcome;
 
-using Found = std::map<std::string, std::vector<double>>;
-
 // A line of two words, the second a number; others are what programs like to say.
-void read_lines(std::string_view printed, Found& found) {
+void read_lines(std::string_view printed, Printed& found) {
   while (!printed.empty()) {
     const std::string line(printed.substr(0, printed.find('\n')));
     printed.remove_prefix(std::min(printed.size(), line.size() + 1));
@@ -32,22 +30,33 @@ void read_lines(std::string_view printed, Found& found) {
   }
 }
 
+void read_round(const results::Round& round, Printed& found) {
+  for (const auto& [name, value] : round.metrics) found[name].push_back(value);
+  const auto operations = static_cast<double>(std::max<u64>(round.operations, 1));
+  for (const results::EngineActivity& activity : round.engine) {
+    const auto add = [&](std::string_view what, u64 value) {
+      found[fmt::format("engine.{}.{}_per_operation", activity.name, what)].push_back(static_cast<double>(value) / operations);
+    };
+    add("count", activity.count);
+    if (activity.bytes > 0) add("bytes", activity.bytes);
+  }
+}
+
 // What is under test in a record of several targets; all of it otherwise.
-void read_record(const results::Record& record, Found& found) {
+void read_record(const results::Record& record, Printed& found) {
   for (const results::Comparison& comparison : record.comparisons) {
     const bool has_subject = std::ranges::any_of(comparison.results, &results::TargetResult::subject);
     for (const results::TargetResult& result : comparison.results) {
       if (has_subject && !result.subject) continue;
-      for (const results::Round& round : result.rounds)
-        for (const auto& [name, value] : round.metrics) found[name].push_back(value);
+      for (const results::Round& round : result.rounds) read_round(round, found);
+      for (const results::OperationStatistics& operation : result.operations)
+        found[fmt::format("operation.{}.mean_ns", operation.name)].push_back(operation.mean_ns);
     }
   }
 }
 
-}  // namespace
-
-Outcome<Values> values_of(const Suite& suite, std::string_view printed) {
-  Found found;
+Outcome<Printed> read_printed(const Suite& suite, std::string_view printed) {
+  Printed found;
   if (suite.format) {
     std::string reason;
     const auto runs = exchange::import_runs(printed, *suite.format, {}, reason);
@@ -56,6 +65,10 @@ Outcome<Values> values_of(const Suite& suite, std::string_view printed) {
   } else {
     read_lines(printed, found);
   }
+  return found;
+}
+
+Outcome<Values> values_of(const Suite& suite, const Printed& found) {
   Values values;
   for (const SuiteMetric& metric : suite.metrics) {
     const auto taken = found.find(metric.name);
@@ -68,17 +81,44 @@ Outcome<Values> values_of(const Suite& suite, std::string_view printed) {
   return values;
 }
 
-Outcome<Values> run_bench(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
+harness::NamedCommand seeded(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
   constexpr std::string_view mark = "{seed}";
   harness::NamedCommand run{command, directory, suite.bench_timeout_seconds};
   for (std::string& word : run.words) {
     for (std::size_t at; (at = word.find(mark)) != word.npos;) word.replace(at, mark.size(), std::to_string(seed));
   }
+  return run;
+}
+
+}  // namespace
+
+PairOrder draw_pair(cowfs::Random& random) {
+  const bool second_first = random.one_in(2);
+  return {second_first, random.next() >> 1};  // some programs want a signed seed
+}
+
+Outcome<Values> values_of(const Suite& suite, std::string_view printed) {
+  const auto found = read_printed(suite, printed);
+  if (!found) return found.failure();
+  return values_of(suite, *found);
+}
+
+Outcome<Printed> run_and_read(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
+  const harness::NamedCommand run = seeded(suite, command, directory, seed);
   const auto ran = harness::run_checked(run);
   if (!ran && ran.failure().kind == FailureKind::interrupted) return ran.failure();
   if (!ran) return Failure{FailureKind::mismatch, ran.failure().what, ""};
-  auto values = values_of(suite, ran->output);
-  if (!values) return Failure{FailureKind::mismatch, to_text(run) + ": " + values.failure().what, ""};
+  auto printed = read_printed(suite, ran->output);
+  if (!printed) return Failure{FailureKind::mismatch, to_text(run) + ": " + printed.failure().what, ""};
+  return printed;
+}
+
+Outcome<Values> run_bench(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
+  const auto printed = run_and_read(suite, command, directory, seed);
+  if (!printed) return printed.failure();
+  auto values = values_of(suite, *printed);
+  if (!values)
+    return Failure{FailureKind::mismatch, to_text(seeded(suite, command, directory, seed)) + ": " + values.failure().what, ""};
   return values;
 }
 

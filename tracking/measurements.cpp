@@ -211,8 +211,7 @@ store::StoredRun Measurements::begin_run(const std::string& media, const std::st
 // One run of each side, in an order that `random` draws.
 Action Measurements::measure_pair(const Side& subject, const Side& control, cowfs::Random& random,
                                   results::Comparison& comparison) {
-  const bool control_first = random.one_in(2);
-  const u64 seed = random.next() >> 1;  // some programs want a signed one
+  const auto [control_first, seed] = draw_pair(random);
   for (u64 position = 0; position < 2; ++position) {
     const bool is_control = (position == 0) == control_first;
     const Side& side = is_control ? control : subject;
