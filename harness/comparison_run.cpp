@@ -154,7 +154,15 @@ class ComparisonRun : public RoundExecutor {
     show(entrant.label(), "prepare", {});
     if (const Action prepared = entrant.prepare(); !prepared) return prepared.failure();
     auto measured = entrant.run(workload_, round_for(entrant.label()), seed);
-    const auto finished = entrant.finish();
+    const Verification* verification = entrant.kind() == TargetKind::null ? nullptr : workload_.verification();
+    std::optional<FinishReport> synced;  // before anything was read back
+    if (measured && verification != nullptr) {
+      const auto verified = verify(entrant, *verification, synced);
+      if (verified) measured->add_verification(*verified);
+      else measured = verified.failure();
+    }
+    auto finished = entrant.finish();
+    if (finished && synced) finished = *synced;
     if (!measured) return with_target(entrant, measured.failure());
     if (!finished) return with_target(entrant, finished.failure());
     results::Round record = to_record(*measured, round, position_, seed);
@@ -162,6 +170,19 @@ class ComparisonRun : public RoundExecutor {
     entrant.keep(*measured, *finished, std::move(record));
     time_left_.done();
     return measured->throughput_mb_s;
+  }
+
+  Outcome<RoundResult> verify(Entrant& entrant, const Verification& verification, std::optional<FinishReport>& synced) {
+    show(entrant.label(), "mount again", {});
+    const auto remounted = entrant.remount();
+    if (!remounted) return remounted.failure();
+    synced = *remounted;
+    verification.settle();
+    RoundRequest round = round_for(entrant.label());
+    round.progress = [this, label = entrant.label()](const RunProgress& progress) {
+      show(label, "verify", progress.throughput_mb_s);
+    };
+    return entrant.verify(verification, std::move(round));
   }
 
   static Failure with_target(const Entrant& entrant, Failure failure) {
@@ -230,6 +251,10 @@ class ComparisonRun : public RoundExecutor {
     }
     std::erase_if(comparison_.results, [](const auto& result) { return result.rounds.empty(); });
     results::summarise(comparison_);
+    for (const results::TargetResult& result : comparison_.results)
+      if (const auto blocks = result.metrics.find("verify_mismatches"); blocks != result.metrics.end() && blocks->second.max > 0)
+        add_top_caveat(fmt::format("{}, {}: blocks that were read back are not what was written; its figures are worth nothing",
+                                   result.target, comparison_.media));
     for (const Entrant& entrant : entrants_) {
       if (entrant.reference().empty()) continue;
       const auto ours = std::ranges::find(comparison_.results, entrant.label(), &results::TargetResult::target);

@@ -46,6 +46,9 @@ class Entrant {
   Action create(const MeasureRequest& request, Ledger& ledger, Media* media, const MemoryLimit* limit);
   Action prepare();
   Outcome<RoundResult> run(const Workload& workload, RoundRequest round, u64 seed);
+  // Precondition, also of verify(): it is not null.
+  Outcome<FinishReport> remount();
+  Outcome<RoundResult> verify(const Verification& verification, RoundRequest round);
   Outcome<double> run_reference(const Workload& workload, const std::vector<u32>& cpus);
   // Also after a failed round.
   Outcome<FinishReport> finish();
@@ -73,6 +76,7 @@ class Entrant {
   std::string promise_, mount_facts_;
   std::vector<results::Round> rounds_;
   MergedLatencies latencies_;
+  u64 cached_bytes_ = 0, node_bytes_ = 0;  // of cowfs, when the last round's window ended
   std::vector<double> reference_mb_s_;
   std::vector<double> finish_seconds_, finish_bytes_;
   std::vector<std::string> complaints_;

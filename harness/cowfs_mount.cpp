@@ -60,9 +60,8 @@ std::vector<results::EngineActivity> activities_since(const std::vector<cowfs::A
 
 class CowfsClients : public ClientGroup {
  public:
-  CowfsClients(u32 clients, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared,
-               cowfs::Counters& window_end)
-      : clients_(clients), filesystem_(filesystem), shared_(std::move(shared)), window_end_(window_end) {}
+  CowfsClients(u32 clients, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared)
+      : clients_(clients), filesystem_(filesystem), shared_(std::move(shared)) {}
 
   Action start() override {
     for (u32 client = 0; client < clients_; ++client) {
@@ -95,13 +94,14 @@ class CowfsClients : public ClientGroup {
   }
 
   const std::vector<results::EngineActivity>& activities() const { return activities_; }
+  const cowfs::Counters& window_end() const { return window_end_; }
   u32 running() const { return shared_->running.load(std::memory_order_acquire); }
 
  private:
   const u32 clients_;
   cowfs::Filesystem& filesystem_;
   const std::shared_ptr<ClientsShared> shared_;
-  cowfs::Counters& window_end_;
+  cowfs::Counters window_end_;
   std::vector<cowfs::Activity> activities_before_;
   std::vector<results::EngineActivity> activities_;
 };
@@ -186,8 +186,12 @@ Action CowfsTargetMount::prepare() {
   format_.devices = mount_.devices = {device};
   if (const cowfs::Status formatted = cowfs::format_devices(format_); !formatted)
     return engine_failure("format " + device, formatted.error());
+  return mount();
+}
+
+Action CowfsTargetMount::mount() {
   auto mounted = cowfs::Filesystem::mount(mount_);
-  if (!mounted) return engine_failure("mount " + device, mounted.error());
+  if (!mounted) return engine_failure("mount " + media_->device(), mounted.error());
   filesystem_ = *std::move(mounted);
   integrity_ = filesystem_->integrity_label();
   return Done{};
@@ -207,12 +211,14 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
   const auto shared = std::make_shared<ClientsShared>();
   shared->memory = std::move(*memory);
   shared->function = std::move(function);
-  CowfsClients clients(request.clients, *filesystem_, shared, window_end_);
+  CowfsClients clients(request.clients, *filesystem_, shared);
   auto result = run_phases(request, *shared->memory, clients);
   clients_left_ = clients.running() > 0;
   if (!result) return result;
   result->memory_bytes_max = resident_max;
   result->engine = clients.activities();
+  result->cached_bytes = clients.window_end().cache_bytes;
+  result->node_bytes = clients.window_end().node_bytes;
   if (!result->device_moved) {
     DeviceCounters moved;
     moved.write_bytes = results::engine_activity(result->engine, "device_write").bytes;
@@ -223,24 +229,34 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
   return result;
 }
 
-Outcome<FinishReport> CowfsTargetMount::finish() {
+Outcome<FinishReport> CowfsTargetMount::unmount() {
   FinishReport report;
-  if (clients_left_) return Failure{FailureKind::failed, "cowfs: clients are still in the engine: not unmounted", ""};
-  std::optional<Failure> unmount_failure;
-  if (filesystem_ != nullptr) {
-    const auto device = device_number();
-    const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
-    const u64 start_ns = monotonic_ns();
-    if (const cowfs::Status unmounted = filesystem_->unmount(); !unmounted)
-      unmount_failure = engine_failure("unmount " + media_->device(), unmounted.error());
-    filesystem_.reset();
-    report.sync_ns = monotonic_ns() - start_ns;
-    const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
-    if (before && after) report.sync_moved = *after - *before;
-  }
-  if (const Action taken = media_->take_back(); !taken) return taken.failure();
-  if (unmount_failure) return *unmount_failure;
+  if (filesystem_ == nullptr) return report;
+  const auto device = device_number();
+  const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  const u64 start_ns = monotonic_ns();
+  const cowfs::Status unmounted = filesystem_->unmount();
+  filesystem_.reset();
+  report.sync_ns = monotonic_ns() - start_ns;
+  const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  if (before && after) report.sync_moved = *after - *before;
+  if (!unmounted) return engine_failure("unmount " + media_->device(), unmounted.error());
   return report;
+}
+
+Outcome<FinishReport> CowfsTargetMount::remount() {
+  assert(filesystem_ != nullptr && !clients_left_);
+  auto unmounted = unmount();
+  if (!unmounted) return unmounted;
+  if (const Action mounted = mount(); !mounted) return mounted.failure();
+  return unmounted;
+}
+
+Outcome<FinishReport> CowfsTargetMount::finish() {
+  if (clients_left_) return Failure{FailureKind::failed, "cowfs: clients are still in the engine: not unmounted", ""};
+  auto unmounted = unmount();
+  if (const Action taken = media_->take_back(); !taken) return taken.failure();
+  return unmounted;
 }
 
 }  // namespace cowbench::harness

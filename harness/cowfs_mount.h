@@ -42,25 +42,27 @@ class CowfsTargetMount {
   // Client i runs on core i mod cores and stays there; what it makes is made from there. Failures: check()'s and
   // run_phases()'s. Precondition: prepared.
   Outcome<RoundResult> run(const RoundRequest& request, CowfsClient client);
+  // Unmounts, and mounts the same again. Failure failed: the engine's error; finish() is then still to be called.
+  Outcome<FinishReport> remount();
   // Unmounts; also to be called after a failed round. Failure failed: the engine's error; or clients that did not come
   // back: the engine is then left as it is, and the process should end.
   Outcome<FinishReport> finish();
 
   // Durability and integrity, as the engine states them; valid from the first prepare() on.
   const std::string& integrity() const { return integrity_; }
-  // What the engine had in memory when the last measured window ended; its counts are of the whole mount.
-  const cowfs::Counters& window_end() const { return window_end_; }
   cowfs::Filesystem& filesystem() { return *filesystem_; }  // precondition: prepared
   u32 cores() const { return filesystem_->cores(); }  // precondition: prepared
   std::optional<dev_t> device_number() const;  // absent for a plain image
 
  private:
+  Action mount();
+  Outcome<FinishReport> unmount();
+
   Media* const media_;
   cowfs::FormatOptions format_;
   cowfs::MountOptions mount_;
   std::unique_ptr<cowfs::Filesystem> filesystem_;
   std::string integrity_;
-  cowfs::Counters window_end_;
   bool clients_left_ = false;
 };
 

@@ -85,6 +85,16 @@ Outcome<RoundResult> Entrant::run(const Workload& workload, RoundRequest round, 
   return measured;
 }
 
+Outcome<FinishReport> Entrant::remount() {
+  if (cowfs_ != nullptr) return cowfs_->remount();
+  return kernel_->remount();
+}
+
+Outcome<RoundResult> Entrant::verify(const Verification& verification, RoundRequest round) {
+  if (cowfs_ != nullptr) return verification.verify(*cowfs_, std::move(round));
+  return limited([&] { return verification.verify(*kernel_, std::move(round)); });
+}
+
 Outcome<double> Entrant::run_reference(const Workload& workload, const std::vector<u32>& cpus) {
   return limited([&] { return workload.run_reference(*kernel_, cpus); });
 }
@@ -101,6 +111,8 @@ void Entrant::keep(const RoundResult& measured, const FinishReport& finish, resu
     round.metrics["generator_ns_per_operation"] = busy_seconds * 1e9 / static_cast<double>(measured.operations);
   }
   rounds_.push_back(std::move(round));
+  cached_bytes_ = measured.cached_bytes;
+  node_bytes_ = measured.node_bytes;
   latencies_.add(measured);
   finish_seconds_.push_back(static_cast<double>(finish.sync_ns) / 1e9);
   finish_bytes_.push_back(static_cast<double>(finish.sync_moved.write_bytes));
@@ -119,12 +131,11 @@ std::vector<std::string> Entrant::notes(const Workload& workload) const {
                                 size_text(static_cast<u64>(results::median(finish_bytes_)))));
   }
   if (cowfs_ != nullptr && !rounds_.empty()) {
-    const cowfs::Counters& memory = cowfs_->window_end();
     const auto count = [&](std::string_view name) { return results::engine_activity(rounds_.back().engine, name).count; };
     notes.push_back(fmt::format("in the last measured window: {} commits, {} checkpoints, {} blocks moved by copygc, "
                                 "{} of pages cached, {} of btree nodes",
-                                count("commit"), count("checkpoint"), count("copygc"), size_text(memory.cache_bytes),
-                                size_text(memory.node_bytes)));
+                                count("commit"), count("checkpoint"), count("copygc"), size_text(cached_bytes_),
+                                size_text(node_bytes_)));
   }
   notes.insert(notes.end(), complaints_.begin(), complaints_.end());
   return notes;

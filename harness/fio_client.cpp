@@ -6,7 +6,7 @@ namespace cowbench::harness {
 
 std::string_view name(FioLatency kind) {
   static constexpr std::array<std::string_view, fio_latency_kinds> names = {
-      "read", "write", "trim", "sync", "read response", "write response", "trim response"};
+      "read", "write", "trim", "sync", "read response", "write response", "trim response", "verify"};
   return names[static_cast<size_t>(kind)];
 }
 

@@ -8,57 +8,20 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
-#include <concepts>
-#include <coroutine>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/runtime/task.h"
+#include "harness/fio_read_back.h"
 #include "harness/io_memory.h"
-#include "harness/ready_task.h"
-#include "harness/round_phases.h"
-#include "harness/target_calls.h"
-#include "workloads/fio_stream.h"
+#include "harness/verified_writes.h"
 #include "workloads/payload.h"
 
 namespace cowbench::harness {
-
-using workloads::FioJob;
-using workloads::FioOp;
-
-// What latencies are recorded of; the order of tables.
-enum class FioLatency : u8 { read, write, trim, sync, read_response, write_response, trim_response };
-constexpr size_t fio_latency_kinds = 7;
-static_assert(fio_latency_kinds <= latency_kinds_max);
-std::string_view name(FioLatency kind);
-
-// Open files by their index; each call yields what a system call returns.
-template <typename Files>
-concept FioFiles = requires(Files& files, u32 file, MutableByteSpan into, ByteSpan from, u64 offset, u64 bytes, bool data_only) {
-  { files.read(file, into, offset) } -> CallResult;
-  { files.write(file, from, offset) } -> CallResult;
-  { files.trim(file, offset, bytes) } -> CallResult;
-  { files.sync(file, data_only) } -> CallResult;
-};
-
-// The clock, when to stop, and where results go; sleep_until() and turn() are awaited by lanes.
-template <typename Host>
-concept FioHost = requires(Host& host, u64 ns, size_t kind) {
-  { host.now_ns() } -> std::convertible_to<u64>;
-  { host.stop_requested() } -> std::convertible_to<bool>;
-  { host.sleep_until(ns) } -> AwaitableVoid;
-  { host.turn() } -> AwaitableVoid;
-  host.count(ns, true);
-  host.record_latency(kind, ns);
-};
-
-struct FioClientOptions {
-  const FioJob* job = nullptr;  // outlives the client
-  u32 clone = 0;
-  u64 seed = 0;
-  u64 runtime_ns = 0;  // after which this clone stops although the round goes on; 0: with the round
-};
 
 // When operations are due: one schedule for all lanes of a clone.
 class FioSchedule {
@@ -74,7 +37,7 @@ class FioSchedule {
   double next_ns_ = 0;
 };
 
-template <typename Files, typename Host>
+template <FioFiles Files, FioHost Host>
 class FioClient {
   template <typename T>
   using Task = cowfs::runtime::Task<T>;
@@ -85,6 +48,8 @@ class FioClient {
       : options_(options), job_(*options.job), files_(files), host_(host), memory_(memory),
         stream_(job_, options.clone, options.seed), schedule_(job_, options.seed ^ options.clone) {
     if (!job_.zero_buffers) fill_payload(workloads::PayloadKind::random, options.seed, 0, memory.whole());
+    if (job_.verify.on())
+      verified_ = std::make_unique<VerifiedWrites>(job_, options.clone, options.seed, options.progress);
   }
 
   // Until the job is done, the host says stop, or an operation fails. At most once.
@@ -93,55 +58,44 @@ class FioClient {
     if (job_.start_delay_ns > 0) co_await host_.sleep_until(now + job_.start_delay_ns);
     began_ns_ = host_.now_ns();
     schedule_.start(began_ns_);
-    lanes_ = job_.depth + 1;  // one for ourselves, so that none can be the last one before all have begun
-    for (u32 lane = 0; lane < job_.depth; ++lane) start_lane(*this, lane);
-    const AllLanes all{*this};
-    co_await all;
+    Lanes lanes(*this, job_.depth);
+    co_await lanes;
     if (!failure_.empty() || !job_.fsync_at_end) co_return;
     for (u32 file = 0; file < job_.files; ++file) {
-      const i64 result = co_await files_.sync(file, false);
-      if (result < 0) fail({FioOp::Kind::fsync, file}, result);
+      const FioOp op{FioOp::Kind::fsync, file};
+      const i64 result = co_await perform(op, {});
+      if (result < 0) fail(op, result);
     }
-  }
-
-  // Why it ended early; empty when it did not.
-  const std::string& failure() const { return failure_; }
-
- private:
-  static internal::Started start_lane(FioClient& client, u32 lane) {
-    co_await client.run_lane(lane);
-    client.lane_ended();
-  }
-  struct AllLanes {
-    FioClient& client;
-    bool await_ready() const noexcept { return --client.lanes_ == 0; }
-    void await_suspend(std::coroutine_handle<> self) const noexcept { client.waiting_ = self; }
-    void await_resume() const noexcept {}
-  };
-  void lane_ended() {
-    if (--lanes_ == 0) waiting_.resume();
-  }
-
-  bool stopping(u64 now_ns) {
-    return host_.stop_requested() || !failure_.empty() ||
-           (options_.runtime_ns > 0 && now_ns - began_ns_ >= options_.runtime_ns);
   }
 
   Task<void> run_lane(u32 lane) {
     const MutableByteSpan buffer = memory_.buffer(lane);
     u64 now = host_.now_ns();
     while (!stopping(now)) {
+      if (verified_ && verified_->backlog_is_due()) {
+        co_await read_backlog(buffer);
+        now = host_.now_ns();
+      }
       const std::optional<FioOp> op = stream_.next();
       if (!op) break;
+      const bool verified = verified_ && op->kind == FioOp::Kind::write;
+      if (verified) verified_->draw(*op);
       const u64 due = schedule_.due_ns(*op);
       if (due > now) {
         co_await host_.sleep_until(due);
         now = host_.now_ns();
-        if (stopping(now)) break;
+        if (stopping(now) && !verified) break;
+      }
+      if (verified) {
+        co_await verified_->turn(*op);
+        verified_->fill(*op, since_1970_ns(), buffer.first(op->bytes));
+        now = host_.now_ns();
       }
       const i64 result = co_await perform(*op, buffer);
       const u64 end = host_.now_ns();
-      if (result != static_cast<i64>(op->moves_data() ? op->bytes : 0)) {
+      const bool made = result == static_cast<i64>(op->moves_data() ? op->bytes : 0);
+      if (verified) verified_->done(*op, made);
+      if (!made) {
         fail(*op, result);
         break;
       }
@@ -151,18 +105,46 @@ class FioClient {
     }
   }
 
+  // Why it ended early; empty when it did not.
+  const std::string& failure() const { return failure_; }
+
+ private:
+  bool stopping(u64 now_ns) {
+    return host_.stop_requested() || !failure_.empty() ||
+           (options_.runtime_ns > 0 && now_ns - began_ns_ >= options_.runtime_ns);
+  }
+
+  static u64 since_1970_ns() {
+    return static_cast<u64>(std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
+  }
+
+  // What verify_backlog wants read back before the next operation.
+  Task<void> read_backlog(MutableByteSpan buffer) {
+    while (const auto block = verified_->next_of_backlog()) {
+      const MutableByteSpan into = buffer.first(block->bytes);
+      std::string wrong = co_await read_back(files_, host_, options_, verified_->content(), *block, into);
+      verified_->read_back(*block);
+      if (job_.verify.fatal && failure_.empty()) failure_ = std::move(wrong);
+    }
+  }
+
   Task<i64> perform(const FioOp& op, MutableByteSpan buffer) {
     switch (op.kind) {
       case FioOp::Kind::read: co_return co_await files_.read(op.file, buffer.first(op.bytes), op.offset);
       case FioOp::Kind::write: {
-        if (job_.refill_buffers)
+        if (job_.refill_buffers && !verified_)
           fill_payload(workloads::PayloadKind::random, ++refills_, op.offset, buffer.first(op.bytes));
         const ByteSpan from = buffer.first(op.bytes);
         co_return co_await files_.write(op.file, from, op.offset);
       }
       case FioOp::Kind::trim: co_return co_await files_.trim(op.file, op.offset, op.bytes);
-      case FioOp::Kind::fsync: co_return co_await files_.sync(op.file, false);
-      case FioOp::Kind::fdatasync: co_return co_await files_.sync(op.file, true);
+      case FioOp::Kind::fsync:
+      case FioOp::Kind::fdatasync: {
+        const u64 complete = verified_ ? verified_->complete() : 0;
+        const i64 result = co_await files_.sync(op.file, op.kind == FioOp::Kind::fdatasync);
+        if (verified_ && result == 0) verified_->synced(op.file, complete);
+        co_return result;
+      }
     }
     co_return -1;
   }
@@ -192,8 +174,7 @@ class FioClient {
   FioSchedule schedule_;
   u64 began_ns_ = 0;
   u64 refills_ = 0;
-  u32 lanes_ = 0;
-  std::coroutine_handle<> waiting_;
+  std::unique_ptr<VerifiedWrites> verified_;  // of a job with verify=
   std::string failure_;
 };
 

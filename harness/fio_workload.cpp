@@ -19,6 +19,7 @@ namespace {
 using workloads::FioJob;
 
 constexpr double unlimited_seconds = 3600;  // for jobs that end when they have done their size
+constexpr double verify_seconds_max = 1e6;
 constexpr u64 memory_bytes_max = 4 * cowfs::gib;
 constexpr u64 sector_bytes = 512;
 
@@ -29,6 +30,10 @@ u64 block_bytes_max(const FioJob& job) {
   for (size_t kind = 0; kind < workloads::fio_kind_count; ++kind)
     if (job.does[kind]) bytes = std::max(bytes, job.block_sizes[kind].largest());
   return bytes;
+}
+
+bool any_verified(const std::vector<FioJob>& jobs) {
+  return std::ranges::any_of(jobs, [](const FioJob& job) { return job.verify.on(); });
 }
 
 int open_flags(const FioJob& job) {
@@ -96,6 +101,7 @@ void go_through_phases(RoundMemory& memory, ClientSlot& slot, Run run) {
   slot.state = state_done;
 }
 
+// Nothing that is clean stays cached, as with fio's invalidate=1.
 Outcome<std::vector<OpenedFile>> open_files(const FioJob& job, u32 clone, const std::string& directory) {
   std::vector<OpenedFile> files;
   for (const FioPath& file : fio_paths(job, clone)) {
@@ -106,6 +112,7 @@ Outcome<std::vector<OpenedFile>> open_files(const FioJob& job, u32 clone, const 
       for (const OpenedFile& opened : files) close(opened.descriptor);
       return failure;
     }
+    posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
     files.push_back({descriptor, 0});
   }
   return files;
@@ -117,12 +124,13 @@ Outcome<std::vector<OpenedFile>> open_device(const FioJob& job, u32 clone, const
   for (const FioPath& file : fio_paths(job, clone)) {
     const int descriptor = open(device.c_str(), open_flags(job) | O_CLOEXEC);
     if (descriptor < 0) return system_failure("open " + device, errno);
+    posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
     files.push_back({descriptor, layout.base(file.path)});
   }
   return files;
 }
 
-template <typename Open>
+template <typename Client, typename Open>
 void run_kernel_client(const FioClientOptions& options, const RoundRequest& round, u32 client, RoundMemory& memory, Open open) {
   ClientSlot& slot = memory.slot(client);
   if (const Action pinned = apply_pin_of(round, client); !pinned) return slot.fail(to_text(pinned.failure()));
@@ -133,14 +141,14 @@ void run_kernel_client(const FioClientOptions& options, const RoundRequest& roun
   auto files = UringFiles::create(std::move(*opened), buffers->whole(), options.job->depth);
   if (!files) return slot.fail(to_text(files.failure()));
   UringHost host(memory, client, **files);
-  FioClient<UringFiles, UringHost> fio(options, **files, host, *buffers);
+  Client fio(options, **files, host, *buffers);
   go_through_phases(memory, slot, [&] {
     const Action ran = (*files)->run(fio.run());
     return ran ? fio.failure() : to_text(ran.failure());
   });
 }
 
-template <typename Charge>
+template <typename Charge, typename Client>
 cowfs::Task<void> run_cowfs_client(cowfs::Filesystem& filesystem, RoundMemory& memory, FioClientOptions options, u32 client,
                                    u32 core, CoreClock& clock) {
   ClientSlot& slot = memory.slot(client);
@@ -157,7 +165,7 @@ cowfs::Task<void> run_cowfs_client(cowfs::Filesystem& filesystem, RoundMemory& m
     co_return;
   }
   FioCoreHost host(memory, client, core, clock);
-  const auto fio = std::make_unique<FioClient<CowfsFiles<Charge>, FioCoreHost>>(options, files, host, *buffers);
+  const auto fio = std::make_unique<Client>(options, files, host, *buffers);
   slot.state = state_ready;
   co_await wait_for_phase(memory, phase_warmup);
   co_await fio->run();
@@ -168,16 +176,53 @@ cowfs::Task<void> run_cowfs_client(cowfs::Filesystem& filesystem, RoundMemory& m
   if (fio->failure().empty()) slot.state = state_done;
 }
 
-// The jobs' files as a round needs them. Where each begins when the target is a device, nothing when it is a directory.
+// Where each file begins when the target is a device, nothing when it is a directory.
+Outcome<std::optional<DeviceLayout>> find_layout(const KernelTarget& target, const std::vector<FioJob>& jobs) {
+  if (!target.is_device()) return std::optional<DeviceLayout>();
+  auto planned = DeviceLayout::plan(jobs, target.device_bytes());
+  if (!planned) return planned.failure();
+  return std::optional<DeviceLayout>(std::move(*planned));
+}
+
+// The jobs' files as a round needs them.
 Outcome<std::optional<DeviceLayout>> lay_out(const KernelTarget& target, const std::vector<FioJob>& jobs) {
-  if (target.is_device()) {
-    auto planned = DeviceLayout::plan(jobs, target.device_bytes());
-    if (!planned) return planned.failure();
-    return std::optional<DeviceLayout>(std::move(*planned));
+  if (!target.is_device())
+    if (const Action laid_out = lay_out_in_directory(target.directory(), all_fio_paths(jobs)); !laid_out)
+      return laid_out.failure();
+  return find_layout(target, jobs);
+}
+
+// Ends when everything is read; nothing is warmed up.
+RoundRequest verify_round(RoundRequest round) {
+  round.seconds = verify_seconds_max;
+  round.warmup_seconds = 0;
+  round.warm_until_all_move = false;
+  return round;
+}
+
+// A part of a file that a clone writes or trims.
+struct WrittenRegion {
+  std::string path;
+  u64 begin = 0, end = 0;
+  std::string writer;
+  bool verified = false;
+};
+
+// What two writers do to one part of a file cannot be told apart afterwards: two that meet where one is to be verified.
+// `regions` are sorted by path and begin.
+std::optional<std::pair<WrittenRegion, WrittenRegion>> find_meeting(const std::vector<WrittenRegion>& regions) {
+  const WrittenRegion* furthest = nullptr;           // so far in this file
+  const WrittenRegion* furthest_verified = nullptr;
+  for (const WrittenRegion& region : regions) {
+    const auto reaches = [&](const WrittenRegion* before) {
+      return before != nullptr && before->path == region.path && before->end > region.begin;
+    };
+    if (region.verified && reaches(furthest)) return std::pair(region, *furthest);
+    if (reaches(furthest_verified)) return std::pair(*furthest_verified, region);
+    if (!reaches(furthest) || region.end > furthest->end) furthest = &region;
+    if (region.verified && (!reaches(furthest_verified) || region.end > furthest_verified->end)) furthest_verified = &region;
   }
-  if (const Action laid_out = lay_out_in_directory(target.directory(), all_fio_paths(jobs)); !laid_out)
-    return laid_out.failure();
-  return std::optional<DeviceLayout>();
+  return {};
 }
 
 }  // namespace
@@ -248,10 +293,28 @@ Action FioWorkload::check() const {
   }
   if (memory > memory_bytes_max)
     return Failure{FailureKind::request, fmt::format("the jobs' buffers take {} bytes", memory), "use a smaller depth or block size"};
+  if (Action fine = check_verify(); !fine) return fine;
   RoundRequest round;
   round.clients = clients();
   round.seconds = seconds();
   return harness::check(round);
+}
+
+Action FioWorkload::check_verify() const {
+  std::vector<WrittenRegion> regions;
+  for (const auto& [job, number] : clones_) {
+    if (!job->writes()) continue;
+    const std::string writer = fmt::format("job {}, clone {}", job->name, number);
+    for (const FioPath& file : fio_paths(*job, number))
+      regions.push_back({file.path, fio_region_begin(*job, number), file.bytes, writer, job->verify.on()});
+  }
+  std::ranges::sort(regions, {}, [](const WrittenRegion& region) { return std::pair(region.path, region.begin); });
+  const auto meeting = find_meeting(regions);
+  if (!meeting) return Done{};
+  return Failure{FailureKind::request,
+                 fmt::format("{}: verify= cannot tell its blocks in {} from those of {}", meeting->first.writer,
+                             meeting->first.path, meeting->second.writer),
+                 "give each a file of its own, or use offset_increment"};
 }
 
 std::vector<std::string> FioWorkload::plan() const {
@@ -291,13 +354,19 @@ Outcome<RoundResult> FioWorkload::run(CowfsTargetMount& target, RoundRequest rou
     if (const Action laid_out = lay_out_on_cowfs(target.filesystem(), client % target.cores(), files); !laid_out)
       return laid_out.failure();
   }
-  const auto function = system_call_charge ? run_cowfs_client<SystemCallCharge> : run_cowfs_client<NoCharge>;
-  const auto clocks = std::make_shared<std::vector<CoreClock>>(target.cores());
-  return target.run(round, [this, function, clocks, seed](cowfs::Filesystem& filesystem, RoundMemory& memory, u32 client, u32 core) {
-    const Clone& clone = clones_[client];
-    const FioClientOptions options{clone.job, clone.number, seed, runtime_ns(*clone.job)};
-    return function(filesystem, memory, options, client, core, (*clocks)[core]);
-  });
+  if (const Action begun = begin_progress(seed); !begun) return begun.failure();
+  using Plain = FioClient<CowfsFiles<NoCharge>, FioCoreHost>;
+  using Charged = FioClient<CowfsFiles<SystemCallCharge>, FioCoreHost>;
+  return target.run(round, system_call_charge ? cowfs_client<SystemCallCharge, Charged>(target.cores(), seed)
+                                              : cowfs_client<NoCharge, Plain>(target.cores(), seed));
+}
+
+template <typename Charge, typename Client>
+CowfsClient FioWorkload::cowfs_client(u32 cores, u64 seed) const {
+  const auto clocks = std::make_shared<std::vector<CoreClock>>(cores);
+  return [this, clocks, seed](cowfs::Filesystem& filesystem, RoundMemory& memory, u32 client, u32 core) {
+    return run_cowfs_client<Charge, Client>(filesystem, memory, client_options(client, seed), client, core, (*clocks)[core]);
+  };
 }
 
 Outcome<RoundResult> FioWorkload::run(KernelTarget& target, RoundRequest round, u64 seed) const {
@@ -305,32 +374,77 @@ Outcome<RoundResult> FioWorkload::run(KernelTarget& target, RoundRequest round, 
   round.warm_until_all_move = false;
   const auto layout = lay_out(target, load_.jobs);
   if (!layout) return layout.failure();
+  if (const Action begun = begin_progress(seed); !begun) return begun.failure();
+  return run_on_kernel<FioClient<UringFiles, UringHost>>(target, round, seed, *layout);
+}
+
+template <typename Client>
+Outcome<RoundResult> FioWorkload::run_on_kernel(KernelTarget& target, const RoundRequest& round, u64 seed,
+                                                const std::optional<DeviceLayout>& layout) const {
   return run_kernel_clients(round, ClientMode::processes, [&](u32 client, RoundMemory& memory) {
     const Clone& clone = clones_[client];
-    const FioClientOptions options{clone.job, clone.number, seed, runtime_ns(*clone.job)};
-    run_kernel_client(options, round, client, memory, [&] {
-      return *layout ? open_device(*clone.job, clone.number, target.directory(), **layout)
-                     : open_files(*clone.job, clone.number, target.directory());
+    run_kernel_client<Client>(client_options(client, seed), round, client, memory, [&] {
+      return layout ? open_device(*clone.job, clone.number, target.directory(), *layout)
+                    : open_files(*clone.job, clone.number, target.directory());
     });
   });
 }
 
 Outcome<RoundResult> FioWorkload::run_on_nothing(RoundRequest round, u64 seed) const {
   round.warm_until_all_move = false;
+  if (const Action begun = begin_progress(seed); !begun) return begun.failure();
   return run_kernel_clients(round, ClientMode::processes, [&](u32 client, RoundMemory& memory) {
-    const Clone& clone = clones_[client];
+    FioClientOptions options = client_options(client, seed);
+    FioJob job = *options.job;
+    job.verify.backlog = 0;  // there is nothing to read back
+    options.job = &job;
     ClientSlot& slot = memory.slot(client);
     if (const Action pinned = apply_pin_of(round, client); !pinned) return slot.fail(to_text(pinned.failure()));
-    auto buffers = IoMemory::map(clone.job->depth, block_bytes_max(*clone.job));
+    auto buffers = IoMemory::map(job.depth, block_bytes_max(job));
     if (!buffers) return slot.fail(to_text(buffers.failure()));
     NullFiles files;
     NullHost host(memory, client);
-    FioClient<NullFiles, NullHost> fio({clone.job, clone.number, seed, runtime_ns(*clone.job)}, files, host, *buffers);
+    FioClient<NullFiles, NullHost> fio(options, files, host, *buffers);
     go_through_phases(memory, slot, [&] {
       run_ready(fio.run());
       return fio.failure();
     });
   });
+}
+
+Action FioWorkload::begin_progress(u64 seed) const {
+  if (!any_verified(load_.jobs)) return Done{};
+  auto progress = FioProgress::create(load_.jobs, seed);
+  if (!progress) return progress.failure();
+  progress_ = std::move(*progress);
+  return Done{};
+}
+
+FioClientOptions FioWorkload::client_options(u32 client, u64 seed) const {
+  const Clone& clone = clones_[client];
+  FioClientOptions options{clone.job, clone.number, seed, runtime_ns(*clone.job)};
+  if (progress_ != nullptr) options.progress = progress_->clone(client);
+  return options;
+}
+
+const Verification* FioWorkload::verification() const {
+  const bool any = std::ranges::any_of(load_.jobs, [](const FioJob& job) { return job.verify.reads_back(); });
+  return any ? this : nullptr;
+}
+
+void FioWorkload::settle() const {
+  if (progress_ != nullptr) progress_->settle();
+}
+
+Outcome<RoundResult> FioWorkload::verify(CowfsTargetMount& target, RoundRequest round) const {
+  using Verifier = FioVerifier<CowfsFiles<NoCharge>, FioCoreHost>;
+  return target.run(verify_round(std::move(round)), cowfs_client<NoCharge, Verifier>(target.cores(), progress_->round_seed()));
+}
+
+Outcome<RoundResult> FioWorkload::verify(KernelTarget& target, RoundRequest round) const {
+  const auto layout = find_layout(target, load_.jobs);
+  if (!layout) return layout.failure();
+  return run_on_kernel<FioVerifier<UringFiles, UringHost>>(target, verify_round(std::move(round)), progress_->round_seed(), *layout);
 }
 
 results::MetricValues FioWorkload::metrics(const RoundResult& measured) const {
@@ -347,6 +461,10 @@ results::MetricValues FioWorkload::metrics(const RoundResult& measured) const {
   percentiles("clat", FioLatency::read, FioLatency::trim);
   percentiles("flush", FioLatency::sync, FioLatency::sync);
   percentiles("response", FioLatency::read_response, FioLatency::trim_response);
+  if (any_verified(load_.jobs)) {
+    metrics["verified_blocks"] = static_cast<double>(measured.latency[static_cast<size_t>(FioLatency::verify)].count);
+    metrics["verify_mismatches"] = static_cast<double>(measured.verify_mismatches);
+  }
   return metrics;
 }
 
@@ -358,6 +476,8 @@ std::string FioWorkload::reference_obstacle() const {
   // fio's clones of a job with an offset in percent, or that share files of different ends, are not told apart by sections.
   for (const FioJob& job : load_.jobs)
     if (job.offset.percent || job.offset_increment.percent) return "fio is not given offsets in percent";
+  for (const FioJob& job : load_.jobs)
+    if (job.verify.on() && job.verify.backlog > 0) return "fio's rates hold what verify_backlog reads back";
   return "";
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/fio_calls.h"
 #include "harness/fio_layout.h"
 #include "harness/workload.h"
 
@@ -16,7 +17,7 @@ struct FioLoad {
 // Cut at each stonewall: what runs together, in order.
 std::vector<FioLoad> fio_loads(const std::string& file, std::vector<workloads::FioJob> jobs);
 
-class FioWorkload : public Workload {
+class FioWorkload : public Workload, private Verification {
  public:
   explicit FioWorkload(FioLoad load);
 
@@ -34,6 +35,7 @@ class FioWorkload : public Workload {
   Outcome<RoundResult> run(CowfsTargetMount& target, RoundRequest round, u64 seed, bool system_call_charge) const override;
   Outcome<RoundResult> run(KernelTarget& target, RoundRequest round, u64 seed) const override;
   Outcome<RoundResult> run_on_nothing(RoundRequest round, u64 seed) const override;
+  const Verification* verification() const override;
   results::MetricValues metrics(const RoundResult& measured) const override;
   std::string operation_name(size_t latency_kind) const override;
   std::string reference() const override { return "fio"; }
@@ -45,10 +47,23 @@ class FioWorkload : public Workload {
     const workloads::FioJob* job;
     u32 number;
   };
+  void settle() const override;
+  Outcome<RoundResult> verify(CowfsTargetMount& target, RoundRequest round) const override;
+  Outcome<RoundResult> verify(KernelTarget& target, RoundRequest round) const override;
+
   u64 runtime_ns(const workloads::FioJob& job) const;
+  Action begin_progress(u64 seed) const;
+  FioClientOptions client_options(u32 client, u64 seed) const;
+  Action check_verify() const;
+  template <typename Charge, typename Client>
+  CowfsClient cowfs_client(u32 cores, u64 seed) const;
+  template <typename Client>
+  Outcome<RoundResult> run_on_kernel(KernelTarget& target, const RoundRequest& round, u64 seed,
+                                     const std::optional<DeviceLayout>& layout) const;
 
   const FioLoad load_;
   std::vector<Clone> clones_;  // client i is clone i
+  mutable std::unique_ptr<FioProgress> progress_;  // of the last round, when a job has verify=
 };
 
 }  // namespace cowbench::harness

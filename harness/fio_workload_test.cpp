@@ -11,71 +11,14 @@
 #include "harness/fio_client.h"
 #include "harness/stock_fio.h"
 #include "harness/test_devices.h"
+#include "harness/test_fio.h"
 
 namespace cowbench::harness {
 namespace {
 
 using testing::HasSubstr;
-using workloads::FioJob;
 
-std::vector<FioJob> jobs(std::string_view text) {
-  auto sections = workloads::parse_fio_text(text, "test.fio");
-  auto read = workloads::fio_jobs(std::get<workloads::FioSections>(sections));
-  if (const auto* error = std::get_if<workloads::FioError>(&read)) ADD_FAILURE() << error->to_text();
-  return std::get<std::vector<FioJob>>(std::move(read));
-}
-
-FioWorkload workload(std::string_view text) { return FioWorkload({"test.fio", jobs(text)}); }
-
-RoundRequest round_of(const FioWorkload& load) {
-  RoundRequest round;
-  round.clients = load.clients();
-  round.seconds = load.seconds();
-  round.warmup_seconds = load.warmup_seconds();
-  return round;
-}
-
-class FioWorkloadTest : public testing::Test {
- protected:
-  void SetUp() override {
-    char pattern[] = "/var/tmp/cowbench-fio-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern), nullptr);
-    directory_ = pattern;
-    auto ledger = Ledger::open(directory_ + "/state");
-    ASSERT_TRUE(ledger.ok()) << to_text(ledger.failure());
-    ledger_ = std::move(*ledger);
-  }
-  void TearDown() override {
-    ledger_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-  Outcome<RoundResult> run_on_directory(const FioWorkload& load) {
-    auto target = KernelTarget::create(*parse_target("path:" + directory_), *ledger_, nullptr);
-    if (!target) return target.failure();
-    if (const Action prepared = target->prepare(); !prepared) return prepared.failure();
-    auto result = load.run(*target, round_of(load), 1);
-    EXPECT_TRUE(target->finish().ok());
-    return result;
-  }
-  Outcome<RoundResult> run_on_cowfs(const FioWorkload& load) {
-    MediaRequest request;
-    request.size_bytes = 768 * cowfs::mib;
-    request.directory = directory_ + "/images";
-    request.plain_image = true;
-    auto media = Media::attach(*ledger_, request);
-    if (!media) return media.failure();
-    const auto topology = Topology::load();
-    CowfsTargetMount mount(*parse_cowfs_options("node_cache=32M"), *plan_pins(*topology, {}, 2), 64 * cowfs::mib, &*media);
-    if (const Action prepared = mount.prepare(); !prepared) return prepared.failure();
-    auto result = load.run(mount, round_of(load), 1, false);
-    EXPECT_TRUE(mount.finish().ok());
-    EXPECT_TRUE(media->detach().ok());
-    return result;
-  }
-
-  std::string directory_;
-  std::unique_ptr<Ledger> ledger_;
-};
+class FioWorkloadTest : public FioTest {};
 
 constexpr std::string_view mixed = R"([global]
 size=16m
@@ -247,6 +190,8 @@ struct RecordingHost {
   Ready<void> turn() { return {}; }
   void count(u64, bool) {}
   void record_latency(size_t kind, u64 ns) { latencies[kind].push_back(ns); }
+  void mismatch(const std::string& text) { ADD_FAILURE() << text; }
+  void remark(const std::string& text) { ADD_FAILURE() << text; }
 };
 
 // 1000 operations a second are wanted and 100 are what the target gives: a client that only measured from when it began

@@ -190,7 +190,7 @@ Action KernelTarget::mount_filesystem() {
   if (!made) return made;
   made_.push_back(steps[1]);
   directory_ = point + "/run";
-  // mkfs leaves lost+found and the like beside it; the workload gets a directory that is empty.
+  // mkfs leaves lost+found and the like beside it; the workload gets a directory that is its own.
   return make_private_directory(directory_);
 }
 
@@ -232,7 +232,7 @@ std::optional<dev_t> KernelTarget::device_number() const {
   return media_->identity().number;
 }
 
-Outcome<FinishReport> KernelTarget::finish() {
+Outcome<FinishReport> KernelTarget::sync() {
   FinishReport report;
   const auto device = device_number();
   const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
@@ -246,18 +246,34 @@ Outcome<FinishReport> KernelTarget::finish() {
   }
   const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
   if (before && after) report.sync_moved = *after - *before;
-  directory_.clear();
-  while (!made_.empty()) {
-    const Action undone = ledger_->undo_now(made_.back());
-    if (!undone) return undone.failure();
-    made_.pop_back();
-  }
-  if (media_ != nullptr) {
-    const Action taken = media_->take_back();
-    if (!taken) return taken.failure();
-  }
   if (sync_failure) return *sync_failure;
   return report;
+}
+
+Action KernelTarget::undo_made() {
+  directory_.clear();
+  while (!made_.empty()) {
+    Action undone = ledger_->undo_now(made_.back());
+    if (!undone) return undone;
+    made_.pop_back();
+  }
+  return Done{};
+}
+
+Outcome<FinishReport> KernelTarget::remount() {
+  auto synced = sync();
+  if (!synced || !is_made_by_mkfs(name_.kind)) return synced;
+  if (const Action unmounted = undo_made(); !unmounted) return unmounted.failure();
+  if (const Action mounted = mount_filesystem(); !mounted) return mounted.failure();
+  return synced;
+}
+
+Outcome<FinishReport> KernelTarget::finish() {
+  const auto synced = sync();
+  if (const Action undone = undo_made(); !undone) return undone.failure();
+  if (media_ != nullptr)
+    if (const Action taken = media_->take_back(); !taken) return taken.failure();
+  return synced;
 }
 
 }  // namespace cowbench::harness

@@ -62,6 +62,9 @@ class KernelTarget {
   // The device under it; absent for path:.
   std::optional<dev_t> device_number() const;
 
+  // syncfs, then mounted anew; a directory or a device is only synced. Precondition: prepared. Failures: as prepare();
+  // finish() is then still to be called.
+  Outcome<FinishReport> remount();
   // syncfs, then unmount or remove the directory. Also to be called after a failed round.
   Outcome<FinishReport> finish();
 
@@ -69,6 +72,8 @@ class KernelTarget {
   KernelTarget() = default;
   Action make_filesystem();
   Action mount_filesystem();
+  Outcome<FinishReport> sync();
+  Action undo_made();
 
   TargetName name_;
   Ledger* ledger_ = nullptr;

@@ -123,6 +123,15 @@ Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request
   return lines;
 }
 
+u64 verify_mismatches(const results::Record& record) {
+  double blocks = 0;
+  for (const results::Comparison& comparison : record.comparisons)
+    for (const results::TargetResult& result : comparison.results)
+      for (const results::Round& round : result.rounds)
+        if (const auto found = round.metrics.find("verify_mismatches"); found != round.metrics.end()) blocks += found->second;
+  return static_cast<u64>(blocks);
+}
+
 MeasureReport run_measurement(const MeasureRequest& request, Ledger& ledger) {
   MeasureReport report;
   results::Record& record = report.record;

@@ -40,6 +40,8 @@ struct MeasureReport {
   results::Record record;           // also of a run that was cut short: what was measured until then
   std::optional<Failure> failure;   // what cut it short
 };
+// Blocks that were read back and were not what was written, in all rounds of all targets.
+u64 verify_mismatches(const results::Record& record);
 // Precondition: check() is fine.
 MeasureReport run_measurement(const MeasureRequest& request, Ledger& ledger);
 

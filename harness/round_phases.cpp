@@ -270,12 +270,16 @@ void ClientSlot::fail(std::string_view why) {
   state = state_failed;
 }
 
+void ClientSlot::remark(std::string_view text) {
+  const auto free = std::ranges::find_if(complaint_texts, [](const auto& kept) { return kept[0] == 0; });
+  if (free != std::end(complaint_texts)) copy_text(*free, text);
+}
+
 void ClientSlot::note(const ClientOutcome& outcome) {
   passes = outcome.passes;
   complaints = outcome.complaints;
   mismatches = outcome.mismatches;
-  for (size_t at = 0; at < std::min(complaint_slots, outcome.complaint_texts.size()); ++at)
-    copy_text(complaint_texts[at], outcome.complaint_texts[at]);
+  for (const std::string& text : outcome.complaint_texts) remark(text);
   if (outcome.failed) return fail(outcome.message);
   state = state_stopped;
 }

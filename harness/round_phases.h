@@ -80,6 +80,7 @@ struct alignas(128) ClientSlot {
 
   void fail(std::string_view why);              // its end, or the end of what can be measured
   void note(const ClientOutcome& outcome);      // its end, also by failure
+  void remark(std::string_view text);           // the first complaint_slots are kept
 };
 
 // Written by one thread alone: that of a client, or of a core that many clients share.
@@ -153,6 +154,11 @@ class CountingHost {
     const u32 slot = results::layout::slot_of(std::min(latency_ns, results::layout::highest_trackable_ns));
     __builtin_prefetch(&unsettled_->slot_counts[slot], 1);
   }
+  void mismatch(std::string_view text) {
+    ++slot_.mismatches;
+    slot_.remark(text);
+  }
+  void remark(std::string_view text) { slot_.remark(text); }
   void late(u64) {}
   void pass_done(u64) {}
 

@@ -14,7 +14,7 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
   record.seed = std::to_string(seed);
   record.measured_seconds = measured.measured_seconds;
   record.operations = measured.operations;
-  record.failed_operations = measured.complaints;
+  record.failed_operations = measured.complaints + measured.verify_mismatches;
   for (const SecondSample& sample : measured.series) {
     record.throughput_mb_s_each_second.push_back(sample.throughput_mb_s);
     if (sample.warmup) ++record.warmup_seconds;

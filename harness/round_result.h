@@ -41,12 +41,15 @@ struct RoundResult {
   double machine_steal_seconds = 0;  // taken by a hypervisor
   std::optional<DeviceCounters> device_moved;
   std::vector<results::EngineActivity> engine;  // of cowfs
+  u64 cached_bytes = 0, node_bytes = 0;         // that it had in memory when the window ended
   std::optional<u64> memory_bytes_max;  // of this process, where the target lives in it
   u64 passes = 0;               // whole loadfiles, over the whole round
   u64 complaints = 0;           // wrong results that dbench prints and survives, over the whole round
   std::vector<std::string> complaint_texts;
-  u64 verify_mismatches = 0;
+  u64 verify_mismatches = 0;    // contents that are not what was written, over the whole round
 
+  // What reading back afterwards has found; the figures of the measured window stay.
+  void add_verification(const RoundResult& verified);
   const results::HistogramCounts& flush_latency() const {
     return latency[static_cast<size_t>(workloads::OpKind::flush)];
   }

@@ -15,9 +15,9 @@ namespace {
 constexpr u32 spare_seconds = 120;
 
 // What the comparison decides for every target.
-constexpr std::array<std::string_view, 13> decided = {
+constexpr std::array<std::string_view, 15> decided = {
     "name", "numjobs", "filename", "directory", "ioengine", "iodepth", "stonewall", "wait_for_previous", "offset",
-    "offset_increment", "nrfiles", "nr_files", "cpus_allowed"};
+    "offset_increment", "nrfiles", "nr_files", "cpus_allowed", "do_verify", "verify_state_save"};
 
 bool is_decided(std::string_view key) { return std::ranges::find(decided, key) != decided.end() || key == "filesize"; }
 
@@ -41,6 +41,8 @@ Command stock_fio_command(const std::vector<StockFioClone>& clones, const std::v
       if (!is_decided(setting.key)) out.push_back("--" + setting.key + (setting.value.empty() ? "" : "=" + setting.value));
     for (const char* best : {"--ioengine=io_uring", "--registerfiles=1", "--fixedbufs=1", "--invalidate=1", "--fallocate=none"})
       out.push_back(best);
+    // What it reads back it would add to its rates.
+    if (job.verify.on()) out.insert(out.end(), {"--do_verify=0", "--verify_state_save=0"});
     out.push_back(fmt::format("--iodepth={}", job.depth));
     out.push_back("--filename=" + joined(clone.files));
     out.push_back(fmt::format("--offset={}", clone.base + workloads::fio_region_begin(job, clone.number)));

@@ -11,6 +11,18 @@
 
 namespace cowbench::harness {
 
+// Reads back what a load has written in a round, after its measured window. Mismatches are counted and remarked upon; those
+// that should end the run are a Failure. What it moved and how long that took is in the result, which is its own.
+class Verification {
+ public:
+  virtual ~Verification() = default;
+  // The target of the last round was synced: all that was written must be there.
+  virtual void settle() const = 0;
+  // On the same target; it was mounted anew, or (a directory, a device) only synced.
+  virtual Outcome<RoundResult> verify(CowfsTargetMount& target, RoundRequest round) const = 0;
+  virtual Outcome<RoundResult> verify(KernelTarget& target, RoundRequest round) const = 0;
+};
+
 class Workload {
  public:
   virtual ~Workload() = default;
@@ -31,6 +43,9 @@ class Workload {
   virtual Outcome<RoundResult> run(CowfsTargetMount& target, RoundRequest round, u64 seed, bool system_call_charge) const = 0;
   virtual Outcome<RoundResult> run(KernelTarget& target, RoundRequest round, u64 seed) const = 0;
   virtual Outcome<RoundResult> run_on_nothing(RoundRequest round, u64 seed) const = 0;
+
+  // Null: what a round wrote is not read back.
+  virtual const Verification* verification() const { return nullptr; }
 
   // Figures of a round besides those that every load has (to_record).
   virtual results::MetricValues metrics(const RoundResult& measured) const = 0;

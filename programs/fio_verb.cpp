@@ -101,7 +101,8 @@ void add_fio_verb(CLI::App& program, int& exit_code, const std::string& command_
   const auto options = std::make_shared<FioOptions>();
   CLI::App* verb = program.add_subcommand(
       "fio", "Run jobs of fio on one or several filesystems: job files, or fio's own command line (--name=... --rw=...).\n"
-             "Options that are not listed here are fio's; so are --size and --directory behind the first --name");
+             "Options that are not listed here are fio's; so are --size and --directory behind the first --name. With verify=\n"
+             "what a job wrote is read back from the target, mounted anew (docs/fio.md)");
   verb->add_option("JOB.fio", options->files, "Job files");
   verb->add_option("--section", options->sections, "Only these jobs")->allow_extra_args(false);
   verb->add_flag("--parse-only", options->parse_only, "Check the jobs and stop");

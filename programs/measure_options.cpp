@@ -175,6 +175,9 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request, con
   bool written = report.record.comparisons.empty() || write_results(options, forms, report.record);
   if (store && !report.record.comparisons.empty()) written = store_run(*store, report) && written;
   if (report.failure) return report_failure(*report.failure);
+  if (const harness::u64 blocks = harness::verify_mismatches(report.record); blocks > 0)
+    return report_failure(Failure{FailureKind::mismatch, fmt::format("{} blocks are not what was written", blocks),
+                                  "the notes name the first ones; do not trust what this target stores"});
   return written ? exit_ok : exit_run_failed;
 }
 

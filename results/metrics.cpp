@@ -21,6 +21,8 @@ constexpr std::array table{
     MetricDescription{"flush_p50_ns", "Flush p50", "ns", lower, true},
     MetricDescription{"flush_p99_ns", "Flush p99", "ns", lower, true},
     MetricDescription{"latency_max_ns", "Longest operation", "ns", lower, false},
+    MetricDescription{"verified_blocks", "Blocks verified", "1", higher, false},
+    MetricDescription{"verify_mismatches", "Blocks not as written", "1", lower, false},
     MetricDescription{"device_write_bytes", "Device bytes written", "B", lower, false},
     MetricDescription{"device_read_bytes", "Device bytes read", "B", lower, false},
     MetricDescription{"device_flushes", "Device flushes", "1", lower, false},

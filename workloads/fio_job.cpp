@@ -30,6 +30,24 @@ std::optional<FioError> apply(const FioSetting& setting, FioDraft& draft) {
   return {};
 }
 
+// What options that belong to verify= ask for together.
+std::string settle_verify(FioJob& job) {
+  FioVerify& verify = job.verify;
+  if (!verify.on()) return verify.only ? "verify_only=1 without verify=" : "";
+  if (!job.does[1]) return "verify= needs writes: what an earlier run wrote is read back with its job and verify_only=1";
+  if (verify.form.method == VerifyMethod::pattern && verify.form.pattern.empty()) return "verify=pattern needs verify_pattern=";
+  if (verify.form.method != VerifyMethod::pattern && job.block_sizes[1].smallest() < verify_bytes_min)
+    return fmt::format("verify= needs blocks of {} bytes at least, or verify=pattern", verify_bytes_min);
+  const u64 interval = verify.form.interval;
+  const FioBlockSizes& sizes = job.block_sizes[1];
+  bool divides = interval == 0 || (!job.unaligned_sizes && sizes.range.low % interval == 0 && sizes.range.high % interval == 0);
+  for (const FioBlockSizes::Share& share : sizes.split) divides = divides && (interval == 0 || share.bytes % interval == 0);
+  if (!divides) return fmt::format("verify_interval: {} does not divide every block size", interval);
+  if (job.zero_buffers) job.moot.push_back("zero_buffers: verify= writes blocks that can be told apart");
+  if (verify.only && verify.backlog > 0) job.moot.push_back("verify_backlog: verify_only=1 writes nothing");
+  return {};
+}
+
 // What no single option can know.
 std::string settle(FioDraft& draft) {
   FioJob& job = draft.job;
@@ -54,6 +72,7 @@ std::string settle(FioDraft& draft) {
     smallest = std::min(smallest, sizes.smallest());
     if (!sizes.fixed()) job.random_map = false;
   }
+  if (std::string wrong = settle_verify(job); !wrong.empty()) return wrong;
   if (job.block_align == 0) job.block_align = smallest;
   if (job.does[0] && job.does[1] && job.block_sizes[0].smallest() != job.block_sizes[1].smallest()) job.random_map = false;
   return {};

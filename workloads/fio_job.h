@@ -14,6 +14,7 @@
 
 #include "workloads/fio_text.h"
 #include "workloads/fio_values.h"
+#include "workloads/verify_block.h"
 
 namespace cowbench::workloads {
 
@@ -42,6 +43,18 @@ struct FioDistribution {
   double parameter = 0;  // theta, power, or deviation in percent
   std::optional<double> center;
   std::vector<Zone> zones;
+};
+
+// verify=: blocks are written so that they can be recognised, and read back after the job.
+struct FioVerify {
+  VerifyForm form;
+  bool fatal = false;       // the first block that is wrong ends the job
+  bool at_end = true;       // do_verify
+  bool only = false;        // nothing is written: what an earlier run left is read back
+  u64 backlog = 0;          // also as the job runs, after so many writes; 0: not
+  u64 backlog_batch = 0;    // so many of them; 0: all
+  bool on() const { return form.method != VerifyMethod::none; }
+  bool reads_back() const { return on() && (at_end || only); }  // when the job is done
 };
 
 enum class FioFileChoice : cowfs::u8 { roundrobin, random, sequential };
@@ -82,6 +95,7 @@ struct FioJob {
   u64 fsync_every = 0, fdatasync_every = 0;        // writes
   bool fsync_at_end = false;
   bool zero_buffers = false, refill_buffers = false;
+  FioVerify verify;
 
   u64 runtime_ns = 0;  // 0: until done
   bool time_based = false;

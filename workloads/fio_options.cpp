@@ -305,6 +305,30 @@ std::string set_sequencer(FioDraft& draft, std::string_view value) {
   return {};
 }
 
+std::string set_verify(FioDraft& draft, std::string_view value) {
+  struct Row {
+    std::string_view name;
+    VerifyMethod method;
+  };
+  static constexpr Row rows[] = {{"0", VerifyMethod::none},          {"none", VerifyMethod::none},
+                                 {"crc32c", VerifyMethod::crc32c},   {"crc32c-intel", VerifyMethod::crc32c},
+                                 {"xxhash", VerifyMethod::xxhash},   {"meta", VerifyMethod::meta},
+                                 {"pattern", VerifyMethod::pattern}};
+  const auto row = std::ranges::find(rows, value, &Row::name);
+  if (row == std::end(rows)) return fmt::format("\"{}\" is none of crc32c, xxhash, meta, pattern", value);
+  draft.job.verify.form.method = row->method;
+  return {};
+}
+
+std::string set_verify_pattern(FioDraft& draft, std::string_view value) {
+  auto pattern = parse_verify_pattern(value);
+  if (!pattern)
+    return fmt::format("\"{}\" is none of 0xff.., a number up to 32 bits, \"text\", up to {} bytes; %o is not supported", value,
+                       verify_pattern_bytes_max);
+  draft.job.verify.form.pattern = std::move(*pattern);
+  return {};
+}
+
 #define FLAG(member) [](FioDraft& draft, std::string_view value) { return take_flag(value, draft.member); }
 #define NUMBER(member, low, high) \
   [](FioDraft& draft, std::string_view value) { return take_number(draft, value, low, high, draft.member); }
@@ -422,12 +446,16 @@ const std::vector<FioOption>& table() {
       {"write_barrier", {}, {}, not_yet}, {"atomic", {}, {}, not_yet}, {"buffer_pattern", {}, {}, not_yet},
       {"buffer_compress_percentage", {}, {}, not_yet}, {"buffer_compress_chunk", {}, {}, not_yet},
       {"dedupe_percentage", {}, {}, not_yet}, {"dedupe_mode", {}, {}, not_yet}, {"dedupe_global", {}, {}, not_yet},
-      {"dedupe_working_set_percentage", {}, {}, not_yet}, {"verify", {}, {}, not_yet},
-      {"do_verify", {}, {}, not_yet}, {"verify_fatal", {}, {}, not_yet}, {"verify_interval", {}, {}, not_yet},
-      {"verify_backlog", {}, {}, not_yet}, {"verify_pattern", {}, {}, not_yet}, {"verify_only", {}, {}, not_yet}, {"verify_offset", {}, {}, not_yet},
-      {"verify_dump", {}, {}, not_yet}, {"verify_async", nullptr, interface}, {"verify_async_cpus", nullptr, interface},
-      {"verify_backlog_batch", {}, {}, not_yet}, {"verify_state_save", {}, {}, not_yet},
-      {"verify_state_load", {}, {}, not_yet}, {"experimental_verify", {}, {}, not_yet}, {"trim_percentage", {}, {}, not_yet},
+      {"dedupe_working_set_percentage", {}, {}, not_yet}, {"verify", set_verify}, {"do_verify", FLAG(job.verify.at_end)},
+      {"verify_fatal", FLAG(job.verify.fatal)}, {"verify_only", {}, {}, not_yet},
+      {"verify_interval", NUMBER(job.verify.form.interval, verify_bytes_min, block_size_max)},
+      {"verify_pattern", set_verify_pattern}, {"verify_backlog", NUMBER(job.verify.backlog, 0, ~0ull)},
+      {"verify_backlog_batch", NUMBER(job.verify.backlog_batch, 0, ~0ull)},
+      {"verify_state_save", nullptr, "--keep notes how far the writes came, always"},
+      {"verify_state_load", nullptr, "verify_only=1 goes by what --keep noted"},
+      {"verify_offset", {}, {}, not_yet}, {"verify_dump", {}, {}, "the error says offset, expected and found bytes"},
+      {"verify_async", nullptr, interface}, {"verify_async_cpus", nullptr, interface},
+      {"experimental_verify", {}, {}, not_yet}, {"trim_percentage", {}, {}, not_yet},
       {"trim_verify_zero", {}, {}, not_yet}, {"trim_backlog", {}, {}, not_yet}, {"trim_backlog_batch", {}, {}, not_yet},
       {"zonemode", {}, {}, not_yet}, {"zonerange", {}, {}, not_yet}, {"zonesize", {}, {}, not_yet},
       {"zonecapacity", {}, {}, not_yet}, {"zoneskip", {}, {}, not_yet}, {"read_beyond_wp", {}, {}, not_yet},

@@ -8,12 +8,6 @@
 namespace cowbench::workloads {
 namespace {
 
-u64 seed_of(const FioJob& job, u32 clone, u64 round_seed) {
-  u64 seed = job.seed.value_or(round_seed);
-  for (const char letter : job.name) seed = seed * 0x100000001b3 + static_cast<unsigned char>(letter);
-  return cowfs::Random(seed + clone).next();
-}
-
 // An offset in percent cuts the region; one in bytes moves it.
 u64 region_bytes(const FioJob& job, u32 clone) {
   if (!job.offset.percent && !job.offset_increment.percent) return job.file_bytes;
@@ -22,6 +16,12 @@ u64 region_bytes(const FioJob& job, u32 clone) {
 }
 
 }  // namespace
+
+u64 fio_clone_seed(const FioJob& job, u32 clone, u64 round_seed) {
+  u64 seed = job.seed.value_or(round_seed);
+  for (const char letter : job.name) seed = seed * 0x100000001b3 + static_cast<unsigned char>(letter);
+  return cowfs::Random(seed + clone).next();
+}
 
 u64 fio_region_begin(const FioJob& job, u32 clone) {
   const u64 wanted = job.offset.of(job.file_bytes) + clone * job.offset_increment.of(job.file_bytes);
@@ -39,7 +39,7 @@ std::vector<FioFile> fio_files(const FioJob& job, u32 clone) {
 }
 
 FioStream::FioStream(const FioJob& job, u32 clone, u64 round_seed)
-    : job_(job), random_(seed_of(job, clone, round_seed)), order_seed_(random_.next()),
+    : job_(job), random_(fio_clone_seed(job, clone, round_seed)), order_seed_(random_.next()),
       operations_left_(job.operations_max == 0 ? ~0ull : job.operations_max), loops_left_(job.loops) {
   u64 region = 0;
   for (u32 index = 0; index < job.files; ++index) {
@@ -85,7 +85,7 @@ std::optional<FioOp> FioStream::next() {
   op.offset = file.first_byte + choose_offset(file, kind, op.bytes);
   bytes_left_ -= std::min(bytes_left_, op.bytes);
   --operations_left_;
-  if (op.kind == FioOp::Kind::write) ++writes_;
+  if (op.kind == FioOp::Kind::write) op.number = ++writes_;
   return op;
 }
 

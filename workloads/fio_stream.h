@@ -15,6 +15,7 @@ struct FioOp {
   u32 file = 0;
   u64 offset = 0;
   u64 bytes = 0;
+  u64 number = 0;  // of a write: which of the clone's, from 1
   bool moves_data() const { return kind == Kind::read || kind == Kind::write; }
 };
 
@@ -28,13 +29,17 @@ std::vector<FioFile> fio_files(const FioJob& job, u32 clone);
 // Where the region of a clone begins in its files.
 u64 fio_region_begin(const FioJob& job, u32 clone);
 
+// From which everything random of a clone follows. `round_seed` counts only when the job has no seed of its own.
+u64 fio_clone_seed(const FioJob& job, u32 clone, u64 round_seed);
+
 class FioStream {
  public:
-  // `round_seed` counts only when the job has no seed of its own. `job` outlives the stream.
+  // `job` outlives the stream.
   FioStream(const FioJob& job, u32 clone, u64 round_seed);
 
   // Nothing: the job is done. A time-based job never is.
   std::optional<FioOp> next();
+  u64 writes() const { return writes_; }  // so far
 
  private:
   struct File {
