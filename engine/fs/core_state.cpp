@@ -27,6 +27,7 @@ CoreState::CoreState(FilesystemState& filesystem, CoreIndex core, const CoreSett
       core_(core),
       settings_(settings),
       data_(Bytes{settings.cache_bytes}, {}, tokens, write_buffers),
+      names_(settings.name_places),
       nodes_(Bytes{settings.node_bytes}),
       flush_timer_(*this) {
   flush_timer_.fire = [](runtime::Timer& timer) {

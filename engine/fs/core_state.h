@@ -39,6 +39,7 @@ struct CoreSettings {
   bool populate_cache = true;            // at mount
   u64 dirty_expire_ns = 30'000'000'000;  // older dirty data is written back
   std::size_t inodes_max = 128 * 1024;   // kept in memory without references
+  std::size_t name_places = 32768;       // of the name cache, 64 bytes each; a power of two
 };
 
 class CoreState final : public journal::EpochObserver, public journal::ReclaimTarget {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "engine/base/assert.h"
 #include "engine/format/values.h"
 
 namespace cowfs::fs {
@@ -22,7 +23,10 @@ class NameCache {
   };
   static_assert(sizeof(Entry) == 64);
 
-  NameCache() : entries_(std::make_unique<Entry[]>(places_)) {}
+  // `places`: a power of two.
+  explicit NameCache(std::size_t places) : places_(places), entries_(std::make_unique<Entry[]>(places)) {
+    assert(std::has_single_bit(places));
+  }
 
   // Null when it is not known.
   const Entry* find(format::InodeNumber directory, u64 hash, std::string_view name) const {
@@ -46,10 +50,10 @@ class NameCache {
   void forget(format::InodeNumber directory, u64 hash) { entries_[place(directory, hash)].directory = 0; }
 
  private:
-  static constexpr u64 places_ = 32768;  // 2 MiB a core
-  static u64 place(format::InodeNumber directory, u64 hash) {
-    return ((hash >> 4) ^ directory * 0x9e3779b97f4a7c15) % places_;
+  u64 place(format::InodeNumber directory, u64 hash) const {
+    return ((hash >> 4) ^ directory * 0x9e3779b97f4a7c15) & (places_ - 1);
   }
+  const u64 places_;
   std::unique_ptr<Entry[]> entries_;
 };
 

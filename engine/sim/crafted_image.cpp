@@ -11,7 +11,6 @@
 #include "engine/codec/crc32c.h"
 #include "engine/device/sim_device.h"
 #include "engine/runtime/sim_reactor.h"
-#include "engine/sim/scenario.h"
 
 namespace cowfs::sim {
 
@@ -71,19 +70,19 @@ u64 slot_count(ByteSpan node) {
 u64 slot_offset(u64 index) { return sizeof(NodeHeader) + index * sizeof(Slot); }
 
 // Changes one little-endian number of 1, 2, 4 or 8 bytes somewhere in `bytes`; `donor` is another thing of the same kind.
-std::string change_number(MutableByteSpan bytes, ByteSpan donor, Random& random) {
+std::string change_number(MutableByteSpan bytes, ByteSpan donor, Draws& draws) {
   if (bytes.empty()) return "nothing";
-  u64 width = 1ull << random.below(4);
+  u64 width = 1ull << draws.below(4);
   while (width > bytes.size()) width /= 2;
-  const u64 step = random.one_in(4) ? 1 : width;
-  const u64 at = random.below((bytes.size() - width) / step + 1) * step;
+  const u64 step = draws.one_in(4) ? 1 : width;
+  const u64 at = draws.below((bytes.size() - width) / step + 1) * step;
   u64 old = 0;
   std::memcpy(&old, bytes.data() + at, width);
   u64 other = 0;
   if (at + width <= donor.size()) std::memcpy(&other, donor.data() + at, width);
-  const u64 flipped = old ^ 1ull << random.below(width * 8);
-  const u64 choices[] = {0, 1, ~0ull, old + 1, old - 1, flipped, other, other + 1, random.next()};
-  u64 value = choices[random.below(std::size(choices))];
+  const u64 flipped = old ^ 1ull << draws.below(width * 8);
+  const u64 choices[] = {0, 1, ~0ull, old + 1, old - 1, flipped, other, other + 1, draws.next()};
+  u64 value = choices[draws.below(std::size(choices))];
   if (std::memcmp(&value, &old, width) == 0) value = ~old;
   std::memcpy(bytes.data() + at, &value, width);
   return fmt::format("{} bytes at {}: {:#x} -> {:#x}", width, at, old, value);
@@ -91,12 +90,12 @@ std::string change_number(MutableByteSpan bytes, ByteSpan donor, Random& random)
 
 }  // namespace
 
-Image image_to_change(u64 seed) {
-  Scenario scenario({.seed = seed, .clients = 2});
-  scenario.mount({.seed = seed});
+Image image_to_change(const ScenarioSettings& settings) {
+  Scenario scenario(settings);
+  scenario.mount({.seed = settings.seed});
   scenario.run_clients(200);
   scenario.close();
-  scenario.mount({.seed = seed + 1});
+  scenario.mount({.seed = settings.seed + 1});
   scenario.run_clients(60);
   fs::Operations* operations = &scenario.filesystem().operations();
   const Status synced = scenario.filesystem().run(0, [operations] { return operations->sync(); });
@@ -138,54 +137,54 @@ void Crafter::find_nodes(u16 slice, TreeId tree, u8 level, format::NodePointer p
   }
 }
 
-std::string Crafter::change(Image& image, Random& random) const {
-  const u64 kind = random.below(20);
-  if (kind < 11) return change_node(image, random);
-  if (kind < 15) return change_entry(image, random);
-  if (kind < 17) return change_header(image, random);
-  if (kind < 18) return change_commit(image, random);
-  if (kind < 19) return change_space_list(image, random);
-  return change_superblock(image, random);
+std::string Crafter::change(Image& image, Draws& draws) const {
+  const u64 kind = draws.below(20);
+  if (kind < 11) return change_node(image, draws);
+  if (kind < 15) return change_entry(image, draws);
+  if (kind < 17) return change_header(image, draws);
+  if (kind < 18) return change_commit(image, draws);
+  if (kind < 19) return change_space_list(image, draws);
+  return change_superblock(image, draws);
 }
 
 // A value of this tree, of any slice.
-RawBytes Crafter::value_like(const Image& image, TreeId tree, Random& random) const {
+RawBytes Crafter::value_like(const Image& image, TreeId tree, Draws& draws) const {
   std::vector<const NodePlace*> leaves;
   for (const NodePlace& node : nodes_) {
     if (node.tree == tree && node.level == 0) leaves.push_back(&node);
   }
-  const RawBytes node = read(image, leaves[random.below(leaves.size())]->pointer);
+  const RawBytes node = read(image, leaves[draws.below(leaves.size())]->pointer);
   const u64 count = slot_count(node);
-  const auto slot = read_as<Slot>(node, slot_offset(count == 0 ? 0 : random.below(count)));
+  const auto slot = read_as<Slot>(node, slot_offset(count == 0 ? 0 : draws.below(count)));
   const ByteSpan value = part(ByteSpan(node), slot.value_offset, slot.value_bytes);
   return {value.begin(), value.end()};
 }
 
-std::string Crafter::change_node(Image& image, Random& random) const {
-  const std::size_t index = random.below(nodes_.size());
+std::string Crafter::change_node(Image& image, Draws& draws) const {
+  const std::size_t index = draws.below(nodes_.size());
   const NodePlace& place = nodes_[index];
   RawBytes node = read(image, place.pointer);
   const MutableByteSpan all(node);
   std::string what = fmt::format("slice {} tree {} level {}: ", place.slice, format::name(place.tree), place.level);
-  const u64 choice = random.below(8);
+  const u64 choice = draws.below(8);
   const u64 count = slot_count(node);
   if (choice == 0 || count == 0) {
     constexpr u64 from = offsetof(NodeHeader, image_bytes);  // what comes before names the node, and is compared
-    what += "header, " + change_number(all.subspan(from, sizeof(NodeHeader) - from), {}, random);
+    what += "header, " + change_number(all.subspan(from, sizeof(NodeHeader) - from), {}, draws);
   } else {
-    const u64 slot_at = slot_offset(random.below(count));
+    const u64 slot_at = slot_offset(draws.below(count));
     const auto slot = read_as<Slot>(node, slot_at);
-    const auto other = read_as<Slot>(node, slot_offset(random.below(count)));
+    const auto other = read_as<Slot>(node, slot_offset(draws.below(count)));
     const MutableByteSpan value = part(all, slot.value_offset, slot.value_bytes);
-    const RawBytes donor = value_like(image, place.tree, random);
+    const RawBytes donor = value_like(image, place.tree, draws);
     what += fmt::format("key {:#x}:{}, ", slot.key().inode, slot.key().offset);
     if (choice < 3 || value.empty()) {
-      what += "slot, " + change_number(part(all, slot_at, sizeof slot), bytes_of(other), random);
+      what += "slot, " + change_number(part(all, slot_at, sizeof slot), bytes_of(other), draws);
     } else if (choice < 5 && donor.size() == value.size()) {
       std::copy(donor.begin(), donor.end(), value.begin());
       what += "another's value";
     } else {
-      what += "value, " + change_number(value, donor, random);
+      what += "value, " + change_number(value, donor, draws);
     }
   }
   put_node(image, index, std::move(node));
@@ -223,24 +222,24 @@ void Crafter::put_header(Image& image, u16 slice, SliceHeader header) const {
   image.write(header_offsets_[slice], bytes_of(header));
 }
 
-std::string Crafter::change_header(Image& image, Random& random) const {
-  const auto slice = static_cast<u16>(random.below(header_offsets_.size()));
-  const SliceHeader other = header(image, static_cast<u16>(random.below(header_offsets_.size())));
+std::string Crafter::change_header(Image& image, Draws& draws) const {
+  const auto slice = static_cast<u16>(draws.below(header_offsets_.size()));
+  const SliceHeader other = header(image, static_cast<u16>(draws.below(header_offsets_.size())));
   SliceHeader changed = header(image, slice);
   constexpr u64 from = offsetof(SliceHeader, slice);
   constexpr u64 bytes = offsetof(SliceHeader, reserved) - from;
   const MutableByteSpan fields{reinterpret_cast<std::byte*>(&changed) + from, bytes};
-  const std::string what = change_number(fields, bytes_of(other).subspan(from, bytes), random);
+  const std::string what = change_number(fields, bytes_of(other).subspan(from, bytes), draws);
   put_header(image, slice, changed);
   return fmt::format("header of slice {}: ", slice) + what;
 }
 
-std::string Crafter::change_space_list(Image& image, Random& random) const {
-  const auto slice = static_cast<u16>(random.below(header_offsets_.size()));
+std::string Crafter::change_space_list(Image& image, Draws& draws) const {
+  const auto slice = static_cast<u16>(draws.below(header_offsets_.size()));
   const SliceHeader before = header(sound_, slice);
   const u64 offset = Address{before.space_list_address}.offset_bytes();
   RawBytes list = read(image, offset, before.space_buckets * sizeof(format::MetadataBucket));
-  const std::string what = change_number(list, RawBytes(list), random);
+  const std::string what = change_number(list, RawBytes(list), draws);
   image.write(offset, list);
   SliceHeader changed = header(image, slice);
   changed.space_list_checksum = codec::crc32c(list);
@@ -248,14 +247,14 @@ std::string Crafter::change_space_list(Image& image, Random& random) const {
   return fmt::format("space list of slice {}: ", slice) + what;
 }
 
-std::string Crafter::change_entry(Image& image, Random& random) const {
-  const std::size_t index = random.below(history_.entries.size());
+std::string Crafter::change_entry(Image& image, Draws& draws) const {
+  const std::size_t index = draws.below(history_.entries.size());
   RawBytes entry = read(image, history_.entries[index].pointer);
   const MutableByteSpan all(entry);
   std::string what = fmt::format("journal entry {}: ", index);
-  if (random.one_in(6)) {
+  if (draws.one_in(6)) {
     constexpr u64 from = offsetof(EntryHeader, bytes);
-    what += "header, " + change_number(all.subspan(from, sizeof(EntryHeader) - from), {}, random);
+    what += "header, " + change_number(all.subspan(from, sizeof(EntryHeader) - from), {}, draws);
   } else {
     // The heads of records, and their values.
     std::vector<std::pair<u64, u64>> places;
@@ -266,11 +265,11 @@ std::string Crafter::change_entry(Image& image, Random& random) const {
       if (value_bytes > 0) places.emplace_back(at, value_bytes);
       at += value_bytes;
     }
-    const auto [at, length] = places[random.below(places.size())];
-    const auto [other_at, other_length] = places[random.below(places.size())];
+    const auto [at, length] = places[draws.below(places.size())];
+    const auto [other_at, other_length] = places[draws.below(places.size())];
     const ByteSpan other = part(ByteSpan(entry), other_at, other_length);
     const RawBytes donor(other.begin(), other.end());
-    what += fmt::format("record at {}, ", at) + change_number(part(all, at, length), donor, random);
+    what += fmt::format("record at {}, ", at) + change_number(part(all, at, length), donor, draws);
   }
   put_entry(image, index, std::move(entry));
   return what;
@@ -308,16 +307,16 @@ void Crafter::put_commit(Image& image, RawBytes block) const {
   image.write(commit_offset(), block);
 }
 
-std::string Crafter::change_commit(Image& image, Random& random) const {
+std::string Crafter::change_commit(Image& image, Draws& draws) const {
   RawBytes block = read(image, commit_offset(), format::commit_slot_blocks * block_bytes);
   constexpr u64 from = offsetof(CommitBlock, epoch);
   const u64 bytes = sizeof(CommitBlock) + history_.tails.size() * sizeof(EntryPointer) - from;
-  const std::string what = change_number(part(MutableByteSpan(block), from, bytes), {}, random);
+  const std::string what = change_number(part(MutableByteSpan(block), from, bytes), {}, draws);
   put_commit(image, std::move(block));
   return "commit block: " + what;
 }
 
-std::string Crafter::change_superblock(Image& image, Random& random) const {
+std::string Crafter::change_superblock(Image& image, Draws& draws) const {
   runtime::SimCores cores({.cores = 1, .seed = 1});
   device::SimDevice device(image, {});
   const auto found = cores.run(0, [&] { return admin::read_superblock(device); });
@@ -325,7 +324,7 @@ std::string Crafter::change_superblock(Image& image, Random& random) const {
   constexpr u64 from = 2 * sizeof(le64);  // checksum and magic come first
   const MutableByteSpan fields{reinterpret_cast<std::byte*>(&changed) + from,
                                offsetof(format::Superblock, reserved) - from};
-  const std::string what = change_number(fields, {}, random);
+  const std::string what = change_number(fields, {}, draws);
   const Status written = cores.run(0, [&] { return admin::write_superblocks(device, changed); });
   if (written) image = device.image();
   return "superblock: " + what;

@@ -4,15 +4,16 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/random.h"
 #include "engine/device/image.h"
 #include "engine/format/journal.h"
 #include "engine/journal/recovery.h"
+#include "engine/sim/draws.h"
+#include "engine/sim/scenario.h"
 
 namespace cowfs::sim {
 
 // A small filesystem with all kinds of files in all of its trees, several nodes deep, and history to replay.
-device::Image image_to_change(u64 seed);
+device::Image image_to_change(const ScenarioSettings& settings);
 
 class Crafter {
  public:
@@ -22,7 +23,7 @@ class Crafter {
   const device::Image& sound() const { return sound_; }
   // Changes one number, or one value for another, of a node, a journal entry, the commit block, a slice header, a space list
   // or the superblock, and says what. `image` is the sound one, changed any number of times before.
-  std::string change(device::Image& image, Random& random) const;
+  std::string change(device::Image& image, Draws& draws) const;
 
  private:
   static constexpr std::size_t none = ~std::size_t{0};
@@ -35,14 +36,14 @@ class Crafter {
   };
 
   void find_nodes(u16 slice, format::TreeId tree, u8 level, format::NodePointer pointer, std::size_t parent);
-  std::vector<std::byte> value_like(const device::Image& image, format::TreeId tree, Random& random) const;
+  std::vector<std::byte> value_like(const device::Image& image, format::TreeId tree, Draws& draws) const;
 
-  std::string change_node(device::Image& image, Random& random) const;
-  std::string change_entry(device::Image& image, Random& random) const;
-  std::string change_commit(device::Image& image, Random& random) const;
-  std::string change_header(device::Image& image, Random& random) const;
-  std::string change_space_list(device::Image& image, Random& random) const;
-  std::string change_superblock(device::Image& image, Random& random) const;
+  std::string change_node(device::Image& image, Draws& draws) const;
+  std::string change_entry(device::Image& image, Draws& draws) const;
+  std::string change_commit(device::Image& image, Draws& draws) const;
+  std::string change_header(device::Image& image, Draws& draws) const;
+  std::string change_space_list(device::Image& image, Draws& draws) const;
+  std::string change_superblock(device::Image& image, Draws& draws) const;
   void put_node(device::Image& image, std::size_t index, std::vector<std::byte> bytes) const;
   void put_entry(device::Image& image, std::size_t index, std::vector<std::byte> bytes) const;
   void put_commit(device::Image& image, std::vector<std::byte> block) const;

@@ -47,9 +47,8 @@ Task<void> change_everything(fs::Operations* operations, const TreeFound* found)
 
 }  // namespace
 
-bool use_image(const Image& image, u64 seed) {
-  Random random(seed);
-  SimulatedFilesystem filesystem(image, random_settings(random));
+bool use_image(const Image& image, const MountSettings& settings) {
+  SimulatedFilesystem filesystem(image, settings);
   const Status mounted = filesystem.mount();
   if (mounted) {
     TreeFound found;

@@ -6,7 +6,7 @@
 namespace cowfs::sim {
 
 // Mounts it, reads every name and every byte (of large files the beginning), changes every file and name, unmounts and
-// checks. `seed` draws the cores and their order. Returns whether it could be mounted.
-bool use_image(const Image& image, u64 seed);
+// checks. Returns whether it could be mounted.
+bool use_image(const Image& image, const MountSettings& settings);
 
 }  // namespace cowfs::sim

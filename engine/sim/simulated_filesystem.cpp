@@ -93,6 +93,7 @@ Status SimulatedFilesystem::mount() {
   settings.core.populate_cache = false;
   settings.core.dirty_expire_ns = settings_.dirty_expire_ns;
   settings.core.inodes_max = settings_.inodes_max;
+  settings.core.name_places = settings_.name_places;
   settings.core.node_bytes = settings_.node_cache_bytes / cores_.count();
   settings.commit_interval_ns = settings_.commit_interval_ns;
   settings.discard = settings_.discard;

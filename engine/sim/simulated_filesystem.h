@@ -31,6 +31,7 @@ struct MountSettings {
   u64 dirty_expire_ns = 30'000'000'000;
   u64 commit_interval_ns = 1'000'000'000;
   std::size_t inodes_max = 128 * 1024;
+  std::size_t name_places = 4096;
   bool discard = false;
   u64 steps_max = 1'000'000'000;  // of one run(), see SimSettings
   u64 io_limit_ns = 1'000'000'000;
