@@ -67,6 +67,8 @@ class ComparisonRun : public RoundExecutor {
   }
 
   Action execute(const MediaRequest& medium) {
+    if (keep_of(request_) == Keep::made)
+      if (const Action made = make_private_directory(request_.keep); !made) return made;
     std::vector<Entrant> wanted = entrants_of(request_);
     if (std::ranges::any_of(wanted, &Entrant::needs_media)) {
       if (const Action attached = attach(medium); !attached) return attached;
@@ -153,15 +155,18 @@ class ComparisonRun : public RoundExecutor {
     time_left_.begin();
     show(entrant.label(), "prepare", {});
     if (const Action prepared = entrant.prepare(); !prepared) return prepared.failure();
-    auto measured = entrant.run(workload_, round_for(entrant.label()), seed);
     const Verification* verification = entrant.kind() == TargetKind::null ? nullptr : workload_.verification();
+    const auto when = verification == nullptr ? Verification::When::never : verification->when();
+    auto measured = when == Verification::When::instead ? entrant.verify(*verification, verify_round(entrant))
+                                                        : entrant.run(workload_, round_for(entrant.label()), seed);
     std::optional<FinishReport> synced;  // before anything was read back
-    if (measured && verification != nullptr) {
-      const auto verified = verify(entrant, *verification, synced);
+    if (measured && when == Verification::When::after_round) {
+      const auto verified = remount_and_verify(entrant, *verification, synced);
       if (verified) measured->add_verification(*verified);
       else measured = verified.failure();
     }
     auto finished = entrant.finish();
+    if (measured && finished && verification != nullptr && when == Verification::When::never) verification->settle();
     if (finished && synced) finished = *synced;
     if (!measured) return with_target(entrant, measured.failure());
     if (!finished) return with_target(entrant, finished.failure());
@@ -172,17 +177,22 @@ class ComparisonRun : public RoundExecutor {
     return measured->throughput_mb_s;
   }
 
-  Outcome<RoundResult> verify(Entrant& entrant, const Verification& verification, std::optional<FinishReport>& synced) {
+  Outcome<RoundResult> remount_and_verify(Entrant& entrant, const Verification& verification,
+                                          std::optional<FinishReport>& synced) {
     show(entrant.label(), "mount again", {});
     const auto remounted = entrant.remount();
     if (!remounted) return remounted.failure();
     synced = *remounted;
     verification.settle();
+    return entrant.verify(verification, verify_round(entrant));
+  }
+
+  RoundRequest verify_round(const Entrant& entrant) {
     RoundRequest round = round_for(entrant.label());
     round.progress = [this, label = entrant.label()](const RunProgress& progress) {
       show(label, "verify", progress.throughput_mb_s);
     };
-    return entrant.verify(verification, std::move(round));
+    return round;
   }
 
   static Failure with_target(const Entrant& entrant, Failure failure) {
@@ -287,6 +297,7 @@ class ComparisonRun : public RoundExecutor {
   Outcome<MediaRequest> plain(const MediaRequest& medium) {
     MediaRequest request = medium;
     request.plain_image = true;
+    if (medium.keep != Keep::nothing) return request;
     request.directory = plain_image_directory(request_, medium.kind);
     const Action made = ledger_.make({MadeKind::directory, request.directory},
                                      [&] { return make_private_directory(request.directory); });

@@ -172,11 +172,13 @@ std::vector<std::string> CowfsTargetMount::options_text() const {
   return text;
 }
 
-std::vector<std::string> CowfsTargetMount::plan(const std::string& device) const {
+std::vector<std::string> CowfsTargetMount::plan(const std::string& device, Keep keep) const {
   std::string options;
   for (const std::string& option : options_text()) options += (options.empty() ? "" : ", ") + option;
-  return {fmt::format("# format {} as cowfs", device),
-          fmt::format("# mount it in this process: {}", options), "# unmount"};
+  std::vector<std::string> lines;
+  if (keep != Keep::found) lines.push_back(fmt::format("# format {} as cowfs", device));
+  lines.insert(lines.end(), {fmt::format("# mount it in this process: {}", options), "# unmount"});
+  return lines;
 }
 
 Action CowfsTargetMount::prepare() {
@@ -184,6 +186,7 @@ Action CowfsTargetMount::prepare() {
   if (const Action lent = media_->lend(DeviceClaim::Borrower::cowfs); !lent) return lent;
   const std::string& device = media_->device();
   format_.devices = mount_.devices = {device};
+  if (media_->is_found()) return mount();
   if (const cowfs::Status formatted = cowfs::format_devices(format_); !formatted)
     return engine_failure("format " + device, formatted.error());
   return mount();

@@ -33,11 +33,11 @@ class CowfsTargetMount {
   CowfsTargetMount& operator=(const CowfsTargetMount&) = delete;
 
   // What it would do, one line each.
-  std::vector<std::string> plan(const std::string& device) const;
+  std::vector<std::string> plan(const std::string& device, Keep keep) const;
   // "cache=2 GiB", "cores=2 (cpus 0-1)": every option with the value that it has.
   std::vector<std::string> options_text() const;
 
-  // Formats and mounts. Failures failed: the engine's error, in words.
+  // Formats (unless what an earlier run left is used) and mounts. Failures failed: the engine's error, in words.
   Action prepare();
   // Client i runs on core i mod cores and stays there; what it makes is made from there. Failures: check()'s and
   // run_phases()'s. Precondition: prepared.

@@ -34,7 +34,8 @@ Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* med
   }
   if (needs_media() && media->is_plain_image())
     return Failure{FailureKind::missing, "it needs a loop device", ""};
-  auto kernel = KernelTarget::create(name_, ledger, kind() == TargetKind::path ? nullptr : media);
+  auto kernel =
+      KernelTarget::create(name_, ledger, kind() == TargetKind::path ? nullptr : media, default_mount_directory, keep_of(request));
   if (!kernel) return kernel.failure();
   kernel_ = std::move(*kernel);
   promise_ = kernel_->promise();
@@ -44,7 +45,7 @@ Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* med
     options_.push_back("memory cgroup of " + size_text(limit->budget.total_bytes()));
   }
   if (is_made_by_mkfs(kind()))
-    for (const std::string& line : KernelTarget::plan(name_, media->device()))
+    for (const std::string& line : KernelTarget::plan(name_, media->device(), keep_of(request)))
       if (line.starts_with("mkfs.") || line.starts_with("mount ")) options_.push_back(line);
   return Done{};
 }

@@ -17,6 +17,7 @@ namespace {
 
 constexpr u64 magic = 0x31676f7250776f43;
 constexpr u64 words_before_clones = 3;
+constexpr u64 begun_max = 1ull << 36;
 
 // What may differ between the run that writes and the one that verifies: it changes neither offsets nor contents.
 constexpr std::array<std::string_view, 11> without_effect = {
@@ -109,12 +110,21 @@ Outcome<std::unique_ptr<FioProgress>> FioProgress::open(const std::string& file,
                       "verify_only=1 needs the job as it was; only when it stops, its rate, its depth and how it verifies may differ"};
   if (static_cast<u64>(status.st_size) != progress->first_word_.back() * sizeof(u64)) return other;
   if (const Action mapped = progress->map(opened.number()); !mapped) return mapped.failure();
-  if (progress->words_[0] != magic || progress->words_[1] != progress->jobs_hash_) return other;
+  if (progress->words_[0] != magic || progress->words_[1] != progress->jobs_hash_ || !progress->is_plausible()) return other;
   return progress;
 }
 
 FioProgress::~FioProgress() {
   if (words_ != nullptr) munmap(words_, first_word_.back() * sizeof(u64));
+}
+
+// A damaged number must not have operations drawn for ever.
+bool FioProgress::is_plausible() const {
+  for (u32 client = 0; client + 1 < first_word_.size(); ++client) {
+    const CloneProgress progress = clone(client);
+    if (*progress.begun > begun_max || std::ranges::max(progress.durable) > *progress.begun) return false;
+  }
+  return true;
 }
 
 u64 FioProgress::round_seed() const { return words_[2]; }

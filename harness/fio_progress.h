@@ -44,6 +44,7 @@ class FioProgress {
   FioProgress() = default;
   static std::unique_ptr<FioProgress> shape(const std::vector<workloads::FioJob>& jobs);
   Action map(int descriptor);
+  bool is_plausible() const;
 
   std::vector<u64> first_word_;  // of each clone, and the end
   u64 jobs_hash_ = 0;

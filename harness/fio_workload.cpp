@@ -301,6 +301,15 @@ Action FioWorkload::check() const {
 }
 
 Action FioWorkload::check_verify() const {
+  const auto only = [](const FioJob& job) { return job.verify.only; };
+  if (std::ranges::any_of(load_.jobs, only)) {
+    if (!std::ranges::all_of(load_.jobs, only))
+      return Failure{FailureKind::request, "verify_only=1 of some of the jobs that run together", "give it to all of them"};
+    if (load_.kept.empty())
+      return Failure{FailureKind::request, "verify_only=1 reads back what an earlier run has kept", "name it with --keep"};
+  } else if (!load_.kept.empty() && !any_verified(load_.jobs)) {
+    return Failure{FailureKind::request, "--keep is for jobs with verify=", ""};
+  }
   std::vector<WrittenRegion> regions;
   for (const auto& [job, number] : clones_) {
     if (!job->writes()) continue;
@@ -414,7 +423,16 @@ Outcome<RoundResult> FioWorkload::run_on_nothing(RoundRequest round, u64 seed) c
 
 Action FioWorkload::begin_progress(u64 seed) const {
   if (!any_verified(load_.jobs)) return Done{};
-  auto progress = FioProgress::create(load_.jobs, seed);
+  auto progress = load_.kept.empty() ? FioProgress::create(load_.jobs, seed) : FioProgress::keep(load_.kept, load_.jobs, seed);
+  if (!progress) return progress.failure();
+  progress_ = std::move(*progress);
+  return Done{};
+}
+
+// Of an earlier run, if this one has not written.
+Action FioWorkload::find_progress() const {
+  if (progress_ != nullptr) return Done{};
+  auto progress = FioProgress::open(load_.kept, load_.jobs);
   if (!progress) return progress.failure();
   progress_ = std::move(*progress);
   return Done{};
@@ -427,9 +445,12 @@ FioClientOptions FioWorkload::client_options(u32 client, u64 seed) const {
   return options;
 }
 
-const Verification* FioWorkload::verification() const {
+const Verification* FioWorkload::verification() const { return any_verified(load_.jobs) ? this : nullptr; }
+
+Verification::When FioWorkload::when() const {
+  if (load_.jobs.front().verify.only) return When::instead;
   const bool any = std::ranges::any_of(load_.jobs, [](const FioJob& job) { return job.verify.reads_back(); });
-  return any ? this : nullptr;
+  return any ? When::after_round : When::never;
 }
 
 void FioWorkload::settle() const {
@@ -438,10 +459,12 @@ void FioWorkload::settle() const {
 
 Outcome<RoundResult> FioWorkload::verify(CowfsTargetMount& target, RoundRequest round) const {
   using Verifier = FioVerifier<CowfsFiles<NoCharge>, FioCoreHost>;
+  if (const Action found = find_progress(); !found) return found.failure();
   return target.run(verify_round(std::move(round)), cowfs_client<NoCharge, Verifier>(target.cores(), progress_->round_seed()));
 }
 
 Outcome<RoundResult> FioWorkload::verify(KernelTarget& target, RoundRequest round) const {
+  if (const Action found = find_progress(); !found) return found.failure();
   const auto layout = find_layout(target, load_.jobs);
   if (!layout) return layout.failure();
   return run_on_kernel<FioVerifier<UringFiles, UringHost>>(target, verify_round(std::move(round)), progress_->round_seed(), *layout);

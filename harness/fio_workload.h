@@ -12,6 +12,7 @@ namespace cowbench::harness {
 struct FioLoad {
   std::string file;                      // for people: the job file's name
   std::vector<workloads::FioJob> jobs;   // that run at the same time
+  std::string kept = "";                 // file where it stands how far writes came, for a later run; empty: nowhere
 };
 
 // Cut at each stonewall: what runs together, in order.
@@ -47,12 +48,14 @@ class FioWorkload : public Workload, private Verification {
     const workloads::FioJob* job;
     u32 number;
   };
+  When when() const override;
   void settle() const override;
   Outcome<RoundResult> verify(CowfsTargetMount& target, RoundRequest round) const override;
   Outcome<RoundResult> verify(KernelTarget& target, RoundRequest round) const override;
 
   u64 runtime_ns(const workloads::FioJob& job) const;
   Action begin_progress(u64 seed) const;
+  Action find_progress() const;
   FioClientOptions client_options(u32 client, u64 seed) const;
   Action check_verify() const;
   template <typename Charge, typename Client>
@@ -63,7 +66,7 @@ class FioWorkload : public Workload, private Verification {
 
   const FioLoad load_;
   std::vector<Clone> clones_;  // client i is clone i
-  mutable std::unique_ptr<FioProgress> progress_;  // of the last round, when a job has verify=
+  mutable std::unique_ptr<FioProgress> progress_;  // of the round that wrote last, when a job has verify=
 };
 
 }  // namespace cowbench::harness

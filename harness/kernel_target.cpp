@@ -64,6 +64,8 @@ std::string mount_point(const TargetName& name, const std::string& mount_directo
   return fmt::format("{}/{}-{}.mounted", mount_directory, name.text, getpid());
 }
 
+std::string kept_directory(const std::string& directory) { return directory + "/cowbench-kept"; }
+
 u64 now_ns() {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -122,13 +124,14 @@ Outcome<TargetName> parse_target(std::string_view text) {
 }
 
 Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledger, Media* media,
-                                           const std::string& mount_directory) {
+                                           const std::string& mount_directory, Keep keep) {
   assert(name.kind == TargetKind::path || name.kind == TargetKind::raw || is_made_by_mkfs(name.kind));
   KernelTarget target;
   target.name_ = name;
   target.ledger_ = &ledger;
   target.media_ = media;
   target.mount_directory_ = mount_directory;
+  target.keep_ = keep;
   if (name.kind == TargetKind::path) {
     char* resolved = realpath(name.argument.c_str(), nullptr);
     if (resolved == nullptr)
@@ -147,8 +150,13 @@ Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledge
   return target;
 }
 
-std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::string& device,
+std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::string& device, Keep keep,
                                             const std::string& mount_directory) {
+  if (name.kind == TargetKind::path && keep != Keep::nothing) {
+    const std::string directory = kept_directory(name.argument);
+    if (keep == Keep::found) return {"# use " + directory + " as an earlier run left it"};
+    return {"mkdir " + directory, "# the round runs in it; it is left"};
+  }
   if (name.kind == TargetKind::path) {
     const std::string directory = fmt::format("{}/cowbench-{}-ROUND", name.argument, getpid());
     return {"mkdir " + directory, "# the round runs in it; afterwards it is removed with all that is in it"};
@@ -157,8 +165,10 @@ std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::s
   if (!is_made_by_mkfs(name.kind)) return {};
   const KindRow& row = *row_of(name.kind);
   const std::string point = mount_point(name, mount_directory);
-  return {to_text(wipe_command(device)), to_text(mkfs_command(row, device)), "mkdir " + point,
-          to_text(mount_command(row, device, point)), "umount " + point};
+  std::vector<std::string> lines;
+  if (keep != Keep::found) lines = {to_text(wipe_command(device)), to_text(mkfs_command(row, device))};
+  lines.insert(lines.end(), {"mkdir " + point, to_text(mount_command(row, device, point)), "umount " + point});
+  return lines;
 }
 
 std::string KernelTarget::label() const { return fmt::format("{} ({})", name_.text, promise()); }
@@ -194,25 +204,34 @@ Action KernelTarget::mount_filesystem() {
   return make_private_directory(directory_);
 }
 
+Action KernelTarget::open_directory() {
+  const bool is_kept = keep_ != Keep::nothing;
+  const std::string path =
+      is_kept ? kept_directory(mount_directory_) : fmt::format("{}/cowbench-{}-{}", mount_directory_, getpid(), rounds_);
+  const auto make_it = [&]() -> Action {
+    if (mkdir(path.c_str(), 0700) == 0) return Done{};
+    if (is_kept && errno == EEXIST)
+      return Failure{FailureKind::refused, path + " is there, kept by an earlier run", "verify it with verify_only=1, or remove it"};
+    return system_failure("make " + path, errno);
+  };
+  const Made tree{MadeKind::tree, path};
+  Action made = keep_ == Keep::found ? Done{} : is_kept ? make_it() : ledger_->make(tree, make_it);
+  if (!made) return made;
+  if (!is_kept) made_.push_back(tree);
+  directory_ = path;
+  return Done{};
+}
+
 Action KernelTarget::prepare() {
   assert(directory_.empty());
   ++rounds_;
-  if (name_.kind == TargetKind::path) {
-    const std::string path = fmt::format("{}/cowbench-{}-{}", mount_directory_, getpid(), rounds_);
-    Action made = ledger_->make({MadeKind::tree, path}, [&]() -> Action {
-      return mkdir(path.c_str(), 0700) == 0 ? Action(Done{}) : Action(system_failure("make " + path, errno));
-    });
-    if (!made) return made;
-    made_.push_back({MadeKind::tree, path});
-    directory_ = path;
-    return Done{};
-  }
+  if (name_.kind == TargetKind::path) return open_directory();
   Action done = media_->lend(DeviceClaim::Borrower::kernel);
   if (done && is_device()) {
     directory_ = media_->device();
     return done;
   }
-  if (done) done = make_filesystem();
+  if (done && keep_ != Keep::found) done = make_filesystem();
   if (done) done = mount_filesystem();
   if (!done) {
     const auto finished = finish();

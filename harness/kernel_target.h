@@ -34,24 +34,27 @@ struct FinishReport {
   DeviceCounters sync_moved;   // what that wrote; zero for path:
 };
 
+constexpr const char* default_mount_directory = "/var/tmp/cowbench";
+
 class KernelTarget {
  public:
   // `media` is null for path:, and outlives the target otherwise, as `ledger` does. `mount_directory`: where mount
   // points are made, absolute. Precondition: the kind is not cowfs or null. Failures: missing: mkfs, mount or the
   // directory is not there, or no root.
   static Outcome<KernelTarget> create(const TargetName& name, Ledger& ledger, Media* media,
-                                      const std::string& mount_directory = "/var/tmp/cowbench");
+                                      const std::string& mount_directory = default_mount_directory, Keep keep = Keep::nothing);
 
   // Each command of one round. `device` stands for a medium that is not attached yet.
-  static std::vector<std::string> plan(const TargetName& name, const std::string& device,
-                                       const std::string& mount_directory = "/var/tmp/cowbench");
+  static std::vector<std::string> plan(const TargetName& name, const std::string& device, Keep keep = Keep::nothing,
+                                       const std::string& mount_directory = default_mount_directory);
 
   // "xfs (metadata crc, barriers)": what is promised is part of the name, so that no table compares a flushed write
   // with an unflushed one by accident.
   std::string label() const;
   std::string promise() const;  // what stands in its brackets
 
-  // mkfs and mount, or a fresh subdirectory. Failures: failed: a program said no (its words are quoted).
+  // mkfs and mount, or a fresh subdirectory; with Keep::found only the mount, or the subdirectory that is there. Failures:
+  // failed: a program said no (its words are quoted).
   Action prepare();
   // Valid between prepare() and finish(): an empty directory; raw: the device.
   const std::string& directory() const { return directory_; }
@@ -71,6 +74,7 @@ class KernelTarget {
  private:
   KernelTarget() = default;
   Action make_filesystem();
+  Action open_directory();
   Action mount_filesystem();
   Outcome<FinishReport> sync();
   Action undo_made();
@@ -79,6 +83,7 @@ class KernelTarget {
   Ledger* ledger_ = nullptr;
   Media* media_ = nullptr;
   std::string mount_directory_;
+  Keep keep_ = Keep::nothing;
   std::string directory_;
   std::vector<Made> made_;
   u32 rounds_ = 0;

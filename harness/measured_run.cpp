@@ -61,13 +61,20 @@ void plan_target(const MeasureRequest& request, const Entrant& entrant, const st
   if (name.kind == TargetKind::cowfs) {
     const CowfsTargetMount mount(*parse_cowfs_options(name.argument), request.pins,
                                  request.cache_bytes.value_or(request.workload->default_cache_bytes()), nullptr);
-    for (const std::string& line : mount.plan(device)) lines.push_back("  " + line);
+    for (const std::string& line : mount.plan(device, keep_of(request))) lines.push_back("  " + line);
   } else if (name.kind != TargetKind::null) {
-    for (const std::string& line : KernelTarget::plan(name, device)) lines.push_back("  " + line);
+    for (const std::string& line : KernelTarget::plan(name, device, keep_of(request))) lines.push_back("  " + line);
   }
 }
 
 }  // namespace
+
+Keep keep_of(const MeasureRequest& request) {
+  if (request.keep.empty()) return Keep::nothing;
+  const Verification* verification = request.workload->verification();
+  const bool only = verification != nullptr && verification->when() == Verification::When::instead;
+  return only ? Keep::found : Keep::made;
+}
 
 Action check(const MeasureRequest& request) {
   if (Action fine = request.workload->check(); !fine) return fine;
@@ -89,6 +96,13 @@ Action check(const MeasureRequest& request) {
     if (const auto options = parse_cowfs_options(name.argument); !options) return options.failure();
   }
   if (request.media.empty()) return Failure{FailureKind::request, "no medium", "use --media or --device"};
+  if (!request.keep.empty()) {
+    const bool one = request.targets.size() == 1 && request.targets.front().kind != TargetKind::null && request.rounds == 1u &&
+                     !request.system_call_charge;
+    if (!one) return Failure{FailureKind::request, "--keep is for one round of one target", ""};
+    if (request.media.size() != 1 || request.media.front().kind != MediaKind::disk)
+      return Failure{FailureKind::request, "--keep has its own image on a disk", "leave --media and --device out"};
+  }
   if (request.rounds == 0u) return Failure{FailureKind::request, "--rounds must be at least 1", ""};
   return Done{};
 }
@@ -105,7 +119,7 @@ Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request
       if (geteuid() != 0 && media.kind != MediaKind::device) {
         lines.push_back("# without root: an image file for cowfs; targets that need mkfs are skipped");
         medium.plain_image = true;
-        medium.directory = plain_image_directory(request, media.kind);
+        if (media.keep == Keep::nothing) medium.directory = plain_image_directory(request, media.kind);
       }
       auto plan = plan_media(medium);
       if (!plan) return plan.failure();

@@ -22,6 +22,7 @@ struct MeasureRequest {
   double budget_seconds = 600;       // of a comparison, without rounds
   std::optional<u64> cache_bytes;    // cowfs's page cache; absent: the load's default
   PinPlan pins;
+  std::string keep;                  // directory for what is left to a later run, or was by an earlier one; empty: nothing is
   bool system_call_charge = false;   // each cowfs target also once more with the charge
   u32 calibration_rounds = 1;        // the real program in so many rounds, on targets that the kernel serves; 0: none
   u64 seed = 0;
@@ -29,7 +30,11 @@ struct MeasureRequest {
   std::function<void(const results::Progress&)> progress;  // may be empty
 };
 
-// Failures request: no target, one twice, bad cowfs options, a path that is no directory, no media; the load's own.
+// Whether the run leaves what it makes, or uses what is there.
+Keep keep_of(const MeasureRequest& request);
+
+// Failures request: no target, one twice, bad cowfs options, a path that is no directory, no media; more than one round of
+// one target when something is kept; the load's own.
 Action check(const MeasureRequest& request);
 
 // Everything that the run would do to this machine, in the words of a shell where there are such; does nothing.

@@ -32,6 +32,10 @@ struct Places {
 
 Places places_of(const MediaRequest& request) {
   Places places{request.directory, "", ""};
+  if (request.keep != Keep::nothing) {
+    places.image = fmt::format("{}/{}", request.directory, kept_image);
+    return places;
+  }
   const std::string stem = fmt::format("{}/{}-{}", request.directory, to_text(request.kind), getpid());
   if (request.kind == MediaKind::ram && !request.plain_image) places.tmpfs = stem;
   places.image = places.tmpfs.empty() ? stem + ".image" : stem + "/image";
@@ -107,6 +111,29 @@ Action write_through(const std::string& image, u64 size_bytes, const std::functi
   return Done{};
 }
 
+// Twice attached, an image would be changed behind the back of whoever has it mounted.
+Action check_found(const std::string& image, u64& size_bytes) {
+  struct stat status = {};
+  if (lstat(image.c_str(), &status) != 0 || !S_ISREG(status.st_mode))
+    return Failure{FailureKind::missing, image + ": there is no image that an earlier run kept", ""};
+  size_bytes = static_cast<u64>(status.st_size);
+  if (geteuid() != 0) return Done{};
+  const auto attached = run_checked({"losetup", {"--associated", image}});
+  if (!attached) return attached.failure();
+  if (attached->output.empty()) return Done{};
+  return Failure{FailureKind::refused, image + " is still attached: " + attached->output.substr(0, attached->output.find('\n')),
+                 "run cowbench cleanup if that run was killed"};
+}
+
+Action make_image(const std::string& image) {
+  const int descriptor = open(image.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (descriptor < 0 && errno == EEXIST)
+    return Failure{FailureKind::refused, image + " is there, kept by an earlier run", "verify it with verify_only=1, or remove it"};
+  if (descriptor < 0) return system_failure("make " + image, errno);
+  close(descriptor);
+  return Done{};
+}
+
 Action run_as_action(const Command& command) {
   auto result = run_checked(command);
   return result ? Action(Done{}) : Action(result.failure());
@@ -140,8 +167,11 @@ Outcome<std::vector<std::string>> plan_media(const MediaRequest& request) {
     lines.push_back("mkdir " + places.tmpfs);
     lines.push_back(to_text(mount_tmpfs_command(places, request.size_bytes)));
   }
-  lines.push_back(fmt::format("# allocate {} ({} bytes) and write it through once", places.image, request.size_bytes));
+  lines.push_back(request.keep == Keep::found
+                      ? fmt::format("# use {} as an earlier run left it", places.image)
+                      : fmt::format("# allocate {} ({} bytes) and write it through once", places.image, request.size_bytes));
   if (!request.plain_image) lines.push_back(to_text(losetup_command(places.image, true)));
+  if (request.keep != Keep::nothing) lines.push_back("# the image is left there");
   return lines;
 }
 
@@ -160,6 +190,8 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
     return Failure{FailureKind::missing, "making loop devices and mounts needs root", "use sudo, or --target path:DIR"};
   const Places places = places_of(request);
   media.image_ = places.image;
+  media.is_found_ = request.keep == Keep::found;
+  u64 size_bytes = request.size_bytes;
   std::string device;
   const auto make = [&](MadeKind kind, const std::string& path, const std::function<Action()>& maker) {
     Action made = ledger.make({kind, path}, maker);
@@ -168,7 +200,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
   };
   const auto make_everything = [&]() -> Action {
     if (Action made = make_private_directory(places.directory); !made) return made;
-    if (Action room = check_room(request); !room) return room;
+    if (Action room = media.is_found_ ? Action(Done{}) : check_room(request); !room) return room;
     if (!places.tmpfs.empty()) {
       Action made = make(MadeKind::directory, places.tmpfs, [&] { return make_private_directory(places.tmpfs); });
       if (!made) return made;
@@ -176,14 +208,12 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
                   [&] { return run_as_action(mount_tmpfs_command(places, request.size_bytes)); });
       if (!made) return made;
     }
-    Action made = make(MadeKind::file, places.image, [&]() -> Action {
-      const int descriptor = open(places.image.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-      if (descriptor < 0) return system_failure("make " + places.image, errno);
-      close(descriptor);
-      return Done{};
-    });
+    Action made = media.is_found_ ? check_found(places.image, size_bytes)
+                  : request.keep == Keep::made
+                      ? make_image(places.image)
+                      : make(MadeKind::file, places.image, [&] { return make_image(places.image); });
     if (!made) return made;
-    made = write_through(places.image, request.size_bytes, progress);
+    if (!media.is_found_) made = write_through(places.image, size_bytes, progress);
     if (!made || request.plain_image) return made;
     return make(MadeKind::loop, places.image, [&]() -> Action {
       auto attached = run_checked(losetup_command(places.image, true));
@@ -202,7 +232,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
   if (const Action made = make_everything(); !made) return fail(made.failure());
   if (request.plain_image) {
     media.identity_.path = media.identity_.real_path = places.image;
-    media.identity_.size_bytes = request.size_bytes;
+    media.identity_.size_bytes = size_bytes;
     return media;
   }
   auto identity = identify_device(device);

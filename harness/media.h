@@ -15,6 +15,13 @@
 
 namespace cowbench::harness {
 
+// What lies on a medium, or in a directory, from one run to the next.
+enum class Keep {
+  nothing,  // all is made afresh, and removed
+  made,     // made afresh, and left
+  found,    // what an earlier run left is used as it is, and left
+};
+
 enum class MediaKind { disk, ram, device };
 std::string_view to_text(MediaKind kind);
 
@@ -27,7 +34,9 @@ struct MediaRequest {
   // disk, ram: the image in `directory` and nothing else, no loop device and no tmpfs of its own. Needs no root; cowfs can
   // be made on it, a kernel's filesystem cannot.
   bool plain_image = false;
+  Keep keep = Keep::nothing;  // disk: `kept_image` in `directory`
 };
+constexpr const char* kept_image = "kept.image";
 
 // What attach() would do, one line each, with the identity of a real device and whether the guard would refuse it.
 // Failures: identify_device's.
@@ -35,10 +44,11 @@ Outcome<std::vector<std::string>> plan_media(const MediaRequest& request);
 
 class Media {
  public:
-  // Makes the image, writes it through, and attaches it; or claims the device. `progress` (may be empty) gets the
+  // Makes the image, writes it through, and attaches it; or attaches the one that is there; or claims the device. `progress` (may be empty) gets the
   // written share of the image, 0 to 1. `ledger` outlives the medium. Failures: missing: not root, a program is not
   // there; refused: too little disk or memory, a directory that is not ours alone, or the device guard's reasons;
-  // interrupted.
+  // interrupted. Of a kept image: refused: it is there although it is to be made, or a run that was killed left it attached;
+  // missing: it is not there.
   static Outcome<Media> attach(Ledger& ledger, const MediaRequest& request,
                                const std::function<void(double)>& progress = {});
 
@@ -46,6 +56,7 @@ class Media {
   // Of a plain image: its path; identity() then has no device number.
   const std::string& device() const { return identity_.real_path; }
   bool is_plain_image() const { return identity_.number == 0; }
+  bool is_found() const { return is_found_; }  // with what an earlier run left on it
   const std::string& image() const { return image_; }  // empty for a real device
   const DeviceIdentity& identity() const { return identity_; }
   std::string label() const;  // "disk: 8.00 GiB image, loop with direct-io on"
@@ -61,6 +72,7 @@ class Media {
   Media() = default;
   Ledger* ledger_ = nullptr;
   MediaKind kind_ = MediaKind::disk;
+  bool is_found_ = false;
   std::string image_;
   DeviceIdentity identity_;
   std::optional<DeviceClaim> claim_;

@@ -15,8 +15,11 @@ namespace cowbench::harness {
 // that should end the run are a Failure. What it moved and how long that took is in the result, which is its own.
 class Verification {
  public:
+  enum class When { never, after_round, instead };
   virtual ~Verification() = default;
-  // The target of the last round was synced: all that was written must be there.
+  // instead: nothing is written, an earlier run has left what is read back. never: only settle() is for it.
+  virtual When when() const = 0;
+  // The target was synced after a round: all that was written must be there.
   virtual void settle() const = 0;
   // On the same target; it was mounted anew, or (a directory, a device) only synced.
   virtual Outcome<RoundResult> verify(CowfsTargetMount& target, RoundRequest round) const = 0;
@@ -44,7 +47,7 @@ class Workload {
   virtual Outcome<RoundResult> run(KernelTarget& target, RoundRequest round, u64 seed) const = 0;
   virtual Outcome<RoundResult> run_on_nothing(RoundRequest round, u64 seed) const = 0;
 
-  // Null: what a round wrote is not read back.
+  // Null: nothing is written so that it can be recognised.
   virtual const Verification* verification() const { return nullptr; }
 
   // Figures of a round besides those that every load has (to_record).

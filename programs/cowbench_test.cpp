@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -164,6 +165,105 @@ TEST_F(CowbenchTest, FioJobsAreMeasuredAndRecorded) {
   const auto& metrics = record->comparisons.front().results.front().metrics;
   for (const char* metric : {"iops", "bandwidth_mb_s", "clat_p50_ns", "clat_p99_ns"})
     EXPECT_GT(metrics.at(metric).median, 0) << metric;
+}
+
+class KeptRunTest : public CowbenchTest {
+ protected:
+  void SetUp() override {
+    CowbenchTest::SetUp();
+    std::filesystem::permissions(directory_, std::filesystem::perms::all);
+    std::filesystem::create_directory(in_directory("place"));
+    std::filesystem::permissions(in_directory("place"), std::filesystem::perms::all);
+  }
+  // Without root, so that nothing but the kept files is left of a run that is killed.
+  pid_t start_job(const std::string& target, const std::vector<std::string>& before, const std::vector<std::string>& job) const {
+    std::vector<std::string> arguments = {"fio", "--target", target, "--keep", in_directory("kept"), "--size", "256M", "--json", "-"};
+    arguments.insert(arguments.end(), before.begin(), before.end());
+    for (const char* setting : {"--name=a", "--rw=randwrite", "--size=8m", "--verify=crc32c", "--ioengine=io_uring", "--iodepth=8"})
+      arguments.emplace_back(setting);
+    arguments.insert(arguments.end(), job.begin(), job.end());
+    return start(arguments, true);
+  }
+  Ended run_job(const std::string& target, const std::vector<std::string>& before, const std::vector<std::string>& job) const {
+    return wait_for(start_job(target, before, job));
+  }
+  double metric(const Ended& ended, const std::string& name) const {
+    std::string reason;
+    const auto record = results::parse_record(ended.output, reason);
+    EXPECT_TRUE(record.ok()) << reason << ended.errors;
+    return record.ok() ? record->comparisons.front().results.front().metrics.at(name).median : -1;
+  }
+  std::vector<std::string> targets() const { return {"cowfs:cache=64M,node_cache=32M", "path:" + in_directory("place")}; }
+  void remove_kept() const {
+    std::filesystem::remove_all(in_directory("kept"));
+    std::filesystem::remove_all(in_directory("place/cowbench-kept"));
+  }
+
+  // Until an fsync has covered so many writes of the job's only clone.
+  void wait_until_durable(pid_t process, std::uint64_t writes) const {
+    constexpr std::size_t durable_word = 4;
+    const int end = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+    pollfd ended{end, POLLIN, 0};
+    std::uint64_t words[durable_word + 1] = {};
+    while (words[durable_word] < writes && poll(&ended, 1, 1) == 0) {
+      const std::string progress = contents(in_directory("kept/progress"));
+      if (progress.size() >= sizeof words) std::memcpy(words, progress.data(), sizeof words);
+    }
+    EXPECT_GE(words[durable_word], writes) << contents(in_directory("errors"));
+    close(end);
+  }
+};
+
+TEST_F(KeptRunTest, WhatARunLeftIsVerifiedByLaterOnes) {
+  for (const std::string& target : targets()) {
+    SCOPED_TRACE(target);
+    remove_kept();
+    const Ended written = run_job(target, {}, {"--do_verify=0"});
+    ASSERT_EQ(written.exit_code, 0) << written.errors;
+    EXPECT_EQ(metric(written, "verified_blocks"), 0);
+    for (int time = 0; time < 2; ++time) {
+      const Ended verified = run_job(target, {"--verify_only=1"}, {});
+      EXPECT_EQ(verified.exit_code, 0) << verified.errors;
+      EXPECT_EQ(metric(verified, "verified_blocks"), 2048);
+      EXPECT_EQ(metric(verified, "verify_mismatches"), 0);
+    }
+    EXPECT_EQ(run_job(target, {}, {}).exit_code, 3);  // it would write over what is kept
+    const Ended other = run_job(target, {"--verify_only=1"}, {"--bs=8k"});
+    EXPECT_EQ(other.exit_code, 2);
+    EXPECT_THAT(other.errors, HasSubstr("of other jobs"));
+  }
+}
+
+TEST_F(KeptRunTest, ADamagedByteIsNamedAndTheExitCodeSaysSo) {
+  const std::string target = "path:" + in_directory("place");
+  ASSERT_EQ(run_job(target, {}, {"--do_verify=0"}).exit_code, 0);
+  std::fstream file(in_directory("place/cowbench-kept/a.0/a.0.0"), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(5'000'000);
+  const char byte = static_cast<char>(file.get() ^ 1);
+  file.seekp(5'000'000).put(byte);
+  file.close();
+  const Ended verified = run_job(target, {"--verify_only=1"}, {});
+  EXPECT_EQ(verified.exit_code, 1);
+  EXPECT_THAT(verified.errors, HasSubstr("1 blocks are not what was written"));
+  EXPECT_THAT(verified.output, HasSubstr("/a.0/a.0.0: at byte 5000000: not what was written"));
+  EXPECT_EQ(metric(verified, "verify_mismatches"), 1);
+}
+
+// The job has gone over its files more than once when it is killed, so most blocks hold their second or third write.
+TEST_F(KeptRunTest, WhatWasFsyncedIsThereAfterAKill) {
+  for (const std::string& target : targets()) {
+    SCOPED_TRACE(target);
+    remove_kept();
+    const std::vector<std::string> job = {"--size=4m", "--fsync=32", "--time_based", "--runtime=600"};
+    const pid_t child = start_job(target, {}, job);
+    wait_until_durable(child, 1500);
+    kill(child, SIGKILL);
+    EXPECT_EQ(wait_for(child).exit_code, 128 + SIGKILL);
+    const Ended verified = run_job(target, {"--verify_only=1"}, job);
+    EXPECT_EQ(verified.exit_code, 0) << verified.errors << verified.output;
+    EXPECT_GT(metric(verified, "verified_blocks"), 500);
+    EXPECT_EQ(metric(verified, "verify_mismatches"), 0);
+  }
 }
 
 TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {

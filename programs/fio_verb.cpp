@@ -57,8 +57,13 @@ Outcome<FioSections> read_sections(const FioOptions& options) {
   };
   for (const std::string& file : options.files)
     if (auto failure = add(workloads::read_fio_file(file))) return *failure;
+  const std::size_t from_files = sections.size();
   if (!options.settings.empty())
     if (auto failure = add(workloads::parse_fio_arguments(options.settings))) return *failure;
+  // As in fio, what stands before the first --name is a default of the files' jobs, too.
+  if (sections.size() > from_files && sections[from_files].is_global())
+    std::rotate(sections.begin(), sections.begin() + static_cast<std::ptrdiff_t>(from_files),
+                sections.begin() + static_cast<std::ptrdiff_t>(from_files) + 1);
   if (!options.sections.empty()) {
     std::erase_if(sections, [&](const workloads::FioSection& section) {
       return !section.is_global() && std::ranges::find(options.sections, section.name) == options.sections.end();
@@ -89,8 +94,12 @@ int run_verb(const FioOptions& options, const std::string& command_line) {
   if (options.parse_only || options.show_command) return show(options, jobs);
   Loads loads;
   const std::string name = options.files.empty() ? "command line" : options.files.front();
-  for (harness::FioLoad& load : harness::fio_loads(name, std::move(jobs)))
+  for (harness::FioLoad& load : harness::fio_loads(name, std::move(jobs))) {
+    if (!options.measure.keep.empty()) load.kept = options.measure.keep + "/progress";
     loads.push_back({std::make_unique<harness::FioWorkload>(std::move(load))});
+  }
+  if (loads.size() > 1 && !options.measure.keep.empty())
+    return report_failure(Failure{FailureKind::request, "--keep is for jobs that run together", "choose them with --section"});
   return run_measure_verb(options.measure, loads, command_line);
 }
 
@@ -108,6 +117,10 @@ void add_fio_verb(CLI::App& program, int& exit_code, const std::string& command_
   verb->add_flag("--parse-only", options->parse_only, "Check the jobs and stop");
   verb->add_flag("--showcmd", options->show_command, "Print each job as a command line of fio and stop");
   add_measure_options(*verb, options->measure, "fio");
+  verb->add_option("--keep", options->measure.keep,
+                   "Leave what jobs with verify= write: the image (or, of path:DIR, DIR/cowbench-kept) and, in this directory, how far\n"
+                   "they came. A later run with the same jobs, --verify_only=1 and the same --keep reads it back, also when this one\n"
+                   "was killed: what was fsynced must be there");
   if (!arguments.empty() && arguments.front() == verb->get_name()) options->settings = take_settings(*verb, arguments);
   verb->callback([options, &exit_code, command_line] { exit_code = run_verb(*options, command_line); });
 }

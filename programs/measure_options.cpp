@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <random>
 
 #include "dashboards/report.h"
@@ -33,6 +34,10 @@ Action set_media(const MeasureOptions& options, harness::MeasureRequest& request
   medium.size_bytes = *size;
   medium.erase = options.erase;
   if (!options.directory.empty()) medium.directory = options.directory;
+  if (!options.keep.empty()) {
+    medium.directory = std::filesystem::absolute(options.keep).lexically_normal();
+    request.keep = medium.directory;
+  }
   for (const std::string& kind : options.media) {
     medium.kind = kind == "ram" ? MediaKind::ram : MediaKind::disk;
     request.media.push_back(medium);
@@ -84,7 +89,7 @@ Outcome<harness::MeasureRequest> request_of(const MeasureOptions& options) {
     request.cache_bytes = *cache;
   }
   request.system_call_charge = options.system_call_charge;
-  request.calibration_rounds = options.no_calibrate ? 0 : options.calibration_rounds;
+  request.calibration_rounds = options.no_calibrate || !options.keep.empty() ? 0 : options.calibration_rounds;
   request.seed = options.seed != 0 ? options.seed : std::random_device{}();
   return request;
 }
@@ -121,6 +126,7 @@ bool write_results(const MeasureOptions& options, const Forms& forms, const resu
 // The request, for one of its loads.
 harness::MeasureRequest request_for(harness::MeasureRequest request, const MeasuredLoad& load) {
   request.workload = load.workload.get();
+  for (harness::MediaRequest& medium : request.media) medium.keep = keep_of(request);
   if (load.pins) request.pins = *load.pins;
   return request;
 }

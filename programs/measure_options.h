@@ -22,6 +22,7 @@ using harness::u64;
 struct MeasureOptions {
   std::vector<std::string> targets, media, devices, erase;
   std::string directory, size = "8G", cache, pin = "core";
+  std::string keep;  // fio
   u32 rounds = 0;  // 0: the default
   double budget_seconds = 0;
   u32 cores = 0;

@@ -447,7 +447,7 @@ const std::vector<FioOption>& table() {
       {"buffer_compress_percentage", {}, {}, not_yet}, {"buffer_compress_chunk", {}, {}, not_yet},
       {"dedupe_percentage", {}, {}, not_yet}, {"dedupe_mode", {}, {}, not_yet}, {"dedupe_global", {}, {}, not_yet},
       {"dedupe_working_set_percentage", {}, {}, not_yet}, {"verify", set_verify}, {"do_verify", FLAG(job.verify.at_end)},
-      {"verify_fatal", FLAG(job.verify.fatal)}, {"verify_only", {}, {}, not_yet},
+      {"verify_fatal", FLAG(job.verify.fatal)}, {"verify_only", FLAG(job.verify.only)},
       {"verify_interval", NUMBER(job.verify.form.interval, verify_bytes_min, block_size_max)},
       {"verify_pattern", set_verify_pattern}, {"verify_backlog", NUMBER(job.verify.backlog, 0, ~0ull)},
       {"verify_backlog_batch", NUMBER(job.verify.backlog_batch, 0, ~0ull)},
