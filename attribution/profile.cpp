@@ -1,8 +1,6 @@
 #include "attribution/profile.h"
 
-#include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <set>
 
 #include "results/unpaired.h"
@@ -85,22 +83,64 @@ Side side_of(std::span<const Profile> runs, std::size_t begin) {
   return side;
 }
 
-double overdispersion(const std::map<std::string, Counts, std::less<>>& functions, const Side& before, const Side& after) {
-  double chi_square = 0, freedom = 0;
-  for (const auto& [name, counts] : functions) {
-    before.add_dispersion(counts.self, chi_square, freedom);
-    after.add_dispersion(counts.self, chi_square, freedom);
+class Comparison {
+ public:
+  Comparison(std::span<const Profile> before, std::span<const Profile> after)
+      : before_(side_of(before, 0)), after_(side_of(after, before.size())) {
+    const std::size_t places = before.size() + after.size();
+    count_functions(before, 0, places, functions_);
+    count_functions(after, before.size(), places, functions_);
   }
-  return freedom == 0 ? 1 : std::max(1.0, chi_square / freedom);
-}
 
-void mark_moved(std::vector<FunctionChange>& changes, const std::vector<std::size_t>& tested) {
-  std::vector<double> chances;
-  for (const std::size_t at : tested)
-    chances.push_back(std::erfc(std::abs(changes[at].self_change()) / changes[at].self_error / std::sqrt(2)));
-  const std::vector<bool> stand = results::discoveries(chances);
-  for (std::size_t place = 0; place < tested.size(); ++place) changes[tested[place]].moved = stand[place];
-}
+  std::vector<FunctionChange> compare() {
+    if (before_.samples == 0 || after_.samples == 0) return {};
+    const double dispersion = overdispersion();
+    std::vector<FunctionChange> changes;
+    for (const auto& [name, counts] : functions_)
+      changes.push_back({name, change_of(counts.self, dispersion), change_of(counts.total, dispersion)});
+    mark_moved(changes);
+    return changes;
+  }
+
+ private:
+  double overdispersion() const {
+    double chi_square = 0, freedom = 0;
+    for (const auto& [name, counts] : functions_) {
+      before_.add_dispersion(counts.self, chi_square, freedom);
+      after_.add_dispersion(counts.self, chi_square, freedom);
+    }
+    return freedom == 0 ? 1 : std::max(1.0, chi_square / freedom);
+  }
+
+  ShareChange change_of(const std::vector<u64>& counts, double dispersion) const {
+    const auto olds = static_cast<double>(before_.samples), news = static_cast<double>(after_.samples);
+    ShareChange change{before_.share(counts), after_.share(counts), 0, false};
+    const double common = (change.before * olds + change.after * news) / (olds + news);
+    change.error = std::sqrt(dispersion * common * std::max(1 - common, 0.0) * (1 / olds + 1 / news));
+    return change;
+  }
+
+  double samples(const ShareChange& change) const {
+    return change.before * static_cast<double>(before_.samples) + change.after * static_cast<double>(after_.samples);
+  }
+
+  void mark_moved(std::vector<FunctionChange>& changes) const {
+    std::vector<ShareChange*> tested;
+    std::vector<double> chances;
+    for (FunctionChange& function : changes) {
+      for (ShareChange* change : {&function.self, &function.total}) {
+        if (samples(*change) < samples_for_test_min || change->error == 0) continue;
+        tested.push_back(change);
+        chances.push_back(std::erfc(std::abs(change->change()) / change->error / std::sqrt(2)));
+      }
+    }
+    const std::vector<bool> stand = results::discoveries(chances);
+    for (std::size_t place = 0; place < tested.size(); ++place) tested[place]->moved = stand[place];
+  }
+
+  std::map<std::string, Counts, std::less<>> functions_;
+  Side before_, after_;
+};
 
 }  // namespace
 
@@ -125,29 +165,10 @@ void add(Profile& sum, const Profile& more) {
 }
 
 std::vector<FunctionChange> compare_functions(std::span<const Profile> before, std::span<const Profile> after) {
-  std::map<std::string, Counts, std::less<>> functions;
-  const std::size_t places = before.size() + after.size();
-  count_functions(before, 0, places, functions);
-  count_functions(after, before.size(), places, functions);
-  const Side old_side = side_of(before, 0), new_side = side_of(after, before.size());
-  if (old_side.samples == 0 || new_side.samples == 0) return {};
-  const double dispersion = overdispersion(functions, old_side, new_side);
-  const auto olds = static_cast<double>(old_side.samples), news = static_cast<double>(new_side.samples);
-
-  std::vector<FunctionChange> changes;
-  std::vector<std::size_t> tested;
-  for (const auto& [name, counts] : functions) {
-    FunctionChange change{name, old_side.share(counts.self), new_side.share(counts.self),
-                          old_side.share(counts.total), new_side.share(counts.total), 0, false};
-    const double met = change.self_before * olds + change.self_after * news, share = met / (olds + news);
-    change.self_error = std::sqrt(dispersion * share * (1 - share) * (1 / olds + 1 / news));
-    if (met >= samples_for_test_min && change.self_error > 0) tested.push_back(changes.size());
-    changes.push_back(std::move(change));
-  }
-  mark_moved(changes, tested);
+  std::vector<FunctionChange> changes = Comparison(before, after).compare();
   std::ranges::stable_sort(changes, [](const FunctionChange& a, const FunctionChange& b) {
-    if (a.moved != b.moved) return a.moved;
-    return std::abs(a.self_change()) > std::abs(b.self_change());
+    if (a.moved() != b.moved()) return a.moved();
+    return a.change_max() > b.change_max();
   });
   return changes;
 }

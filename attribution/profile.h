@@ -1,6 +1,8 @@
 // Where a program's processor time went: how often a sampling profiler met it in which stack, and how two programs
 // differ in that. Pure functions.
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <span>
 #include <string>
@@ -33,19 +35,25 @@ void for_each_frame(std::string_view stack, auto&& use) {
   }
 }
 
-// Shares are of all samples.
+// Of all samples.
+struct ShareChange {
+  double before = 0, after = 0;
+  double error = 0;    // standard error of after - before
+  bool moved = false;  // more than chance explains, see compare_functions
+  double change() const { return after - before; }
+};
+
 struct FunctionChange {
   std::string name;
-  double self_before = 0, self_after = 0;    // in the function itself
-  double total_before = 0, total_after = 0;  // in it and in what it called
-  double self_error = 0;                     // standard error of self_after - self_before
-  bool moved = false;                        // more than chance explains, see compare_functions
-  double self_change() const { return self_after - self_before; }
+  ShareChange self;   // in the function itself
+  ShareChange total;  // in it and in what it called: shows also what became slower in a function that many call
+  bool moved() const { return self.moved || total.moved; }
+  double change_max() const { return std::max(std::abs(self.change()), std::abs(total.change())); }
 };
 
 // Each profile is of one run. Samples are counted as binomial, with the overdispersion that runs of one program show among each
-// other; a function moved if Benjamini and Hochberg let its difference stand among those of all functions (5%). Those
-// that moved come first, then by the size of their change.
+// other; a share moved if Benjamini and Hochberg let its difference stand among all shares of all functions (5%). Functions
+// of which one did come first, then by the size of their change.
 std::vector<FunctionChange> compare_functions(std::span<const Profile> before, std::span<const Profile> after);
 
 }  // namespace cowbench::attribution

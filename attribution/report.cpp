@@ -18,11 +18,16 @@ using dashboards::format_number;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t rows_max = 40;         // of tables for people; the JSON has all
-constexpr double self_share_min = 0.0005;    // of functions in the JSON, on either side
+constexpr double share_min = 0.0005;  // of functions in the JSON, with what they call, on either side
 
 std::string commit_text(const tracking::Commit& commit) { return commit.sha.substr(0, 10) + " " + commit.subject; }
 
 std::string percent(double share) { return fmt::format("{:.2f}%", 100 * share); }
+
+// Percentage points with their 95% interval.
+std::string points(const ShareChange& change) {
+  return fmt::format("{:+.2f} ± {:.2f}", 100 * change.change(), 196 * change.error);
+}
 
 std::string change_text(const CounterChange& counter) {
   if (counter.difference == 0) return "the same";
@@ -38,8 +43,11 @@ std::string interval_text(const CounterChange& counter) {
   return fmt::format("[{:+.2f}, {:+.2f}]%", 100 * low, 100 * high);
 }
 
+bool has_moved(const CounterChange& counter) { return counter.moved; }
+bool has_moved(const FunctionChange& function) { return function.moved(); }
+
 std::size_t moved_count(const auto& changes) {
-  return static_cast<std::size_t>(std::ranges::count_if(changes, [](const auto& change) { return change.moved; }));
+  return static_cast<std::size_t>(std::ranges::count_if(changes, [](const auto& change) { return has_moved(change); }));
 }
 
 std::size_t shown_count(const auto& changes) { return std::min(moved_count(changes), rows_max); }
@@ -60,16 +68,15 @@ Rows function_rows(const Attribution& attribution) {
   Rows rows;
   for (std::size_t at = 0; at < shown_count(attribution.functions); ++at) {
     const FunctionChange& function = attribution.functions[at];
-    rows.push_back({function.name, percent(function.self_before), percent(function.self_after),
-                     fmt::format("{:+.2f} ± {:.2f}", 100 * function.self_change(), 196 * function.self_error),
-                     percent(function.total_before), percent(function.total_after)});
+    rows.push_back({function.name, percent(function.self.before), percent(function.self.after), points(function.self),
+                    percent(function.total.before), percent(function.total.after), points(function.total)});
   }
   return rows;
 }
 
 constexpr std::array counter_titles{"counter", "before", "after", "change", "95%"};
-constexpr std::array function_titles{"function", "itself before", "itself after", "points (95%)", "with callees before",
-                                     "with callees after"};
+constexpr std::array function_titles{"function",   "itself before", "after", "points (95%)", "with what it calls before",
+                                     "after", "points (95%)"};
 
 std::string text_table(const auto& titles, const Rows& rows, const dashboards::Style& style) {
   dashboards::Table table;
@@ -119,10 +126,12 @@ Json counter_json(const CounterChange& counter) {
           {"exact", counter.exact}, {"moved", counter.moved}};
 }
 
+Json share_json(const ShareChange& change) {
+  return {{"before", change.before}, {"after", change.after}, {"error", change.error}, {"moved", change.moved}};
+}
+
 Json function_json(const FunctionChange& function) {
-  return {{"name", function.name}, {"self_before", function.self_before}, {"self_after", function.self_after},
-          {"self_error", function.self_error}, {"total_before", function.total_before},
-          {"total_after", function.total_after}, {"moved", function.moved}};
+  return {{"name", function.name}, {"self", share_json(function.self)}, {"total", share_json(function.total)}};
 }
 
 }  // namespace
@@ -140,8 +149,8 @@ std::string summary(const Attribution& attribution) {
   if (attribution.profiles == 0) return text;
   if (moved_count(attribution.functions) == 0) return text + " No function takes another share of the time.";
   const FunctionChange& most = attribution.functions.front();
-  return text + fmt::format(" {} takes {} of the time instead of {}.", most.name, percent(most.self_after),
-                            percent(most.self_before));
+  return text + fmt::format(" {} takes {} of the time instead of {}.", most.name, percent(most.total.after),
+                            percent(most.total.before));
 }
 
 std::string to_text(const Attribution& attribution, const dashboards::Style& style) {
@@ -169,7 +178,7 @@ std::string to_json(const Attribution& attribution) {
                {"counters", Json::array()}, {"functions", Json::array()}};
   for (const CounterChange& counter : attribution.counters) json["counters"].push_back(counter_json(counter));
   for (const FunctionChange& function : attribution.functions)
-    if (function.moved || std::max(function.self_before, function.self_after) >= self_share_min)
+    if (function.moved() || std::max(function.total.before, function.total.after) >= share_min)
       json["functions"].push_back(function_json(function));
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
