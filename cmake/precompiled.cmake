@@ -28,6 +28,14 @@ function(precompile target)
   endif()
 endfunction()
 
+# For a program of many files that all parse command lines.
+function(precompile_program target)
+  if(TARGET precompiled_standard)
+    target_link_libraries(${target} PRIVATE fmt::fmt)
+    target_precompile_headers(${target} PRIVATE ${_standard_headers} <CLI/CLI.hpp>)
+  endif()
+endfunction()
+
 function(precompile_tests target)
   target_compile_options(${target} PRIVATE ${_test_options})
   if(TARGET precompiled_tests)
