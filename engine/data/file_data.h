@@ -109,7 +109,7 @@ class FileData {
   void read_ahead(u64 window, u64 ahead_end);
   Task<void> load_ahead(u64 window, BlockMask wanted);
   Task<Status> fill(Folio& folio, BlockMask blocks);
-  Task<Status> read_extents(u64 first_block, MutableByteSpan into);
+  Task<Result<u64>> read_extent(u64 first_block, MutableByteSpan into, btree::NodesHeld& held);
   struct ExtentRead;
   static void read_in_place(const format::Extent& extent, MutableByteSpan into);
   Status begin_read(const format::Extent& extent, u32 from, u32 blocks, ExtentRead& reading);

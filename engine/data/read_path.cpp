@@ -40,7 +40,9 @@ Task<Status> FileData::load(u64 window, BlockMask wanted) {
   co_return filled;
 }
 
+// Blocks that are being loaded are not written by way of the cache.
 Task<Status> FileData::fill(Folio& folio, BlockMask blocks) {
+  btree::NodesHeld held;
   u32 block = 0;
   while (block < window_blocks) {
     if ((blocks & mask_of(block, 1)) == 0) {
@@ -50,9 +52,9 @@ Task<Status> FileData::fill(Folio& folio, BlockMask blocks) {
     u32 end = block + 1;
     while (end < window_blocks && (blocks & mask_of(end, 1)) != 0) ++end;
     const MutableByteSpan into{folio.memory + block * block_bytes, (end - block) * block_bytes};
-    const Status read = co_await read_extents(folio.window * window_blocks + block, into);
-    if (!read) co_return read;
-    block = end;
+    const Result<u64> read = co_await read_extent(folio.window * window_blocks + block, into, held);
+    if (!read) co_return read.error();
+    block += static_cast<u32>(*read);
   }
   co_return Status{};
 }
@@ -65,48 +67,43 @@ struct FileData::ExtentRead {
   std::array<le32, format::extent_blocks_max> expected;
 };
 
-// `into` is whole blocks of block-aligned memory.
-Task<Status> FileData::read_extents(u64 first_block, MutableByteSpan into) {
-  btree::NodesHeld held;
-  while (!into.empty()) {
-    const u64 blocks = into.size() / block_bytes;
-    btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, first_block, format::snapshot_live});
-    const bool before = at.valid() && at.key().inode == inode_;
-    const Extent extent = before ? format::decode_extent(at.value()) : Extent{};
-    const u64 skipped = before ? first_block - at.key().offset : 0;
-    if (before && skipped < extent.blocks) {
-      held.release();
-      const u64 count = std::min<u64>(blocks, extent.blocks - skipped);
-      const MutableByteSpan part = into.first(count * block_bytes);
-      if (extent.kind == ExtentKind::data) {
-        ExtentRead reading;
-        const Status begun = begin_read(extent, static_cast<u32>(skipped), static_cast<u32>(count), reading);
-        if (!begun) co_return begun;
-        const Status read = co_await home_.slice.devices()[reading.place.device].read(reading.place.offset_bytes, part);
-        if (!read) co_return read;
-        const Status verified = verify(reading, part);
-        if (!verified) co_return verified;
-      } else {
-        read_in_place(extent, part);
-      }
-      first_block += count;
-      into = into.subspan(count * block_bytes);
-      continue;
-    }
-    if (at.state() != btree::Cursor::State::missing) at = home_.slice.tree(TreeId::extents).seek({inode_, first_block, 0});
-    if (at.state() == btree::Cursor::State::missing) {
-      const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()}, held);
-      if (!loaded) co_return loaded;
-      continue;
-    }
+// What the first extent, or hole, of a range has of it: the blocks that were read. 0: nodes were loaded, look again; `held` keeps
+// them. What is found before the first wait is what the cache does not know better: a key of an fsync's data is in the tree
+// before its data are on the device, and until they are, the cache has them.
+Task<Result<u64>> FileData::read_extent(u64 first_block, MutableByteSpan into, btree::NodesHeld& held) {
+  const u64 blocks = into.size() / block_bytes;
+  btree::Cursor at = home_.slice.tree(TreeId::extents).seek_before({inode_, first_block, format::snapshot_live});
+  const bool before = at.valid() && at.key().inode == inode_;
+  const Extent extent = before ? format::decode_extent(at.value()) : Extent{};
+  const u64 skipped = before ? first_block - at.key().offset : 0;
+  if (before && skipped < extent.blocks) {
     held.release();
-    u64 hole = blocks;
-    if (at.valid() && at.key().inode == inode_) hole = std::min(hole, at.key().offset - first_block);
-    std::memset(into.data(), 0, hole * block_bytes);
-    first_block += hole;
-    into = into.subspan(hole * block_bytes);
+    const u64 count = std::min<u64>(blocks, extent.blocks - skipped);
+    const MutableByteSpan part = into.first(count * block_bytes);
+    if (extent.kind != ExtentKind::data) {
+      read_in_place(extent, part);
+      co_return count;
+    }
+    ExtentRead reading;
+    const Status begun = begin_read(extent, static_cast<u32>(skipped), static_cast<u32>(count), reading);
+    if (!begun) co_return begun.error();
+    const Status read = co_await home_.slice.devices()[reading.place.device].read(reading.place.offset_bytes, part);
+    if (!read) co_return read.error();
+    const Status verified = verify(reading, part);
+    if (!verified) co_return verified.error();
+    co_return count;
   }
-  co_return Status{};
+  if (at.state() != btree::Cursor::State::missing) at = home_.slice.tree(TreeId::extents).seek({inode_, first_block, 0});
+  if (at.state() == btree::Cursor::State::missing) {
+    const Status loaded = co_await home_.slice.load({TreeId::extents, at.missing()}, held);
+    if (!loaded) co_return loaded.error();
+    co_return 0;
+  }
+  held.release();
+  u64 hole = blocks;
+  if (at.valid() && at.key().inode == inode_) hole = std::min(hole, at.key().offset - first_block);
+  std::memset(into.data(), 0, hole * block_bytes);
+  co_return hole;
 }
 
 void FileData::read_in_place(const Extent& extent, MutableByteSpan into) {
@@ -142,12 +139,13 @@ Status FileData::verify(const ExtentRead& reading, ByteSpan data) const {
   return {};
 }
 
-// Cached blocks are newer than the medium, or equal to it.
+// Cached blocks are newer than the medium, or equal to it. What is cached is asked again after each wait.
 Task<Status> FileData::read_direct(u64 offset, MutableByteSpan into) {
   assert(offset % block_bytes == 0 && into.size() % block_bytes == 0);
   ++users_;
   Status result;
   if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
+  btree::NodesHeld held;
   while (!into.empty() && result) {
     const u64 block = offset / block_bytes;
     const auto cached = [&](u64 at) {
@@ -159,7 +157,12 @@ Task<Status> FileData::read_direct(u64 offset, MutableByteSpan into) {
       std::memcpy(into.data(), folio->memory + (block % window_blocks) * block_bytes, block_bytes);
     } else {
       while (length < into.size() && cached(block + length / block_bytes) == nullptr) length += block_bytes;
-      result = co_await read_extents(block, into.first(length));
+      const Result<u64> read = co_await read_extent(block, into.first(length), held);
+      if (read) {
+        length = *read * block_bytes;
+      } else {
+        result = read.error();
+      }
     }
     offset += length;
     into = into.subspan(length);

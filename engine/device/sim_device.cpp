@@ -47,6 +47,7 @@ std::string SimDevice::describe() const { return "simulated, seed " + std::to_st
 void SimDevice::set_faults(const SimFaults& faults) { faults_ = faults; }
 
 void SimDevice::make_unreadable(u64 offset, u64 length) {
+  assert(offset <= current_.size() && length <= current_.size() - offset);
   unreadable_.resize(current_.size() / block_bytes);
   for (u64 block = offset / block_bytes; block * block_bytes < offset + length; ++block) unreadable_[block] = true;
 }

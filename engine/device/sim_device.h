@@ -73,7 +73,7 @@ class SimDevice final : public Device {
   void start(IoOperation& operation) override;
 
   void set_faults(const SimFaults& faults);
-  // Reads that touch the range fail with EIO until it is written again, block by block.
+  // Reads that touch the range, which lies on the device, fail with EIO until it is written again, block by block.
   void make_unreadable(u64 offset, u64 length);
   // Decay at rest: durable and cached bytes alike.
   void flip_bit(u64 offset, unsigned bit);

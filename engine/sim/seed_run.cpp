@@ -15,6 +15,7 @@ constexpr std::array fault_names{
     "flipped-read", "flipped-at-rest", "unreadable"};
 static_assert(fault_names.size() == fault_count);
 
+constexpr u64 unreadable_bytes = 1 * mib;
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
 
 bool is_of_device(Fault fault) { return fault > Fault::clock_jump; }
@@ -96,7 +97,8 @@ class History {
     device::SimDevice& device = scenario.filesystem().device();
     device.set_faults(draw_faults());
     if (result_.fault == Fault::unreadable) {
-      device.make_unreadable(round_down(random_.below(device.capacity().value), block_bytes), 1 * mib);
+      device.make_unreadable(round_down(random_.below(device.capacity().value - unreadable_bytes), block_bytes),
+                             unreadable_bytes);
     }
     load(scenario, 0);
     if (result_.fault == Fault::flipped_at_rest) {
