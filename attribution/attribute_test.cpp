@@ -51,7 +51,7 @@ class AttributeTest : public tracking::fixture::ProjectTest {
 
 TEST_F(AttributeTest, TheFunctionThatDoesMoreIsNamed) {
   commit_program("100000");
-  commit_program("200000");
+  commit_program("400000");
   const auto found = run_attribute(program_suite(), "c0..c1");
   ASSERT_TRUE(found.ok()) << found.failure().what;
   ASSERT_FALSE(found->counters.empty());
