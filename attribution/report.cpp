@@ -39,7 +39,7 @@ std::string interval_text(const CounterChange& counter) {
   if (counter.exact) return "exact";
   if (!counter.ci95) return "";
   if (counter.before == 0) return fmt::format("[{:+g}, {:+g}]", counter.ci95->low, counter.ci95->high);
-  const auto [low, high] = std::minmax(counter.ci95->low / counter.before, counter.ci95->high / counter.before);
+  const auto [low, high] = std::minmax({counter.ci95->low / counter.before, counter.ci95->high / counter.before});
   return fmt::format("[{:+.2f}, {:+.2f}]%", 100 * low, 100 * high);
 }
 

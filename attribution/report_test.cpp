@@ -33,6 +33,14 @@ TEST(AttributionReport, SaysWhatMovedMost) {
   EXPECT_THAT(text, Not(HasSubstr("heat")));
 }
 
+// The ends of the interval were references to numbers that were gone: "[+0.00, +0.00]%".
+TEST(AttributionReport, IntervalsAreRelativeToBefore) {
+  Attribution made;
+  made.counters = compare_counters({{"speed", {100, 100, 100, 100, 100, 101}}}, {{"speed", {104, 105, 106, 107, 108, 110}}});
+  ASSERT_TRUE(made.counters[0].moved);
+  EXPECT_THAT(to_text(made, {}), HasSubstr("[+4.00, +9.00]%"));
+}
+
 TEST(AttributionReport, JsonHasEverything) {
   const auto json = nlohmann::json::parse(to_json(slower_hot()));
   EXPECT_EQ(json["schema"], "cowbench.attribution/1");
