@@ -68,26 +68,20 @@ Outcome<Printed> read_printed(const Suite& suite, std::string_view printed) {
   return found;
 }
 
-Outcome<Values> values_of(const Suite& suite, const Printed& found) {
-  Values values;
-  for (const SuiteMetric& metric : suite.metrics) {
-    const auto taken = found.find(metric.name);
-    if (taken == found.end()) return Failure{FailureKind::mismatch, "the bench printed no " + metric.name, ""};
-    const double value = results::median(taken->second);
-    if (!std::isfinite(value))
-      return Failure{FailureKind::mismatch, fmt::format("the bench printed {} {}", metric.name, value), ""};
-    values[metric.name] = value;
-  }
-  return values;
-}
-
-harness::NamedCommand seeded(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
+// Runs it and reads what it printed with `read`, whose failures then name the command.
+auto run_with(const Suite& suite, const Words& command, const std::string& directory, u64 seed, auto&& read)
+    -> decltype(read(std::string_view())) {
   constexpr std::string_view mark = "{seed}";
   harness::NamedCommand run{command, directory, suite.bench_timeout_seconds};
   for (std::string& word : run.words) {
     for (std::size_t at; (at = word.find(mark)) != word.npos;) word.replace(at, mark.size(), std::to_string(seed));
   }
-  return run;
+  const auto ran = harness::run_checked(run);
+  if (!ran && ran.failure().kind == FailureKind::interrupted) return ran.failure();
+  if (!ran) return Failure{FailureKind::mismatch, ran.failure().what, ""};
+  auto taken = read(std::string_view(ran->output));
+  if (!taken) return Failure{FailureKind::mismatch, to_text(run) + ": " + taken.failure().what, ""};
+  return taken;
 }
 
 }  // namespace
@@ -100,26 +94,24 @@ PairOrder draw_pair(cowfs::Random& random) {
 Outcome<Values> values_of(const Suite& suite, std::string_view printed) {
   const auto found = read_printed(suite, printed);
   if (!found) return found.failure();
-  return values_of(suite, *found);
+  Values values;
+  for (const SuiteMetric& metric : suite.metrics) {
+    const auto taken = found->find(metric.name);
+    if (taken == found->end()) return Failure{FailureKind::mismatch, "the bench printed no " + metric.name, ""};
+    const double value = results::median(taken->second);
+    if (!std::isfinite(value))
+      return Failure{FailureKind::mismatch, fmt::format("the bench printed {} {}", metric.name, value), ""};
+    values[metric.name] = value;
+  }
+  return values;
 }
 
 Outcome<Printed> run_and_read(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
-  const harness::NamedCommand run = seeded(suite, command, directory, seed);
-  const auto ran = harness::run_checked(run);
-  if (!ran && ran.failure().kind == FailureKind::interrupted) return ran.failure();
-  if (!ran) return Failure{FailureKind::mismatch, ran.failure().what, ""};
-  auto printed = read_printed(suite, ran->output);
-  if (!printed) return Failure{FailureKind::mismatch, to_text(run) + ": " + printed.failure().what, ""};
-  return printed;
+  return run_with(suite, command, directory, seed, [&](std::string_view printed) { return read_printed(suite, printed); });
 }
 
 Outcome<Values> run_bench(const Suite& suite, const Words& command, const std::string& directory, u64 seed) {
-  const auto printed = run_and_read(suite, command, directory, seed);
-  if (!printed) return printed.failure();
-  auto values = values_of(suite, *printed);
-  if (!values)
-    return Failure{FailureKind::mismatch, to_text(seeded(suite, command, directory, seed)) + ": " + values.failure().what, ""};
-  return values;
+  return run_with(suite, command, directory, seed, [&](std::string_view printed) { return values_of(suite, printed); });
 }
 
 }  // namespace cowbench::tracking
