@@ -28,9 +28,13 @@ void VerifiedWrites::draw(const FioOp& write) {
 }
 
 VerifiedWrites::Turn VerifiedWrites::turn(const FioOp& write) {
+  return {*this, *claim_of(write)};
+}
+
+std::list<VerifiedWrites::Claim>::iterator VerifiedWrites::claim_of(const FioOp& write) {
   const auto drawn = std::ranges::find(claims_, write.number, [](const Claim& claim) { return claim.range.number; });
   assert(drawn != claims_.end());
-  return {*this, *drawn};
+  return drawn;
 }
 
 void VerifiedWrites::fill(const FioOp& write, u64 time_ns, MutableByteSpan into) const {
@@ -38,11 +42,10 @@ void VerifiedWrites::fill(const FioOp& write, u64 time_ns, MutableByteSpan into)
 }
 
 void VerifiedWrites::done(const FioOp& write, bool made) {
-  const auto claim = std::ranges::find(claims_, write.number, [](const Claim& drawn) { return drawn.range.number; });
-  assert(claim != claims_.end());
-  const WrittenBlock block = claim->range;
-  const bool newest = std::ranges::count_if(claims_, [&](const Claim& other) { return overlap(other.range, block); }) == 1;
+  const auto claim = claim_of(write);
   if (made && job_.verify.backlog > 0) {
+    const WrittenBlock block = claim->range;
+    const bool newest = std::ranges::count_if(claims_, [&](const Claim& other) { return overlap(other.range, block); }) == 1;
     if (newest) backlog_.add(block);
     if (++backlog_writes_ >= job_.verify.backlog) {
       backlog_writes_ = 0;

@@ -51,6 +51,7 @@ class VerifiedWrites {
   const workloads::VerifyContent& content() const { return content_; }
 
  private:
+  std::list<Claim>::iterator claim_of(const workloads::FioOp& write);
   bool is_first(const Claim& claim) const;
   void release(std::list<Claim>::iterator claim);
 
