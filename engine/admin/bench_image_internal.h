@@ -1,4 +1,4 @@
-// For benches: an image file that goes with the object, and what to do with errors.
+// For benches: an image file that goes with the object, what to do with errors, and a directory listed from end to end.
 //
 //   COWFS_BENCH_DEVICE=/dev/loop7 build/bin/admin_bench     # instead of an image in /var/tmp; ERASES the device
 #pragma once
@@ -52,6 +52,20 @@ inline void expect_ok(const Status& status) {
 template <typename T>
 void expect_ok(const Result<T>& result) {
   expect_ok(result ? Status{} : Status{result.error()});
+}
+
+inline Task<void> list_directory(Filesystem& filesystem, std::string path) {
+  const Result<FileHandle> directory = co_await filesystem.open(path, O_RDONLY | O_DIRECTORY, 0);
+  expect_ok(directory);
+  std::vector<std::byte> buffer(32 * kib);
+  u64 cookie = 0;
+  while (true) {
+    const Result<DirectoryRead> read = co_await filesystem.read_directory(*directory, cookie, buffer);
+    expect_ok(read);
+    if (read->bytes == 0) break;
+    cookie = read->next_cookie;
+  }
+  expect_ok(co_await filesystem.close(*directory));
 }
 
 }  // namespace cowfs

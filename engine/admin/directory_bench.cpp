@@ -35,20 +35,6 @@ Task<void> look_names_up(Filesystem& filesystem, u64 names, u64 count) {
   }
 }
 
-Task<void> list_names(Filesystem& filesystem) {
-  const Result<FileHandle> directory = co_await filesystem.open("/directory", O_RDONLY | O_DIRECTORY, 0);
-  expect_ok(directory);
-  std::vector<std::byte> buffer(32 * kib);
-  u64 cookie = 0;
-  while (true) {
-    const Result<DirectoryRead> read = co_await filesystem.read_directory(*directory, cookie, buffer);
-    expect_ok(read);
-    if (read->bytes == 0) break;
-    cookie = read->next_cookie;
-  }
-  expect_ok(co_await filesystem.close(*directory));
-}
-
 Task<void> remove_names(Filesystem& filesystem, u64 names) {
   for (u64 number = 0; number < names; ++number) {
     const std::string path = path_of(number);
@@ -82,7 +68,7 @@ void one_directory(benchmark::State& state) {
     Filesystem& target = **mounted;
     state.counters["create_ns"] = ns_of(target, names, [&] { return make_names(target, names); });
     state.counters["lookup_ns"] = ns_of(target, looked_up, [&] { return look_names_up(target, names, looked_up); });
-    state.counters["list_ns"] = ns_of(target, names, [&] { return list_names(target); });
+    state.counters["list_ns"] = ns_of(target, names, [&] { return list_directory(target, "/directory"); });
     state.counters["unlink_ns"] = ns_of(target, names, [&] { return remove_names(target, names); });
     expect_ok(target.unmount());
     mounted->reset();

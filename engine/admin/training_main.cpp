@@ -46,19 +46,6 @@ Task<void> read_file(Filesystem& filesystem, std::string path, std::vector<std::
   expect_ok(co_await filesystem.close(*file));
 }
 
-Task<void> list(Filesystem& filesystem, std::string path, std::vector<std::byte>& buffer) {
-  const Result<FileHandle> directory = co_await filesystem.open(path, O_RDONLY | O_DIRECTORY, 0);
-  expect_ok(directory);
-  u64 cookie = 0, bytes = 1;
-  while (bytes > 0) {
-    const Result<DirectoryRead> read = co_await filesystem.read_directory(*directory, cookie, buffer);
-    expect_ok(read);
-    bytes = read->bytes;
-    cookie = read->next_cookie;
-  }
-  expect_ok(co_await filesystem.close(*directory));
-}
-
 Task<void> pass(Filesystem& filesystem, Random& random, std::string directory, std::vector<std::byte>& buffer) {
   const auto path = [&](u64 number) { return fmt::format("{}/DOCUMENT-{}.DOC", directory, number); };
   for (u64 number = 0; number < files; ++number) {
@@ -72,7 +59,7 @@ Task<void> pass(Filesystem& filesystem, Random& random, std::string directory, s
     const Result<Attributes> found = co_await filesystem.stat(chosen, true);
     expect_ok(found);
     co_await read_file(filesystem, chosen, buffer);
-    if (turn % 16 == 0) co_await list(filesystem, directory, buffer);
+    if (turn % 16 == 0) co_await list_directory(filesystem, directory);
   }
   const std::string first = path(0), moved = path(files);
   expect_ok(co_await filesystem.rename(first, moved, 0));
