@@ -9,12 +9,6 @@
 namespace cowfs::admin {
 namespace {
 
-void expect_clean(const TestImage& image) {
-  const Result<CheckReport> report = check(image.path(), {});
-  ASSERT_TRUE(report.ok()) << to_text(report.error());
-  EXPECT_TRUE(report->clean()) << findings_text(*report);
-}
-
 void load(const TestImage& image, Model& model, u64 round, bool unmount, TestImage** copy = nullptr) {
   auto mounted = mount_image(image, false);
   ASSERT_TRUE(mounted.ok()) << to_text(mounted.error());
