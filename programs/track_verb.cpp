@@ -24,9 +24,8 @@ using tracking::Commit;
 constexpr const char* track_codes_text =
     "Exit status: 0 nothing is worse, 1 something is worse, 2 it could not be measured, or bad usage.";
 constexpr const char* bisect_codes_text =
-    "Exit status: 0 found, 1 not found: the ends do not differ, or the runs were used up; 2 it could not be measured, "
-    "or bad\n"
-    "usage.";
+    "Exit status: 0 found, 1 not found: the ends differ by too little, or the pairs were used up; 2 it could not be\n"
+    "measured, or bad usage.";
 constexpr const char* attribute_codes_text =
     "Exit status: 0 both were measured, whatever they say; 2 they could not be, or bad usage.\n"
     "It profiles with perf (Debian: linux-perf), which sees function names in what was built with frame pointers.";
@@ -181,7 +180,9 @@ int run_track(const TrackOptions& options) {
 std::string as_text(const tracking::BisectRequest& request, const tracking::BisectReport& report) {
   using State = history::Bisection::State;
   const auto pairs = fmt::format("{} pairs, {} runs made\n", report.observations, report.runs);
-  if (report.state == State::no_difference) return "the ends do not differ: there is nothing to look for; " + pairs;
+  if (report.state == State::no_difference)
+    return fmt::format("the ends differ by less than {:.1f}%: there is nothing to look for; {}",
+                       100 * request.options.effect_min, pairs);
   Table table;
   table.add_column("probability", Table::Align::right);
   for (const char* title : {"commit", "subject"}) table.add_column(title, Table::Align::left);
@@ -267,6 +268,9 @@ void add_tracking_verbs(CLI::App& program, int& exit_code) {
   bisect->add_option("--pairs-max", options->bisection.runs_max, "Give up after so many")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
+  bisect->add_option("--effect-min", options->bisection.effect_min, "The least change that is looked for, as a share of the level")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0001, 10.0));
   bisect->add_option("--probability", options->bisection.probability_wanted, "When to be content")
       ->capture_default_str()
       ->check(CLI::Range(0.5, 0.9999));

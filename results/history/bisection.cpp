@@ -16,10 +16,21 @@
 namespace cowbench::history {
 namespace {
 constexpr std::size_t end_runs = 6;        // at each end, before anything else
-constexpr std::size_t end_runs_max = 18;   // to give up only when this many agree
-constexpr double end_p_max = 0.05;
+constexpr double end_p_max = 0.01;         // looked at after each run, so stricter than 5%
+constexpr double certain_errors = 2;       // standard errors: 95%
 constexpr u64 end_percent = 15;            // of later runs, so that the ends stay honest
 constexpr double impossible = -std::numeric_limits<double>::infinity();
+
+struct Level {
+  double mean, error;  // standard
+};
+Level level_of(std::span<const double> values) {
+  const double count = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return {mean, std::sqrt(squares / (count - 1) / count)};
+}
 }  // namespace
 
 Bisection::Bisection(std::size_t commits, std::vector<double> weights, const BisectionOptions& options)
@@ -37,9 +48,11 @@ void Bisection::observe(std::size_t commit, double log_value) {
     sums->sum += log_value;
     sums->squares += log_value * log_value;
   }
-  if (commit == 0) first_values_.push_back(log_value);
-  if (commit + 1 == sums_.size()) last_values_.push_back(log_value);
   ++runs_;
+  if (commit != 0 && commit + 1 != sums_.size()) return;
+  (commit == 0 ? first_values_ : last_values_).push_back(log_value);
+  ends_differ_ = !first_values_.empty() && !last_values_.empty() &&
+                 results::mann_whitney_p(first_values_, last_values_) <= end_p_max;
 }
 
 void Bisection::skip(std::size_t commit) {
@@ -93,13 +106,17 @@ bool Bisection::separable(std::span<const std::size_t> culprits) const {
   return false;
 }
 
-bool Bisection::ends_differ() const { return results::mann_whitney_p(first_values_, last_values_) <= end_p_max; }
+bool Bisection::ends_are_alike() const {
+  const Level first = level_of(first_values_), last = level_of(last_values_);
+  const double error = std::hypot(first.error, last.error);
+  return std::abs(last.mean - first.mean) + certain_errors * error < std::log1p(options_.effect_min);
+}
 
 Bisection::State Bisection::state() const {
   const std::size_t at_ends = std::min(first_values_.size(), last_values_.size());
   if (at_ends < end_runs) return runs_ >= options_.runs_max ? State::out_of_runs : State::running;
-  if (at_ends >= end_runs_max && !ends_differ()) return State::no_difference;
-  if (ends_differ() && !separable(culprits())) return State::found;
+  if (ends_differ_ && !separable(culprits())) return State::found;
+  if (!ends_differ_ && ends_are_alike()) return State::no_difference;
   return runs_ >= options_.runs_max ? State::out_of_runs : State::running;
 }
 
@@ -115,7 +132,7 @@ std::size_t Bisection::next() const {
   assert(state() == State::running);
   const std::size_t last = sums_.size() - 1;
   const std::size_t at_ends = std::min(first_values_.size(), last_values_.size());
-  if (at_ends < end_runs || !ends_differ()) return first_values_.size() <= last_values_.size() ? 0 : last;
+  if (at_ends < end_runs || !ends_differ_) return first_values_.size() <= last_values_.size() ? 0 : last;
   cowfs::Random random(options_.seed + runs_);
   if (random.below(100) < end_percent) return random.one_in(2) ? 0 : last;
   const std::vector<double> probabilities = posterior();

@@ -14,6 +14,7 @@ using cowfs::u64;
 
 struct BisectionOptions {
   double probability_wanted = 0.95;
+  double effect_min = 0.02;  // changes of the level by a smaller share are not looked for
   u64 runs_max = 400;
   u64 seed = 1;
 };
@@ -23,7 +24,7 @@ class Bisection {
   enum class State {
     running,
     found,          // the culprits() hold the wanted probability, and no more can be told apart
-    no_difference,  // the ends do not differ: there is nothing to look for
+    no_difference,  // the ends differ by less than effect_min, as far as 95% are certain
     out_of_runs,
   };
 
@@ -41,6 +42,8 @@ class Bisection {
   void skip(std::size_t commit);
 
   u64 runs() const { return runs_; }
+  // As far as 99% are certain.
+  bool ends_differ() const { return ends_differ_; }
   // Of each commit to be the one that changed it; sums to 1. Commit 0 has none.
   std::vector<double> posterior() const;
   // The most probable first, until together they have the wanted probability.
@@ -55,7 +58,7 @@ class Bisection {
 
   double log_likelihood(const Sums& left) const;
   std::size_t measurable(std::size_t commit) const;
-  bool ends_differ() const;
+  bool ends_are_alike() const;
   // Whether measuring more could separate these.
   bool separable(std::span<const std::size_t> culprits) const;
 
@@ -65,6 +68,7 @@ class Bisection {
   Sums all_;
   std::vector<bool> skipped_;
   std::vector<double> first_values_, last_values_;
+  bool ends_differ_ = false;
   u64 runs_ = 0;
 };
 

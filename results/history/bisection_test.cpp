@@ -47,6 +47,26 @@ TEST(Bisection, FindsAStepOfTwiceTheNoiseAmong64Commits) {
   EXPECT_LE(runs, trials * 60);
 }
 
+// A shared machine: one pair is off by as much as the change. It takes more pairs, not another answer.
+TEST(Bisection, FindsAStepThatIsNoLargerThanTheNoise) {
+  constexpr u64 trials = 100;
+  u64 right = 0, gave_up = 0;
+  for (u64 seed = 1; seed <= trials; ++seed) {
+    const Outcome outcome = run(Bisection(20, {}, {.seed = seed}), 13, 0.08, 0.08, seed);
+    right += outcome.state == Bisection::State::found && outcome.culprits.front() == 13;
+    gave_up += outcome.state == Bisection::State::no_difference;
+  }
+  EXPECT_GE(right, trials * 90 / 100);
+  EXPECT_EQ(gave_up, 0u);
+}
+
+TEST(Bisection, NoStepIsSeldomTakenForOne) {
+  u64 found = 0;
+  for (u64 seed = 1; seed <= 100; ++seed)
+    found += run(Bisection(20, {}, {.seed = seed}), 20, 0, 0.08, seed).state == Bisection::State::found;
+  EXPECT_LE(found, 10u);
+}
+
 TEST(Bisection, EndsThatDoNotDifferStopIt) {
   u64 stopped = 0;
   for (u64 seed = 1; seed <= 100; ++seed)

@@ -86,7 +86,8 @@ std::optional<Event> Tracker::locate(const Bracket& bracket, const results::Inte
   Event event;
   event.ratio_ci99 = {std::exp(log_interval.low), std::exp(log_interval.high)};
   event.effect = std::expm1((log_interval.low + log_interval.high) / 2);
-  Bisection bisection(bracket.newer - bracket.older + 1, {}, {.runs_max = options_.locate_runs_max, .seed = options_.seed});
+  Bisection bisection(bracket.newer - bracket.older + 1, {},
+                      {.effect_min = options_.confirm_clearance, .runs_max = options_.locate_runs_max, .seed = options_.seed});
   for (std::size_t commit = bracket.older + 1; commit < bracket.newer; ++commit) {
     if (!std::ranges::binary_search(measured_, commit)) bisection.skip(commit - bracket.older);
   }
@@ -96,7 +97,7 @@ std::optional<Event> Tracker::locate(const Bracket& bracket, const results::Inte
     if (pair.empty()) break;
     bisection.observe(commit, pair.front());
   }
-  if (bisection.state() == Bisection::State::no_difference) return std::nullopt;
+  if (bisection.state() != Bisection::State::running && !bisection.ends_differ()) return std::nullopt;
   const std::vector<std::size_t> culprits = bisection.culprits();
   const auto [first, last] = std::ranges::minmax(culprits);
   event.first = bracket.older + first;
