@@ -110,6 +110,7 @@ Task<void> Checker::check_extent(u16 slice, const Item& item) {
     }
     if (past && !home) count("extents that a crash left behind the end of their file");
   }
+  if (extent.kind == ExtentKind::lost) count("blocks that a repair could not save", extent.blocks);
   if (extent.kind != ExtentKind::data) co_return;
   if (home && inode != inodes_.end()) inode->second.blocks_found += extent.blocks;
   ++data_extents_;

@@ -80,6 +80,7 @@ Task<Result<u64>> FileData::read_extent(u64 first_block, MutableByteSpan into, b
     held.release();
     const u64 count = std::min<u64>(blocks, extent.blocks - skipped);
     const MutableByteSpan part = into.first(count * block_bytes);
+    if (extent.kind == ExtentKind::lost) co_return Error{Code::extent_lost, inode_, {.slice = home_.slice.id()}};
     if (extent.kind != ExtentKind::data) {
       read_in_place(extent, part);
       co_return count;

@@ -20,6 +20,7 @@ constexpr u64 superblock_second_copy = 64;
 // Bits of features_required.
 constexpr u64 feature_counters = 1;      // slice 0 may have a counters tree
 constexpr u64 feature_single_flush = 2;  // a commit may be flushed together with what it commits
+constexpr u64 feature_lost_extents = 4;  // a repair made extents that are lost
 
 constexpr u64 commit_slot_blocks = 4;
 constexpr u64 commit_slots = 64;

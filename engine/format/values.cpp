@@ -135,6 +135,7 @@ u64 check_extent(const Key& key, ByteSpan value) {
       if (header.replicas != 0 || header.checksum_kind != 0 || header.blocks != 1) return wrong_flags;
       return header.inline_bytes <= inline_bytes_max && rest.size() == header.inline_bytes ? fine : u64{wrong_size};
     case ExtentKind::unwritten:
+    case ExtentKind::lost:
       if (header.replicas != 0 || header.checksum_kind != 0 || header.inline_bytes != 0) return wrong_flags;
       return rest.empty() ? fine : u64{wrong_size};
   }
@@ -180,6 +181,7 @@ std::string extent_text(ByteSpan value) {
   switch (extent.kind) {
     case ExtentKind::inline_data: return fmt::format("inline {} bytes", extent.inline_bytes.size());
     case ExtentKind::unwritten: return fmt::format("unwritten {} blocks", extent.blocks);
+    case ExtentKind::lost: return fmt::format("lost {} blocks", extent.blocks);
     case ExtentKind::data: break;
   }
   return fmt::format("{} blocks at {}:{} generation {}{}", extent.blocks, extent.address.device(),
@@ -287,10 +289,13 @@ ExtentValue ExtentValue::located(Address address, u32 generation, u32 blocks, Ch
   return value;
 }
 
-ExtentValue ExtentValue::unwritten(u32 blocks) {
+ExtentValue ExtentValue::unwritten(u32 blocks) { return without_content(ExtentKind::unwritten, blocks); }
+ExtentValue ExtentValue::lost(u32 blocks) { return without_content(ExtentKind::lost, blocks); }
+
+ExtentValue ExtentValue::without_content(ExtentKind kind, u32 blocks) {
   assert(blocks >= 1 && blocks <= extent_blocks_max);
   ExtentValue value;
-  const ExtentHeader header{.kind = static_cast<u8>(ExtentKind::unwritten),
+  const ExtentHeader header{.kind = static_cast<u8>(kind),
                             .checksum_kind = 0,
                             .compression = 0,
                             .replicas = 0,
@@ -318,7 +323,7 @@ ExtentValue ExtentValue::inline_data(ByteSpan bytes) {
 
 ExtentValue ExtentValue::slice_of(const Extent& extent, u32 from, u32 blocks) {
   assert(blocks >= 1 && from + blocks <= extent.blocks);
-  if (extent.kind == ExtentKind::unwritten) return unwritten(blocks);
+  if (extent.kind == ExtentKind::unwritten || extent.kind == ExtentKind::lost) return without_content(extent.kind, blocks);
   assert(extent.kind == ExtentKind::data);
   if (extent.checksums == nullptr) return located(extent.address.plus(from), extent.generation, blocks, ChecksumKind::none);
   return data(extent.address.plus(from), extent.generation, {extent.checksums + from, blocks});

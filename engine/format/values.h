@@ -106,7 +106,8 @@ static_assert(sizeof(XattrHeader) == 4);
 
 // extents:
 
-enum class ExtentKind : u8 { data = 1, inline_data = 2, unwritten = 3 };
+// lost: what the blocks held is gone, and reading them is an error; only repair makes such extents.
+enum class ExtentKind : u8 { data = 1, inline_data = 2, unwritten = 3, lost = 4 };
 enum class ChecksumKind : u8 { none = 0, crc32c = 1 };
 
 constexpr u32 extent_blocks_max = 64;      // 256 KiB
@@ -147,12 +148,14 @@ class ExtentValue {
  public:
   static ExtentValue data(Address address, u32 generation, std::span<const le32> checksums);
   static ExtentValue unwritten(u32 blocks);
+  static ExtentValue lost(u32 blocks);
   static ExtentValue inline_data(ByteSpan bytes);
-  // Blocks [from, from + blocks) of `extent`, a data or unwritten one.
+  // Blocks [from, from + blocks) of `extent`, which is not inline.
   static ExtentValue slice_of(const Extent& extent, u32 from, u32 blocks);
   ByteSpan bytes() const { return {bytes_.data(), size_}; }
 
  private:
+  static ExtentValue without_content(ExtentKind kind, u32 blocks);
   static ExtentValue located(Address address, u32 generation, u32 blocks, ChecksumKind checksum_kind);
 
   std::array<std::byte, sizeof(ExtentHeader) + inline_bytes_max + 16> bytes_;
