@@ -28,6 +28,22 @@ std::string_view name_of(FindingClass what_class) {
   return {};
 }
 
+// Recovery meets some findings before check can.
+std::optional<FindingClass> class_of(Code refused) {
+  switch (refused) {
+    case Code::lease_entry_invalid:
+      return FindingClass::lease_invalid;
+    case Code::alloc_bucket_not_leased:
+      return FindingClass::bucket_not_leased;
+    case Code::slice_header_inode_given:
+      return FindingClass::inode_misplaced;
+    case Code::root_missing:
+      return FindingClass::root_missing;
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace
 
 Checker::Checker(device::Device& device, const SuperblockFound& superblock, const CheckOptions& options)
@@ -132,6 +148,7 @@ Task<void> Checker::run() {
     co_await check_recovered();
   } else {
     found(FindingClass::recovery_refused, opened.error());
+    if (const auto what_class = class_of(opened.error().code)) found(*what_class, opened.error());
     report.notes.push_back("what is checked after recovery was not: names, pointers, accounting, data");
   }
   co_await recovered_->close();

@@ -110,7 +110,7 @@ class MediumVisitor final : public btree::NodeVisitor {
     }
     return {};
   }
-  void damaged(const format::NodePointer&, const Error& error) override {
+  void damaged(const format::NodePointer&, const btree::SlotRange&, const Error& error) override {
     whole = false;
     checker_.found(FindingClass::node_damaged, error);
   }

@@ -26,7 +26,9 @@ class NodeTargets final : public btree::NodeVisitor {
     targets_.push_back({"node of " + name_, address.offset_bytes(), pointer.image_bytes});
     return {};
   }
-  void damaged(const format::NodePointer&, const Error& error) override { ADD_FAILURE() << to_text(error); }
+  void damaged(const format::NodePointer&, const btree::SlotRange&, const Error& error) override {
+    ADD_FAILURE() << to_text(error);
+  }
 
  private:
   std::string name_;

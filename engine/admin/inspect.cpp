@@ -112,7 +112,7 @@ class Lister final : public btree::NodeVisitor {
     }
     return {};
   }
-  void damaged(const format::NodePointer&, const Error& error) override {
+  void damaged(const format::NodePointer&, const btree::SlotRange&, const Error& error) override {
     ++summary_.damaged;
     line(to_text(error), true);
   }

@@ -4,12 +4,6 @@
 
 namespace cowfs::btree {
 
-// The range of the parent's slot; everything for a root.
-struct SlotRange {
-  Key first = format::key_min;
-  Key last = format::key_max;
-};
-
 // Error btree_pointer_invalid: no image can be there. Reading would overrun a node's memory.
 Status check_pointer(const NodePointer& pointer, const format::NodeIdentity& identity);
 

@@ -104,7 +104,7 @@ class Collector : public NodeVisitor {
     if (header.level == 0) keys += header.count;
     return {};
   }
-  void damaged(const NodePointer&, const Error& error) override { errors.push_back(error); }
+  void damaged(const NodePointer&, const SlotRange&, const Error& error) override { errors.push_back(error); }
 
   std::set<u64> seen;
   u64 keys = 0;

@@ -59,14 +59,20 @@ class NodeStore {
   virtual void release(const NodePointer& pointer) = 0;
 };
 
+// The keys that a parent's slot promises; all keys for a root.
+struct SlotRange {
+  Key first = format::key_min;
+  Key last = format::key_max;
+};
+
 // What walk() reports to.
 class NodeVisitor {
  public:
   virtual ~NodeVisitor() = default;
   // `image` is validated. An error ends the walk.
   virtual Status visit(const NodePointer& pointer, const NodeHeader& header, ByteSpan image) = 0;
-  // A node that could not be read or is damaged; what is below it is skipped and the walk goes on.
-  virtual void damaged(const NodePointer& pointer, const Error& error) = 0;
+  // A node that could not be read or is damaged: the keys of `range` are missing, and the walk goes on.
+  virtual void damaged(const NodePointer& pointer, const SlotRange& range, const Error& error) = 0;
 };
 
 // The tree as of a freeze(). Must be given to write() or thaw().

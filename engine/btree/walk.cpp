@@ -39,7 +39,7 @@ struct Level {
 runtime::Task<Status> walk(NodeStore& store, format::NodeIdentity identity, Root root, NodeVisitor& visitor) {
   if (!root.pointer.present()) co_return Status{};
   if (root.level > format::node_level_max) {
-    visitor.damaged(root.pointer, placed(Error{Code::btree_level_invalid, root.level}, root.pointer, identity));
+    visitor.damaged(root.pointer, {}, placed(Error{Code::btree_level_invalid, root.level}, root.pointer, identity));
     co_return Status{};
   }
   std::vector<Level> levels(root.level + 1u);
@@ -65,7 +65,7 @@ runtime::Task<Status> walk(NodeStore& store, format::NodeIdentity identity, Root
       const Status visited = visitor.visit(pointer, here.header(), memory.first(pointer.image_bytes));
       if (!visited) co_return visited;
     } else {
-      visitor.damaged(pointer, status.error());
+      visitor.damaged(pointer, here.range, status.error());
     }
     here.next_slot = 0;
     if (!status.ok() || depth == 0) ++depth;

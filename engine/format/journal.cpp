@@ -104,6 +104,12 @@ Status validate_slice_header(const SliceHeader& header, u64 filesystem, u16 slic
   return {};
 }
 
+bool is_superseded(const SliceHeader& damaged, const SliceHeader& valid) {
+  const bool never_written = damaged.magic == 0 && damaged.sequence == 0 && valid.sequence == 1;
+  const bool known = damaged.magic == valid.magic && damaged.filesystem == valid.filesystem && damaged.slice == valid.slice;
+  return never_written || (known && damaged.sequence < valid.sequence && damaged.checkpoint_epoch < valid.checkpoint_epoch);
+}
+
 void seal_entry(MutableByteSpan raw) {
   const le32 magic = entry_magic;
   std::memcpy(raw.data() + offsetof(EntryHeader, magic), &magic, sizeof magic);

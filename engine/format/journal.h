@@ -103,6 +103,10 @@ Status validate_entry(ByteSpan raw, u64 filesystem, const EntryPointer& expected
 Status validate_commit(ByteSpan raw, u64 filesystem);
 Status validate_slice_header(const SliceHeader& header, u64 filesystem, u16 slice);
 
+// True when a damaged header is one that `valid` replaced. Two fields say so: one damaged one cannot pretend it. A header's
+// content lies within one sector, so a power cut does not tear it.
+bool is_superseded(const SliceHeader& damaged, const SliceHeader& valid);
+
 // Set the magic and the checksum. An entry is its header and records exactly; a commit block's `raw` may be longer.
 void seal_entry(MutableByteSpan raw);
 void seal_commit(MutableByteSpan raw);

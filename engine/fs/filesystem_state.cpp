@@ -47,6 +47,7 @@ Task<Status> FilesystemState::make_slices(CoreIndex index) {
                                                  settings_.discard, state.data(), *this));
     slice::Slice& made = state.slice(id).slice;
     Status read = co_await made.read_header(history_.oldest_needed, history_.last);
+    if (read && !settings_.read_only) read = co_await made.retire_header_from_future();
     if (read) read = co_await made.load_resident_trees();
     if (!read) co_return read;
   }

@@ -63,16 +63,14 @@ bool JournalLayout::contains(const format::EntryPointer& pointer) const {
   return pointer.bytes >= sizeof(format::EntryHeader) && pointer.bytes <= rest_blocks * block_bytes;
 }
 
-Task<Result<std::vector<Commit>>> CommitRing::read_all() {
-  device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
-  device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes, buffer.span());
-  const Status status = co_await read;
-  if (!status.ok()) co_return status.error();
+namespace {
+
+// Newest first; `damaged` are places that hold something of this filesystem, perhaps, and no valid block.
+std::vector<Commit> valid_commits(ByteSpan ring, u64 filesystem, std::vector<u64>& damaged) {
   std::vector<Commit> commits;
-  std::vector<u64> damaged;
   for (u64 slot = 0; slot < format::commit_slots; ++slot) {
-    const ByteSpan raw = buffer.span().subspan(slot * slot_bytes, slot_bytes);
-    const Status valid = format::validate_commit(raw, layout_.filesystem);
+    const ByteSpan raw = ring.subspan(slot * slot_bytes, slot_bytes);
+    const Status valid = format::validate_commit(raw, filesystem);
     if (!valid.ok()) {
       if (valid.error().code != Code::commit_block_identity_mismatch) damaged.push_back(slot);
       continue;
@@ -81,6 +79,30 @@ Task<Result<std::vector<Commit>>> CommitRing::read_all() {
     if (commit.epoch.value % format::commit_slots == slot) commits.push_back(std::move(commit));
   }
   std::sort(commits.begin(), commits.end(), [](const Commit& a, const Commit& b) { return a.epoch > b.epoch; });
+  return commits;
+}
+
+}  // namespace
+
+Task<Status> CommitRing::read(MutableByteSpan ring) {
+  device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes, ring);
+  co_return co_await read;
+}
+
+Task<Result<std::vector<Commit>>> CommitRing::read_valid() {
+  device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
+  const Status status = co_await read(buffer.span());
+  if (!status.ok()) co_return status.error();
+  std::vector<u64> damaged;
+  co_return valid_commits(buffer.span(), layout_.filesystem, damaged);
+}
+
+Task<Result<std::vector<Commit>>> CommitRing::read_all() {
+  device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
+  const Status status = co_await read(buffer.span());
+  if (!status.ok()) co_return status.error();
+  std::vector<u64> damaged;
+  std::vector<Commit> commits = valid_commits(buffer.span(), layout_.filesystem, damaged);
   for (u64 slot : damaged) {
     if (commits.empty()) break;
     const ByteSpan raw = buffer.span().subspan(slot * slot_bytes, slot_bytes);

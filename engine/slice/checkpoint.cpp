@@ -40,7 +40,7 @@ class NodesInBuckets final : public btree::NodeVisitor {
     return {};
   }
   // Left where it is: whoever reads it next reports it.
-  void damaged(const format::NodePointer&, const Error&) override {}
+  void damaged(const format::NodePointer&, const btree::SlotRange&, const Error&) override {}
   std::vector<Place> places;
 
  private:
@@ -145,6 +145,10 @@ void Slice::epoch_sealed(Epoch epoch) {
   if (!std::all_of(trees_.begin(), trees_.end(), [](const auto& tree) { return tree->can_freeze(); })) return;
   if (metadata_.room_blocks() + checkpoint_slack_blocks < checkpoint_blocks(dirty_blocks_bound())) return;
   freeze_wanted_ = false;
+  freeze(epoch);
+}
+
+void Slice::freeze(Epoch epoch) {
   frozen_ = std::make_unique<FrozenState>();
   frozen_->epoch = epoch;
   frozen_->next_inode = next_inode_;
@@ -182,6 +186,20 @@ Task<Status> Slice::checkpoint() {
   stream_.take_part();
   nodes_.pool().evict();
   co_return Status{};
+}
+
+Task<Status> Slice::make_room() {
+  write_alloc_changes();
+  return prepare_checkpoint();
+}
+
+Task<Result<SliceHeader>> Slice::write_replayed(Epoch epoch) {
+  freeze(epoch);
+  const std::unique_ptr<FrozenState> frozen = std::move(frozen_);
+  SliceHeader header{};
+  const Status written = co_await write_frozen(*frozen, header);
+  if (!written) co_return written.error();
+  co_return header;
 }
 
 Task<void> Slice::checkpoint_ended() {

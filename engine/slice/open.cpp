@@ -17,14 +17,6 @@ u64 Slice::header_offset_bytes(u64 sequence) const {
 
 namespace {
 
-// True when a damaged header is one that `valid` replaced. Two fields say so: one damaged one cannot pretend it. A header's
-// content lies within one sector, so a power cut does not tear it.
-bool is_superseded(const format::SliceHeader& damaged, const format::SliceHeader& valid) {
-  const bool never_written = damaged.magic == 0 && damaged.sequence == 0 && valid.sequence == 1;
-  const bool known = damaged.magic == valid.magic && damaged.filesystem == valid.filesystem && damaged.slice == valid.slice;
-  return never_written || (known && damaged.sequence < valid.sequence && damaged.checkpoint_epoch < valid.checkpoint_epoch);
-}
-
 // No filesystem comes near it, and adding to it does not change the slice.
 constexpr u64 inode_counter_max = 1ull << 47;
 
@@ -33,6 +25,7 @@ constexpr u64 inode_counter_max = 1ull << 47;
 Task<Status> Slice::read_header(Epoch oldest_needed, Epoch last) {
   std::array<format::SliceHeader, 2> headers{};
   std::array<Status, 2> states;
+  bool prepared = false;  // one of them is of a repair that was cut off before its commit
   AlignedBuffer raw(block_bytes);
   for (u64 place = 0; place < 2; ++place) {
     states[place] = co_await devices_[0].read(header_offset_bytes(place), raw.span());
@@ -40,6 +33,8 @@ Task<Status> Slice::read_header(Epoch oldest_needed, Epoch last) {
     std::memcpy(&headers[place], raw.data(), block_bytes);
     states[place] = format::validate_slice_header(headers[place], format::filesystem_id(superblock_), id_);
     if (states[place] && headers[place].checkpoint_epoch > last.value) {
+      prepared = headers[place].publish_epoch == headers[place].checkpoint_epoch;
+      from_future_ = true;
       states[place] =
           Error{Code::slice_header_from_future, headers[place].checkpoint_epoch, Place{.device = 0, .slice = id_}};
     }
@@ -47,7 +42,7 @@ Task<Status> Slice::read_header(Epoch oldest_needed, Epoch last) {
   if (!states[0] && !states[1]) co_return Error{Code::slice_header_missing, id_, Place{.device = 0, .slice = id_}};
   const u64 best = !states[0] || (states[1] && headers[1].sequence > headers[0].sequence) ? 1 : 0;
   header_ = headers[best];
-  const bool whole = states[1 - best] || is_superseded(headers[1 - best], header_);
+  const bool whole = prepared || states[1 - best] || format::is_superseded(headers[1 - best], header_);
   if (!whole && oldest_needed.value > header_.checkpoint_epoch + 1) {
     co_return Error{Code::slice_header_outdated, id_,
                     Place{.device = 0, .slice = id_, .offset_bytes = header_offset_bytes(1 - best)}};
@@ -56,6 +51,17 @@ Task<Status> Slice::read_header(Epoch oldest_needed, Epoch last) {
   next_inode_ = header_.next_inode;
   inode_count_ = header_.inodes;
   co_return Status{};
+}
+
+// Otherwise it would count when epochs have come so far.
+Task<Status> Slice::retire_header_from_future() {
+  if (!std::exchange(from_future_, false)) co_return Status{};
+  AlignedBuffer raw(block_bytes);
+  format::SliceHeader header = header_;
+  header.sequence = header.sequence - 1;
+  format::seal_slice_header(header);
+  std::memcpy(raw.data(), &header, sizeof header);
+  co_return co_await devices_[0].write(header_offset_bytes(header.sequence), raw.span(), true);
 }
 
 // Reads every leaf of the alloc tree, which stays: buckets are known, and a checkpoint can update it without awaiting.

@@ -54,6 +54,8 @@ class Slice {
   // History is from `oldest_needed` to `last`. Errors: slice_header_*; slice_header_outdated: the newest header is damaged,
   // and history does not reach from the one before it to now.
   Task<Status> read_header(Epoch oldest_needed, Epoch last);
+  // Before anything else is written: a header that does not count, because its epoch was never committed, never will.
+  Task<Status> retire_header_from_future();
   Task<Status> load_resident_trees();
   // `leased`: the buckets that the lease table gives this slice.
   Task<Status> restore_space(std::vector<format::BucketId> leased);
@@ -61,6 +63,11 @@ class Slice {
   Task<Status> replay(Epoch epoch, format::Record record);
   // Error alloc_bucket_not_leased: history left data in a bucket that the lease table gives to somebody else.
   Status end_replay(Epoch last);
+  // Repair: a slice that was opened without a header, and into which everything was replayed. First room for its checkpoint is
+  // leased; then, when nothing was replayed since, it is written as that of `epoch`, whose header the caller completes, seals
+  // and puts in place. Errors: space_no_buckets; of the device.
+  Task<Status> make_room();
+  Task<Result<format::SliceHeader>> write_replayed(Epoch epoch);
 
   // Reading.
   btree::Tree& tree(TreeId id) { return *trees_[static_cast<std::size_t>(id)]; }
@@ -130,6 +137,7 @@ class Slice {
   void write_alloc_changes();
   bool alloc_changes_ready(Missing& missing);
 
+  void freeze(Epoch epoch);
   Task<Status> prepare_checkpoint();
   Task<Status> scatter_sparse_metadata();
   Task<Status> write_frozen(FrozenState& frozen, format::SliceHeader& header);
@@ -155,6 +163,7 @@ class Slice {
 
   u64 next_inode_ = 1;
   u64 inode_count_ = 0;
+  bool from_future_ = false;  // the other place of the header holds one
   bool replaying_ = false;
   Epoch replay_epoch_;
   std::vector<format::BucketId> borrowed_;  // by replay: history used them, the lease table gives them to others
