@@ -1,4 +1,4 @@
-// cowfs: makes, shows and checks filesystems. Each verb parses, calls one function of the engine, and prints.
+// cowfs: makes, shows, checks and repairs filesystems. Each verb parses, calls one function of the engine, and prints.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,6 +9,8 @@
 
 #include "engine/admin/tools.h"
 #include "engine/engine.h"
+#include "engine/repair/corrupt.h"
+#include "engine/repair/repair.h"
 
 namespace cowbench::programs {
 namespace {
@@ -18,9 +20,10 @@ using cowfs::u64;
 using nlohmann::ordered_json;
 namespace admin = cowfs::admin;
 
-enum ExitCode : int { exit_ok = 0, exit_errors_found = 1, exit_bad_input = 2 };
+enum ExitCode : int { exit_ok = 0, exit_errors_found = 1, exit_bad_input = 2, exit_repaired = 3 };
 constexpr const char* exit_codes_text =
-    "Exit status: 0 ok, for check: clean; 1 errors found on the device, or reading or writing it failed;\n"
+    "Exit status: 0 ok, for check: clean; 1 errors found on the device and left, or reading or writing it failed;\n"
+    "3 check --repair found errors, and none is left;\n"
     "2 bad usage, or a device that is no intact cowfs device to begin with: missing, in use, too small, read-only,\n"
     "cut off, another format or version. --json prints one object; list prints one a line.";
 
@@ -286,16 +289,19 @@ void print_finding(const admin::Finding& finding) {
              finding.path.empty() ? "" : " " + finding.path, finding.what);
 }
 
+std::function<void(const admin::CheckProgress&)> progress_shown(bool json) {
+  if (json || isatty(STDERR_FILENO) == 0) return {};
+  return [](const admin::CheckProgress& progress) {
+    const std::string share =
+        progress.total == 0 ? "" : fmt::format(" {}%", std::min<u64>(progress.done * 100 / progress.total, 100));
+    fmt::print(stderr, "\r\x1b[K{}{}", progress.phase, share);
+  };
+}
+
 int check_verb(const std::string& device, bool data, bool json) {
   admin::CheckOptions options;
   options.data = data;
-  if (!json && isatty(STDERR_FILENO) != 0) {
-    options.progress = [](const admin::CheckProgress& progress) {
-      const std::string share =
-          progress.total == 0 ? "" : fmt::format(" {}%", std::min<u64>(progress.done * 100 / progress.total, 100));
-      fmt::print(stderr, "\r\x1b[K{}{}", progress.phase, share);
-    };
-  }
+  options.progress = progress_shown(json);
   const auto report = admin::check(device, options);
   if (options.progress) fmt::print(stderr, "\r\x1b[K");
   if (!report) return report_error(device, report.error());
@@ -313,26 +319,111 @@ int check_verb(const std::string& device, bool data, bool json) {
   return report->clean() ? exit_ok : exit_errors_found;
 }
 
+int exit_code_of(const cowfs::repair::RepairReport& report) {
+  if (report.found_nothing()) return exit_ok;
+  return report.written && report.left_nothing() ? exit_repaired : exit_errors_found;
+}
+
+std::string repair_outcome(const cowfs::repair::RepairReport& report, bool dry_run) {
+  if (report.found_nothing()) return "clean";
+  if (!report.refused.empty()) return fmt::format("{} errors found, not repaired: {}", report.before.findings_total, report.refused);
+  if (report.repairs.empty()) return fmt::format("{} errors found that cannot be repaired: damaged data", report.before.findings_total);
+  return fmt::format("{} errors found, {} {}", report.before.findings_total,
+                     dry_run ? "nothing written; a repair would leave" : "repaired; left are", report.after.findings_total);
+}
+
+ordered_json to_json(const cowfs::repair::RepairReport& report, bool dry_run) {
+  ordered_json object{{"schema", "cowfs.repair/1"},
+                      {"clean", report.left_nothing() && (report.found_nothing() || report.written)},
+                      {"dry_run", dry_run},
+                      {"written", report.written},
+                      {"refused", report.refused},
+                      {"repairs", ordered_json::array()},
+                      {"before", to_json(report.before)},
+                      {"after", to_json(report.after)}};
+  for (const cowfs::repair::Repair& repair : report.repairs) {
+    object["repairs"].push_back(
+        {{"class", repair.finding_class}, {"what", repair.what}, {"inode", repair.inode}, {"loss", repair.is_loss}});
+  }
+  return object;
+}
+
+int repair_verb(const std::string& device, cowfs::repair::RepairOptions options, bool json) {
+  options.progress = progress_shown(json);
+  const auto report = cowfs::repair::repair(device, options);
+  if (options.progress) fmt::print(stderr, "\r\x1b[K");
+  if (!report) return report_error(device, report.error());
+  if (json) {
+    fmt::print("{}\n", dumped(to_json(*report, options.dry_run), 2));
+    return exit_code_of(*report);
+  }
+  for (const admin::Finding& finding : report->before.findings) print_finding(finding);
+  for (const cowfs::repair::Repair& repair : report->repairs) {
+    fmt::print("{}{}: {}: {}\n", options.dry_run ? "would repair" : "repair", repair.is_loss ? " (loss)" : "",
+               repair.finding_class, repair.what);
+  }
+  fmt::print("{}: {}\n", device, repair_outcome(*report, options.dry_run));
+  return exit_code_of(*report);
+}
+
 void add_check_verb(CLI::App& program, int& exit_code) {
   struct Options {
     std::string device;
-    bool no_data = false, json = false, classes = false;
+    bool no_data = false, json = false, classes = false, repair = false;
+    cowfs::repair::RepairOptions repairs;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand(
-      "check", "Verify everything, without writing: history that a crash left is replayed in memory");
+      "check",
+      "Verify everything, without writing: history that a crash left is replayed in memory. With --repair, make good what is "
+      "found, in memory first, and write it when it is clean there");
   verb->add_option("DEV", options->device, "Block device or image file, not mounted");
   verb->add_flag("--no-data", options->no_data, "Do not read file data");
   verb->add_flag("--classes", options->classes, "Only list what can be found");
-  verb->add_flag("--json", options->json, "As JSON, schema cowfs.check/1");
+  CLI::Option* repair = verb->add_flag("--repair", options->repair, "Repair what is found");
+  verb->add_flag("--dry-run", options->repairs.dry_run, "With --repair: say what would be done, and write nothing")
+      ->needs(repair);
+  verb->add_flag("--cut-journal", options->repairs.cut_journal,
+                 "With --repair: where the journal is damaged, go on with what comes before; says which epochs that loses")
+      ->needs(repair);
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.check/1 or cowfs.repair/1");
   verb->callback([options, &exit_code] {
     if (options->classes) {
       for (const auto& shown : admin::finding_classes()) fmt::print("{:<24} {}\n", shown.name, shown.meaning);
       return;
     }
     if (options->device.empty()) throw CLI::RequiredError("DEV");
-    exit_code = check_verb(options->device, !options->no_data, options->json);
+    options->repairs.data = !options->no_data;
+    exit_code = options->repair ? repair_verb(options->device, options->repairs, options->json)
+                                : check_verb(options->device, !options->no_data, options->json);
   });
+}
+
+int corrupt_verb(const std::string& device, const cowfs::repair::CorruptOptions& options) {
+  const auto planted = cowfs::repair::corrupt(device, options);
+  if (!planted) return report_error(device, planted.error());
+  if (!planted->impossible.empty()) {
+    fmt::print(stderr, "cowfs: {}: {} was not planted: {}\n", device, options.finding_class, planted->impossible);
+    return exit_bad_input;
+  }
+  fmt::print("{}: {}: {}\n", device, options.finding_class, planted->what);
+  return exit_ok;
+}
+
+void add_debug_verbs(CLI::App& program, int& exit_code) {
+  struct Options {
+    std::string device;
+    cowfs::repair::CorruptOptions corrupt;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* debug = program.add_subcommand("debug", "For trying cowfs itself");
+  debug->require_subcommand(1);
+  CLI::App* verb = debug->add_subcommand("corrupt", "Plant one damage that check names, on a sound image that is not mounted");
+  verb->add_option("DEV", options->device, "Image file")->required();
+  verb->add_option("--what", options->corrupt.finding_class, "A class that check --classes lists")->required();
+  verb->add_option("--seed", options->corrupt.seed, "Where");
+  verb->add_flag("--force", options->corrupt.force, "Also on a block device");
+  verb->callback([options, &exit_code] { exit_code = corrupt_verb(options->device, options->corrupt); });
 }
 
 // A verb that takes a device and --json.
@@ -351,7 +442,7 @@ void add_simple_verb(CLI::App& program, int& exit_code, const char* name, const 
 
 int run(int argument_count, char** arguments) {
   int exit_code = exit_ok;
-  CLI::App program("Makes, shows and checks cowfs filesystems", "cowfs");
+  CLI::App program("Makes, shows, checks and repairs cowfs filesystems", "cowfs");
   program.require_subcommand(1);
   program.set_version_flag("--version", "cowfs 0.1.0");
   add_format_verb(program, exit_code);
@@ -365,6 +456,7 @@ int run(int argument_count, char** arguments) {
   add_simple_verb(program, exit_code, "list-journal", "Show the journal entries that recovery needs", "cowfs.journal/1",
                   list_journal_verb);
   add_check_verb(program, exit_code);
+  add_debug_verbs(program, exit_code);
   program.footer(exit_codes_text);
   for (CLI::App* verb : program.get_subcommands({})) verb->footer(exit_codes_text);
   try {

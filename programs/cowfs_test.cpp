@@ -78,6 +78,40 @@ TEST_F(CowfsProgram, a_damaged_copy_is_one_finding_and_exit_1) {
   EXPECT_THAT(run("show-super " + image_).output, HasSubstr("note: superblock copy 2"));
 }
 
+TEST_F(CowfsProgram, a_planted_damage_is_repaired) {
+  ASSERT_EQ(run("format " + image_).exit_code, 0);
+  const Ran planted = run("debug corrupt --what accounting_wrong --seed 3 " + image_);
+  ASSERT_EQ(planted.exit_code, 0) << planted.output;
+  EXPECT_EQ(run("check " + image_).exit_code, 1);
+  const std::string saved = image_ + ".saved";
+  std::filesystem::copy_file(image_, saved);
+  const Ran dry = run("check --repair --dry-run " + image_);
+  EXPECT_EQ(dry.exit_code, 1);
+  EXPECT_THAT(dry.output, HasSubstr("would repair: accounting_wrong"));
+  EXPECT_EQ(std::system(("cmp " + image_ + " " + saved).c_str()), 0);
+  std::filesystem::remove(saved);
+  const Ran repaired = run("check --repair --json " + image_);
+  EXPECT_EQ(repaired.exit_code, 3) << repaired.output;
+  const auto json = nlohmann::json::parse(repaired.output, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << repaired.output;
+  EXPECT_EQ(json.at("schema"), "cowfs.repair/1");
+  EXPECT_TRUE(json.at("clean").get<bool>());
+  EXPECT_EQ(run("check --repair " + image_).exit_code, 0);
+  EXPECT_EQ(run("check " + image_).exit_code, 0);
+}
+
+TEST_F(CowfsProgram, damage_that_cannot_be_planted_says_why) {
+  ASSERT_EQ(run("format " + image_).exit_code, 0);
+  const Ran device = run("debug corrupt --what data_unreadable " + image_);
+  EXPECT_EQ(device.exit_code, 2);
+  EXPECT_THAT(device.output, HasSubstr("cannot refuse to be read"));
+  const Ran none = run("debug corrupt --what extents_overlap " + image_);
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.output, HasSubstr("nothing that could be damaged"));
+  EXPECT_THAT(run("debug corrupt --what nonsense " + image_).output, HasSubstr("there is no class"));
+  EXPECT_EQ(run("check " + image_).exit_code, 0);
+}
+
 TEST_F(CowfsProgram, bad_devices_and_usage_are_exit_2) {
   struct Case {
     std::string arguments;

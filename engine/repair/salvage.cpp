@@ -1,0 +1,157 @@
+#include "engine/repair/salvage_internal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/admin/read_only_device.h"
+#include "engine/repair/readable_history_internal.h"
+
+namespace cowfs::repair {
+
+namespace {
+
+constexpr std::array salvaged_trees{TreeId::inodes,   TreeId::dirents, TreeId::xattrs,      TreeId::extents,
+                                    TreeId::counters, TreeId::alloc,   TreeId::backpointers};
+
+// Takes the keys of every leaf, and notes what is missing.
+class KeyGatherer final : public btree::NodeVisitor {
+ public:
+  KeyGatherer(SliceSalvaged& slice, u16 id, TreeId tree, u64 bucket_blocks, Salvaged& all, std::vector<Repair>& repairs)
+      : slice_(slice), id_(id), tree_(tree), bucket_blocks_(bucket_blocks), all_(all), repairs_(repairs) {}
+
+  Status visit(const format::NodePointer& pointer, const format::NodeHeader& header, ByteSpan image) override {
+    all_.metadata_buckets.insert(format::bucket_of(format::Address{pointer.address}, bucket_blocks_).value);
+    if (header.level > 0) return {};
+    Keys& keys = slice_.tree(tree_);
+    for (u32 i = 0; i < header.count; ++i) {
+      format::Slot slot;
+      std::memcpy(&slot, image.data() + sizeof header + i * sizeof slot, sizeof slot);
+      const ByteSpan value = image.subspan(slot.value_offset, slot.value_bytes);
+      keys.insert_or_assign(keys.end(), slot.key(), std::vector<std::byte>(value.begin(), value.end()));
+    }
+    return {};
+  }
+  void damaged(const format::NodePointer& pointer, const btree::SlotRange& range, const Error& error) override {
+    all_.metadata_buckets.insert(format::bucket_of(format::Address{pointer.address}, bucket_blocks_).value);
+    slice_.lost[static_cast<std::size_t>(tree_)].push_back(range);
+    repairs_.push_back({"node_damaged",
+                        fmt::format("slice {} tree {}: {}keys from {:#x}:{} to {:#x}:{} cannot be read ({})", id_,
+                                    format::name(tree_), format::is_derived(tree_) ? "" : "lost: ", range.first.inode,
+                                    range.first.offset, range.last.inode, range.last.offset, name(error.code)),
+                        0, !format::is_derived(tree_)});
+  }
+
+ private:
+  SliceSalvaged& slice_;
+  const u16 id_;
+  const TreeId tree_;
+  const u64 bucket_blocks_;
+  Salvaged& all_;
+  std::vector<Repair>& repairs_;
+};
+
+// What a checkpoint, or a repair, left of an epoch that was not committed does not count.
+Task<Status> read_header(device::Device& device, const format::Superblock& superblock, u16 id, u64 committed, Salvaged& all) {
+  SliceSalvaged& slice = all.slices[id];
+  device::AlignedBuffer raw(2 * block_bytes);
+  device::IoAwaiter reading =
+      device.read((superblock.slice_headers_block + id * 2ull) * block_bytes, raw.span());
+  const Status read = co_await reading;
+  if (!read) co_return read;
+  std::array<format::SliceHeader, 2> headers;
+  std::memcpy(headers.data(), raw.data(), sizeof headers);
+  std::array<bool, 2> valid;
+  for (std::size_t place = 0; place < 2; ++place) {
+    const format::SliceHeader& header = headers[place];
+    valid[place] = format::validate_slice_header(header, format::filesystem_id(superblock), id).ok();
+    if (!valid[place]) continue;
+    all.newest_epoch = std::max<u64>(all.newest_epoch, header.publish_epoch);
+    if (header.checkpoint_epoch > committed) continue;
+    if (!slice.header || header.sequence > slice.header->sequence) slice.header = header;
+  }
+  if (!slice.header) co_return Status{};
+  const std::size_t other = 1 - slice.header->sequence % 2;
+  slice.twin_is_sound = valid[other] || format::is_superseded(headers[other], *slice.header);
+  co_return Status{};
+}
+
+Task<Status> gather_slice(device::Device& device, const format::Superblock& superblock, u16 id, Salvaged& all,
+                          std::vector<Repair>& repairs) {
+  SliceSalvaged& slice = all.slices[id];
+  if (!slice.header) {
+    for (const TreeId tree : salvaged_trees) slice.lost[static_cast<std::size_t>(tree)].push_back({});
+    repairs.push_back({"slice_header_missing", fmt::format("slice {}: all that it held is lost", id), 0, true});
+    co_return Status{};
+  }
+  admin::MediumReader reader(device);
+  for (const TreeId tree : salvaged_trees) {
+    const auto index = static_cast<std::size_t>(tree);
+    KeyGatherer gatherer(slice, id, tree, superblock.bucket_blocks, all, repairs);
+    const format::NodeIdentity identity{format::filesystem_id(superblock), id, tree};
+    const btree::Root root{slice.header->roots[index], slice.header->levels[index]};
+    const Status walked = co_await btree::walk(reader, identity, root, gatherer);
+    if (!walked) co_return walked;
+  }
+  co_return Status{};
+}
+
+// One record of history over what the checkpoint holds.
+void lay_over(Salvaged& all, Epoch epoch, const format::Record& record, std::vector<Repair>& repairs) {
+  const bool ours = record.slice < all.slices.size() && !format::is_derived(record.tree) &&
+                    format::belongs_to(record.slice, record.tree, record.key);
+  const bool erased = record.kind == format::UpdateKind::erase;
+  if (!ours || (!erased && !format::validate_value(record.tree, record.key, record.value))) {
+    repairs.push_back({"journal_damaged", fmt::format("a record of epoch {} makes no sense and is dropped", epoch.value),
+                       0, true});
+    return;
+  }
+  SliceSalvaged& slice = all.slices[record.slice];
+  if (slice.header && epoch.value <= slice.header->checkpoint_epoch) return;
+  if (record.tree == TreeId::extents) slice.changed_files.insert(record.key.inode);
+  if (record.tree == TreeId::leases) return;  // who has which bucket follows from what is in it
+  if (erased)
+    slice.tree(record.tree).erase(record.key);
+  else
+    slice.tree(record.tree)[record.key].assign(record.value.begin(), record.value.end());
+}
+
+}  // namespace
+
+Task<Result<Salvaged>> salvage(device::Device& device, const format::Superblock& superblock, bool cut_journal,
+                               std::vector<Repair>& repairs) {
+  Result<journal::History> history = co_await journal::read_history(device, superblock);
+  if (!history && !cut_journal) co_return history.error();
+  const bool cut = !history;
+  if (cut) history = co_await readable_history(device, superblock, repairs);
+  if (!history) co_return history.error();
+
+  Salvaged all;
+  all.slices.resize(superblock.slices);
+  all.newest_epoch = cut ? history->next.value - 1 : history->last.value;
+  all.session = history->session;
+  const u64 committed = all.newest_epoch;
+  for (u16 id = 0; id < superblock.slices; ++id) {
+    Status read = co_await read_header(device, superblock, id, committed, all);
+    if (read) read = co_await gather_slice(device, superblock, id, all, repairs);
+    if (!read) co_return read.error();
+  }
+  for (const SliceSalvaged& slice : all.slices) {
+    if (!slice.header || slice.twin_is_sound || history->oldest_needed.value <= slice.header->checkpoint_epoch + 1) continue;
+    repairs.push_back({"slice_header_damaged",
+                       fmt::format("slice {}: changes of the epochs {} to {} may be lost: the newest header is damaged",
+                                   &slice - all.slices.data(), u64{slice.header->checkpoint_epoch} + 1,
+                                   history->oldest_needed.value - 1),
+                       0, true});
+  }
+  Salvaged* into = &all;
+  journal::RecordVisitor lay = [into, &repairs](Epoch epoch, const format::Record& record) {
+    lay_over(*into, epoch, record, repairs);
+    return Status{};
+  };
+  const Status replayed = co_await journal::replay(*history, device, std::move(lay));
+  if (!replayed) co_return replayed.error();
+  co_return all;
+}
+
+}  // namespace cowfs::repair
