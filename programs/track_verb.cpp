@@ -12,6 +12,7 @@
 #include "harness/environment.h"
 #include "harness/round_record.h"
 #include "programs/verb.h"
+#include "site/track_page.h"
 #include "tracking/bisect.h"
 #include "tracking/track.h"
 
@@ -166,11 +167,14 @@ int run_track(const TrackOptions& options) {
   const auto project = open_project(options);
   if (!project) return fail(project.failure());
   if (options.plan) return print_measuring_plan(*project, options, 2 * options.runs * project->commits.size());
+  if (!options.html.empty() && !can_write(options.html)) return exit_invalid;
   return with_measurements(*project, options,
                            [&](tracking::Builds& builds, tracking::Measurements& measurements) -> int {
                              const tracking::TrackRequest request{&project->suite, project->commits, options.runs, say};
                              const auto report = track(request, builds, measurements);
                              if (!report) return fail(report.failure());
+                             if (!options.html.empty() && !write_output(options.html, site::track_page(*report)))
+                               return exit_invalid;
                              if (!write_output("-", options.json ? to_json(*report) : as_text(*report)))
                                return exit_invalid;
                              return any_worse(*report) ? exit_worse : exit_not_worse;
@@ -258,6 +262,7 @@ void add_tracking_verbs(CLI::App& program, int& exit_code) {
                              *options, track_codes_text);
   add_store_option(*track, *options);
   track->add_option("--runs", options->runs, "Of each commit")->capture_default_str()->check(CLI::Range(1, 1000));
+  track->add_option("--html", options->html, "One static page with the curve of each metric");
   track->add_flag("--json", options->json, "As JSON, schema cowbench.track/1");
   track->callback([options, &exit_code] { exit_code = run_track(*options); });
 

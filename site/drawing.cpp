@@ -48,12 +48,12 @@ class Frame {
 };
 
 // A line through all values, broken where an era begins; relative steps, so that long series stay short texts.
-std::string path_of(const SeriesView& series, const std::vector<double>& values, const Frame& frame) {
+std::string path_of(const Curve& curve, const Frame& frame) {
   std::string path;
   long at_x = 0, at_y = 0;
-  for (std::size_t at = 0; at < values.size(); ++at) {
-    const long to_x = std::lround(frame.x(at)), to_y = std::lround(frame.y(values[at]));
-    const bool starts = at == 0 || std::ranges::binary_search(series.history.eras, at);
+  for (std::size_t at = 0; at < curve.values.size(); ++at) {
+    const long to_x = std::lround(frame.x(at)), to_y = std::lround(frame.y(curve.values[at]));
+    const bool starts = at == 0 || std::ranges::binary_search(curve.eras, at);
     path += fmt::format("{}{} {}", starts ? 'm' : 'l', to_x - at_x, to_y - at_y);
     at_x = to_x;
     at_y = to_y;
@@ -67,35 +67,39 @@ std::string_view class_of(const SeriesView& series, const history::ChangePoint& 
   return better ? "better" : "worse";
 }
 
-std::string tick_text(const SeriesView& series, double value) {
-  return series.control.empty() ? series.shown(value) : dashboards::format_factor(value);
-}
-
 }  // namespace
 
-std::vector<double> drawn_values(const SeriesView& series) {
-  if (series.control.empty()) return series.medians;
-  std::vector<double> ratios;
-  for (const double log : series.history.logs) ratios.push_back(std::exp(log));
-  return ratios;
+Curve curve_of(const SeriesView& series) {
+  Curve curve;
+  curve.eras = series.history.eras;
+  for (const history::ChangePoint& change : series.history.changes)
+    curve.changes.push_back({change.at, class_of(series, change)});
+  if (series.control.empty()) {
+    curve.values = series.medians;
+    curve.shown = [&series](double value) { return series.shown(value); };
+  } else {
+    for (const double log : series.history.logs) curve.values.push_back(std::exp(log));
+    curve.shown = dashboards::format_factor;
+  }
+  return curve;
 }
 
-std::string sparkline(const SeriesView& series) {
-  const std::vector<double> values = drawn_values(series);
+std::string sparkline(const Curve& curve) {
+  const std::vector<double>& values = curve.values;
   const Frame frame(values, {3, 157, 3, 29});
   std::string svg = "<svg class=\"spark\" viewBox=\"0 0 160 32\" aria-hidden=\"true\">";
-  svg += fmt::format("<path d=\"{}\"/>", path_of(series, values, frame));
-  for (const history::ChangePoint& change : series.history.changes)
-    svg += fmt::format("<circle class=\"{}\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"3\"/>", class_of(series, change),
-                       frame.x(change.at), frame.y(values[change.at]));
+  svg += fmt::format("<path d=\"{}\"/>", path_of(curve, frame));
+  for (const Curve::Change& change : curve.changes)
+    svg += fmt::format("<circle class=\"{}\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"3\"/>", change.kind, frame.x(change.at),
+                       frame.y(values[change.at]));
   return svg + fmt::format("<circle class=\"last\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"2\"/></svg>",
                            frame.x(values.size() - 1), frame.y(values.back()));
 }
 
-std::string history_plot(const SeriesView& series, const std::string& sentence) {
+std::string history_plot(const Curve& curve, const std::string& sentence) {
   constexpr double width = 1000, height = 300;
   constexpr Frame::Box box{84, width - 12, 14, height - 14};
-  const std::vector<double> values = drawn_values(series);
+  const std::vector<double>& values = curve.values;
   const Frame frame(values, box);
   std::string svg = fmt::format("<svg class=\"history\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", width,
                                 height, dashboards::escaped_html(sentence));
@@ -103,15 +107,15 @@ std::string history_plot(const SeriesView& series, const std::string& sentence) 
     svg += fmt::format("<path class=\"grid\" d=\"M{0} {1:.1f}H{2}\"/><text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" "
                        "text-anchor=\"end\">{5}</text>",
                        box.left, frame.y(tick), box.right, box.left - 8, frame.y(tick) + 4,
-                       dashboards::escaped_html(tick_text(series, tick)));
+                       dashboards::escaped_html(curve.shown(tick)));
   }
-  for (const std::size_t era : series.history.eras)
+  for (const std::size_t era : curve.eras)
     svg += fmt::format("<path class=\"era\" d=\"M{:.1f} {}V{}\"/>", (frame.x(era) + frame.x(era - 1)) / 2, box.top,
                        box.bottom);
-  for (const history::ChangePoint& change : series.history.changes)
-    svg += fmt::format("<path class=\"change {0}\" d=\"M{1:.1f} {2}V{3}\"/>", class_of(series, change),
-                       frame.x(change.at), box.top, box.bottom);
-  svg += fmt::format("<path class=\"line\" d=\"{}\"/>", path_of(series, values, frame));
+  for (const Curve::Change& change : curve.changes)
+    svg += fmt::format("<path class=\"change {0}\" d=\"M{1:.1f} {2}V{3}\"/>", change.kind, frame.x(change.at), box.top,
+                       box.bottom);
+  svg += fmt::format("<path class=\"line\" d=\"{}\"/>", path_of(curve, frame));
   for (std::size_t at = 0; at < values.size(); ++at)
     svg += fmt::format("<circle class=\"point\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"3\"/>", frame.x(at), frame.y(values[at]));
   return svg + "</svg>";

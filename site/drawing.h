@@ -1,21 +1,34 @@
 // Drawings as SVG, for readers with and without scripts. What they show is also in a table, so they are hidden from
 // screen readers or have a sentence.
 #pragma once
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "results/versus.h"
 #include "site/view.h"
 
 namespace cowbench::site {
 
-// What is drawn of a series: the ratio to its control, or its medians.
-std::vector<double> drawn_values(const SeriesView& series);
+// What is drawn of a history.
+struct Curve {
+  struct Change {
+    std::size_t at;         // the first value of the new level
+    std::string_view kind;  // "better", "worse", or "changed" where nobody says which way is better
+  };
+  std::vector<double> values;       // at least one
+  std::vector<std::size_t> eras;    // the values at which the machine changed
+  std::vector<Change> changes;
+  std::function<std::string(double)> shown;  // a value at the axis
+};
+// Of a series: the ratio to its control, or its medians.
+Curve curve_of(const SeriesView& series);
 
 // A line a few words wide: eras apart, changes of level as dots.
-std::string sparkline(const SeriesView& series);
+std::string sparkline(const Curve& curve);
 
-// Every value in the order of runs, with changes and eras. `sentence`: what it shows.
-std::string history_plot(const SeriesView& series, const std::string& sentence);
+// Every value in its order, with changes and eras. `sentence`: what it shows.
+std::string history_plot(const Curve& curve, const std::string& sentence);
 
 // Intervals of several ratios on one logarithmic axis: a row each, for cells of a table.
 class RatioScale {

@@ -47,7 +47,7 @@ std::string changed_table(std::string_view title, std::span<const SeriesView> al
   table.add_column("Runs", HtmlTable::Kind::number);
   for (const SeriesView& series : all) {
     if (series.standing != standing) continue;
-    table.add_row({series_link(series), change_text(series), since(series), latest(series), sparkline(series),
+    table.add_row({series_link(series), change_text(series), since(series), latest(series), sparkline(curve_of(series)),
                    escaped_html(series.load()), std::to_string(series.history.points.size())});
   }
   return table.empty() ? "" : table.render();
@@ -76,7 +76,7 @@ std::string quiet_tables(std::span<const SeriesView> all) {
     table.add_column("History");
     table.add_column("Runs", HtmlTable::Kind::number, fmt::format("{} tell of changes", history_min));
     for (const SeriesView* series : members)
-      table.add_row({series_link(*series), latest(*series), sparkline(*series),
+      table.add_row({series_link(*series), latest(*series), sparkline(curve_of(*series)),
                      std::to_string(series->history.points.size())});
     html += table.render();
   }

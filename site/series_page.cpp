@@ -122,7 +122,7 @@ std::string series_page(const SeriesView& series, const std::vector<store::Serie
   }
   const std::string what = sentence(series);
   content += "<p class=\"lead\">" + escaped_html(what) + "</p>\n<figure class=\"history-figure\">" +
-             history_plot(series, what) + "</figure>\n";
+             history_plot(curve_of(series), what) + "</figure>\n";
   content += change_table(series) + value_table(series) + siblings(series, keys);
   return render_site_page({std::move(title), "/", content, series_document(series)});
 }

@@ -3,6 +3,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "engine/sim/costs.h"
 #include "engine/sim/seed_run.h"
 #include "engine/sim/sequences.h"
 
@@ -20,6 +21,7 @@ struct Request {
   unsigned length = 0;
   u64 states = 0;
   bool two_flushes = false;
+  bool costs = false;
 };
 
 void print(const Script& script) {
@@ -76,6 +78,10 @@ bool run_sequences(const Request& request) {
   return sound;
 }
 
+void print_costs() {
+  for (const Cost& cost : costs()) std::printf("%s %.17g\n", cost.name.c_str(), cost.value);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -93,6 +99,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 3));
   app.add_option("--states", request.states, "with --sequences: random ones until so many crash states were tried");
   app.add_flag("--two-flushes", request.two_flushes, "with --sequences: of a filesystem whose commits flush twice");
+  app.add_flag("--costs", request.costs, "instead: what fixed loads ask of the device, a name and a number a line");
   CLI11_PARSE(app, argc, argv);
   for (const std::string& text : faults) {
     const std::optional<Fault> fault = fault_of(text);
@@ -105,6 +112,10 @@ int main(int argc, char** argv) {
     request.options.faults.push_back(*fault);
   }
   if (cores > 0) request.options.cores = cores;
+  if (request.costs) {
+    print_costs();
+    return 0;
+  }
   if (request.length > 0) return run_sequences(request) ? 0 : 1;
   bool sound = true;
   for (u64 n = 0; n < request.seeds && sound; ++n, ++request.options.seed) {

@@ -1,0 +1,70 @@
+#include "site/track_page.h"
+
+#include <gmock/gmock.h>
+
+namespace cowbench::site {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using tracking::CommitState;
+using tracking::TrackedCommit;
+using tracking::TrackReport;
+
+TrackedCommit commit(std::string sha, double ratio, double flushes) {
+  TrackedCommit made;
+  made.commit = {sha + "0123456789abcdef", "<" + sha + ">", "2026-11-28T10:00:00+00:00"};
+  made.session.subject = {{"throughput_mb_s", {100 * ratio}}, {"flushes", {flushes}}};
+  made.session.control = {{"throughput_mb_s", {100}}, {"flushes", {7}}};
+  return made;
+}
+
+TrackReport report() {
+  TrackReport made;
+  made.suite = "self & co";
+  made.commits = {commit("aaaaaaaaaa", 1, 7), commit("bbbbbbbbbb", 1.02, 7), commit("cccccccccc", 0.9, 9)};
+  made.series = {{{"throughput_mb_s"}, false, {}}, {{"flushes", results::Direction::lower_is_better, true}, true, {}}};
+  tracking::TrackedEvent slower;
+  slower.event = {1, 2, 2, -0.11, {0.85, 0.93}, history::EventState::confirmed};
+  slower.worse = true;
+  made.series[0].events = {slower};
+  tracking::TrackedEvent more = slower;
+  more.event.first = 2;
+  more.before = 7;
+  more.after = 9;
+  made.series[1].events = {more};
+  return made;
+}
+
+TEST(TrackPage, NamesWhatChangedAndDrawsEachMetric) {
+  const std::string page = track_page(report());
+  EXPECT_THAT(page, HasSubstr("3 commits from aaaaaaaaaa to cccccccccc: 2 changes of level."));
+  EXPECT_THAT(page, HasSubstr("bbbbbbbbbb to cccccccccc"));
+  EXPECT_THAT(page, HasSubstr("7.00 → 9.00"));
+  EXPECT_THAT(page, HasSubstr("-11.0%"));
+  EXPECT_THAT(page, HasSubstr("Throughput at 3 commits, relative to the control. -11.0% since cccccccccc."));
+  EXPECT_THAT(page, HasSubstr("class=\"change worse\""));
+  EXPECT_THAT(page, HasSubstr("value=\"1.02\""));
+}
+
+TEST(TrackPage, WhatCommitsSayStaysText) {
+  const std::string page = track_page(report());
+  EXPECT_THAT(page, HasSubstr("&lt;bbbbbbbbbb&gt;"));
+  EXPECT_THAT(page, Not(HasSubstr("<bbbbbbbbbb>")));
+  EXPECT_THAT(page, HasSubstr("self &amp; co"));
+}
+
+// A change that begins at a commit which was not measured is drawn at the next one that was.
+TEST(TrackPage, CommitsThatWereNotMeasuredLeaveNoGap) {
+  TrackReport gap = report();
+  gap.commits[1].state = CommitState::not_built;
+  gap.commits[1].session = {};
+  gap.series[0].events[0].event.at = 1;
+  const std::string page = track_page(gap);
+  EXPECT_THAT(page, HasSubstr("not built"));
+  EXPECT_THAT(page, HasSubstr("Throughput at 2 commits"));
+  EXPECT_THAT(page, HasSubstr("class=\"change worse\" d=\"M988.0"));
+}
+
+}  // namespace
+}  // namespace cowbench::site
