@@ -67,8 +67,8 @@ const searchFrom = 12; // rows; fewer can be seen at once
 function addSearch(): void {
   const tables = [...document.querySelectorAll<HTMLTableElement>("main table[data-table]")];
   const rows = tables.flatMap((table) => [...(table.tBodies[0]?.rows ?? [])]);
-  const heading = document.querySelector("main h1");
-  if (!heading || rows.length < searchFrom) return;
+  const [first] = tables;
+  if (!first || rows.length < searchFrom) return;
   const input = html("input", { type: "search", id: "search", placeholder: "target, metric, commit …" });
   const count = html("span", { class: "muted", role: "status" });
   const search = () => {
@@ -86,8 +86,8 @@ function addSearch(): void {
     count.textContent = words.length > 0 ? `${shown} of ${rows.length} rows` : "";
   };
   input.addEventListener("input", search);
-  const places = [".history-figure", ".lead"].map((selector) => document.querySelector(`main ${selector}`));
-  (places.find((place) => place !== null) ?? heading).after(html("p", { class: "control" }, html("label", { for: "search" }, "Search "), input, " ", count));
+  const field = html("p", { class: "control" }, html("label", { for: "search" }, "Search "), input, " ", count);
+  (first.closest(".scroll") ?? first).before(field);
 }
 
 const describe = (series: Series, point: Point): string => {
