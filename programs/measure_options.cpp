@@ -139,12 +139,11 @@ void add_remark(results::Record& record, const std::string& remark) {
 }
 
 // What was measured of the first loads stays when a later one fails.
-harness::MeasureReport measure_all(const harness::MeasureRequest& request, const Loads& loads, harness::Ledger& ledger) {
-  harness::MeasureReport all;
+void measure_all(const harness::MeasureRequest& request, const Loads& loads, harness::Ledger& ledger, harness::MeasureReport& all) {
   for (const MeasuredLoad& load : loads) {
     harness::MeasureReport report = run_measurement(request_for(request, load), ledger);
     if (!load.remark.empty()) add_remark(report.record, load.remark);
-    if (&load == &loads.front()) {
+    if (all.record.comparisons.empty()) {
       all = std::move(report);
     } else {
       results::append(all.record, std::move(report.record));
@@ -152,10 +151,27 @@ harness::MeasureReport measure_all(const harness::MeasureRequest& request, const
     }
     if (all.failure) break;
   }
-  return all;
 }
 
-int measure(const MeasureOptions& options, harness::MeasureRequest& request, const Loads& loads, const Forms& forms) {
+Action check_all(const harness::MeasureRequest& request, const Loads& loads) {
+  for (const MeasuredLoad& load : loads)
+    if (const Action fine = check(request_for(request, load)); !fine) return fine.failure();
+  return Done{};
+}
+
+void measure_more(const harness::MeasureRequest& request, const MoreLoads& more, harness::Ledger& ledger, harness::MeasureReport& all) {
+  const auto loads = more(all.record);
+  if (!loads) {
+    all.failure = loads.failure();
+  } else if (const Action fine = check_all(request, *loads); !fine) {
+    all.failure = fine.failure();
+  } else {
+    measure_all(request, *loads, ledger, all);
+  }
+}
+
+int measure(const MeasureOptions& options, harness::MeasureRequest& request, const Loads& loads, const Forms& forms,
+            const MoreLoads& more) {
   if (options.strict) {
     const harness::Environment environment = harness::capture_environment({});
     if (!environment.fit()) {
@@ -174,7 +190,9 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request, con
   harness::undo_on_exit(**ledger);
   dashboards::ProgressWriter writer(stderr, dashboards::style_of(stderr));
   request.progress = [&](const results::Progress& progress) { writer.show(progress); };
-  const harness::MeasureReport report = measure_all(request, loads, **ledger);
+  harness::MeasureReport report;
+  measure_all(request, loads, **ledger, report);
+  if (more && !report.failure) measure_more(request, more, **ledger, report);
   writer.finish();
   // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
   if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
@@ -250,13 +268,12 @@ Forms usual_forms() {
 }
 
 int run_measure_verb(const MeasureOptions& options, const Loads& loads, const std::string& command_line,
-                     const Forms& forms) {
+                     const Forms& forms, const MoreLoads& more) {
   auto request = request_of(options);
   if (!request) return report_failure(request.failure());
   request->command_line = command_line;
-  for (const MeasuredLoad& load : loads)
-    if (const Action fine = check(request_for(*request, load)); !fine) return report_failure(fine.failure());
-  if (!options.plan) return measure(options, *request, loads, forms);
+  if (const Action fine = check_all(*request, loads); !fine) return report_failure(fine.failure());
+  if (!options.plan) return measure(options, *request, loads, forms, more);
   for (const MeasuredLoad& load : loads)
     if (const int code = print_plan(request_for(*request, load)); code != exit_ok) return code;
   return exit_ok;

@@ -50,9 +50,13 @@ struct Forms {
 };
 Forms usual_forms();
 
-// Plans or measures the loads, one after the other, and writes one record of what was asked for. Returns the exit code.
+// Loads that depend on what was measured before them.
+using MoreLoads = std::function<harness::Outcome<Loads>(const results::Record& so_far)>;
+
+// Plans or measures the loads, one after the other, then those that follow from them, and writes one record of what was asked for.
+// Returns the exit code.
 int run_measure_verb(const MeasureOptions& options, const Loads& loads, const std::string& command_line,
-                     const Forms& forms = usual_forms());
+                     const Forms& forms = usual_forms(), const MoreLoads& more = {});
 
 // The dbench load. An empty `file` is set to that of the package dbench. Failures missing: that is not installed;
 // request: the line that is wrong.

@@ -53,5 +53,7 @@ void add_tracking_verbs(CLI::App& program, int& exit_code);
 void add_dbench_verb(CLI::App& program, int& exit_code, const std::string& command_line);
 // Takes what is fio's own out of `arguments` when they call this verb.
 void add_fio_verb(CLI::App& program, int& exit_code, const std::string& command_line, std::vector<std::string>& arguments);
+// The same.
+void add_rate_verb(CLI::App& program, int& exit_code, const std::string& command_line, std::vector<std::string>& arguments);
 
 }  // namespace cowbench::programs
