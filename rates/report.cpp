@@ -55,20 +55,27 @@ class Plot {
     for (double tick = low_ns_; tick <= high_ns_ * 1.001; tick *= 10)
       svg += fmt::format("<path class=\"grid\" d=\"M{0} {1:.1f}H{2}\"/><text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\">{5}</text>",
                          left, y(tick), width - right, left - 8, y(tick) + 4, format_nanoseconds(tick));
-    for (int part = 0; part <= 4; ++part)
-      svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", x(rate_max_ * part / 4),
-                         height - 8, format_number(std::round(rate_max_ * part / 4)));
+    for (double tick = 0; tick <= rate_max_; tick += step())
+      svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", x(tick), height - 8,
+                         tick == 0 ? "0" : format_number(tick));
     for (std::size_t at = 0; at < curves.size(); ++at) svg += curve(curves[at], at);
     return svg + "</svg>";
   }
 
  private:
-  static constexpr double width = 1000, height = 320, left = 84, right = 16, top = 14, bottom = 34;
+  static constexpr double width = 1000, height = 320, left = 84, right = 40, top = 14, bottom = 34;
 
   double x(double rate) const { return left + (width - left - right) * rate / rate_max_; }
   double y(double ns) const {
     const double part = std::log(ns / low_ns_) / std::log(high_ns_ / low_ns_);
     return height - bottom - (height - top - bottom) * part;
+  }
+
+  // 1, 2 or 5 times a power of ten: three to nine of them.
+  double step() const {
+    const double power = std::pow(10, std::floor(std::log10(rate_max_)));
+    const double leading = rate_max_ / power;
+    return power * (leading < 2 ? 0.2 : leading < 5 ? 0.5 : 1);
   }
 
   std::string line(const Curve& curve, double Point::* value, std::string_view kind) const {
