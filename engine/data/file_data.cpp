@@ -157,6 +157,8 @@ Task<Status> FileData::read(u64 offset, MutableByteSpan into, u64 ahead_end) {
       read_ahead(part.window + 1, ahead_end);
     }
     result = co_await load(part.window, wanted);
+    // A block that was only to be read ahead may be damaged: whoever asks for it will hear of it.
+    if (!result && wanted != part.mask()) result = co_await load(part.window, part.mask());
     if (!result) break;
     sequential = true;
   }
