@@ -123,17 +123,13 @@ class MediumVisitor final : public btree::NodeVisitor {
 };
 
 Task<void> Checker::check_slice_on_medium(u16 slice) {
-  const Result<SliceHeaderFound> headers = co_await read_slice_header(device_, superblock_, slice);
-  if (!headers) {
-    found(FindingClass::slice_header_missing, headers.error());
-    co_return;
-  }
-  for (const Error& error : headers->damaged) found(FindingClass::slice_header_damaged, error);
-  if (!headers->newest) {
+  const SliceHeaderFound headers = co_await read_slice_header(device_, superblock_, slice);
+  for (const Error& error : headers.damaged) found(FindingClass::slice_header_damaged, error);
+  if (!headers.newest) {
     found(FindingClass::slice_header_missing, {slice, std::nullopt, 0, {}}, "neither place holds a valid header");
     co_return;
   }
-  const format::SliceHeader& header = *headers->newest;
+  const format::SliceHeader& header = *headers.newest;
   count("slices");
   metadata_blocks_.clear();
   alloc_blocks_ = inode_keys_ = 0;

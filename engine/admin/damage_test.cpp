@@ -49,10 +49,9 @@ Task<void> collect(ReadOnlyDevice* opened, std::vector<Target>* targets) {
   }
   MediumReader reader(opened->device());
   for (u16 slice = 0; slice < superblock.slices; ++slice) {
-    const Result<SliceHeaderFound> headers = co_await read_slice_header(opened->device(), superblock, slice);
-    EXPECT_OK(headers);
-    if (!headers || !headers->newest) co_return;
-    const format::SliceHeader& header = *headers->newest;
+    const SliceHeaderFound headers = co_await read_slice_header(opened->device(), superblock, slice);
+    if (!headers.newest) co_return;
+    const format::SliceHeader& header = *headers.newest;
     const u64 place = superblock.slice_headers_block + slice * 2ull + header.sequence % 2;
     targets->push_back({"slice header", place * block_bytes, 488});
     targets->push_back({"rest of a slice header", place * block_bytes + 488, block_bytes - 488});

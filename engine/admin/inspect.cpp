@@ -132,15 +132,14 @@ class Lister final : public btree::NodeVisitor {
 
 Task<Status> list_slice(ReadOnlyDevice* opened, const ListOptions* options,
                         const std::function<void(const Listed&)>* show, u16 slice, ListSummary* summary) {
-  const Result<SliceHeaderFound> found = co_await read_slice_header(opened->device(), opened->superblock(), slice);
-  if (!found) co_return found.error();
-  for (const Error& error : found->damaged) {
+  const SliceHeaderFound found = co_await read_slice_header(opened->device(), opened->superblock(), slice);
+  for (const Error& error : found.damaged) {
     ++summary->damaged;
     const Listed line{slice, "", to_text(error), true};
     (*show)(line);
   }
-  if (!found->newest) co_return Status{};
-  const format::SliceHeader& header = *found->newest;
+  if (!found.newest) co_return Status{};
+  const format::SliceHeader& header = *found.newest;
   summary->notes.push_back(fmt::format("slice {}: checkpoint {} of epoch {}, next inode {}", slice,
                                        u64{header.sequence}, u64{header.checkpoint_epoch}, u64{header.next_inode}));
   MediumReader reader(opened->device());

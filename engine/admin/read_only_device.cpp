@@ -48,24 +48,23 @@ Task<Status> MediumReader::write(format::Address, ByteSpan) {
 
 void MediumReader::release(const format::NodePointer&) { assert(!"the medium is only read"); }
 
-Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const format::Superblock& superblock,
-                                                 u16 slice) {
+Task<SliceHeaderFound> read_slice_header(device::Device& device, const format::Superblock& superblock, u16 slice) {
   SliceHeaderFound found;
-  device::AlignedBuffer raw(2 * block_bytes);
-  const u64 offset = (superblock.slice_headers_block + slice * 2ull) * block_bytes;
-  const Status read = co_await device.read(offset, raw.span());
-  if (!read) co_return read.error();
+  device::AlignedBuffer raw(block_bytes);
   for (u64 place = 0; place < 2; ++place) {
-    const ByteSpan block = raw.span().subspan(place * block_bytes, block_bytes);
+    const u64 offset = (superblock.slice_headers_block + slice * 2ull + place) * block_bytes;
+    Status valid = co_await device.read(offset, raw.span());
+    const bool is_read = valid.ok();
     format::SliceHeader header;
-    std::memcpy(&header, block.data(), sizeof header);
-    const bool blank = std::all_of(block.begin(), block.end(), [](std::byte byte) { return byte == std::byte{0}; });
-    const Status valid = format::validate_slice_header(header, format::filesystem_id(superblock), slice);
+    std::memcpy(&header, raw.data(), sizeof header);
+    const bool blank =
+        std::all_of(raw.data(), raw.data() + raw.size(), [](std::byte byte) { return byte == std::byte{0}; });
+    if (is_read) valid = format::validate_slice_header(header, format::filesystem_id(superblock), slice);
     if (!valid) {
       Error error = valid.error();
       error.place.device = device.index();
-      error.place.offset_bytes = offset + place * block_bytes;
-      if (!blank) found.damaged.push_back(error);
+      error.place.offset_bytes = offset;
+      if (!is_read || !blank) found.damaged.push_back(error);
     } else if (!found.newest || header.sequence > found.newest->sequence) {
       found.newest = header;
     }

@@ -50,10 +50,9 @@ class MediumReader final : public btree::NodeStore {
 // Both places of a slice's header: validity, and which one is in force.
 struct SliceHeaderFound {
   std::optional<format::SliceHeader> newest;
-  std::vector<Error> damaged;  // places that hold something, and nothing valid
+  std::vector<Error> damaged;  // places that cannot be read, or hold something and nothing valid
 };
-Task<Result<SliceHeaderFound>> read_slice_header(device::Device& device, const format::Superblock& superblock,
-                                                 u16 slice);
+Task<SliceHeaderFound> read_slice_header(device::Device& device, const format::Superblock& superblock, u16 slice);
 
 // The filesystem as the next mount will find it, recovered in memory. On the device's core; close() before it goes.
 class RecoveredState {

@@ -84,22 +84,22 @@ std::vector<Commit> valid_commits(ByteSpan ring, u64 filesystem, std::vector<u64
 
 }  // namespace
 
-Task<Status> CommitRing::read(MutableByteSpan ring) {
-  device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes, ring);
-  co_return co_await read;
-}
-
-Task<Result<std::vector<Commit>>> CommitRing::read_valid() {
+Task<std::vector<Commit>> CommitRing::read_valid() {
   device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
-  const Status status = co_await read(buffer.span());
-  if (!status.ok()) co_return status.error();
+  for (u64 slot = 0; slot < format::commit_slots; ++slot) {
+    const MutableByteSpan place = buffer.span().subspan(slot * slot_bytes, slot_bytes);
+    device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes + slot * slot_bytes, place);
+    const Status status = co_await read;
+    if (!status.ok()) std::memset(place.data(), 0, place.size());
+  }
   std::vector<u64> damaged;
   co_return valid_commits(buffer.span(), layout_.filesystem, damaged);
 }
 
 Task<Result<std::vector<Commit>>> CommitRing::read_all() {
   device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
-  const Status status = co_await read(buffer.span());
+  device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes, buffer.span());
+  const Status status = co_await read;
   if (!status.ok()) co_return status.error();
   std::vector<u64> damaged;
   std::vector<Commit> commits = valid_commits(buffer.span(), layout_.filesystem, damaged);

@@ -48,15 +48,13 @@ class CommitRing {
   // Every valid commit block, newest first. Empty places, damaged older blocks and torn ones are skipped. Errors: of the
   // device; journal_commit_damaged: a block was newer than every valid one, and cannot have been torn.
   Task<Result<std::vector<Commit>>> read_all();
-  // The same, whatever is damaged beside them. Errors: of the device.
-  Task<Result<std::vector<Commit>>> read_valid();
+  // The same, whatever is damaged or cannot be read beside them.
+  Task<std::vector<Commit>> read_valid();
   // Writes `commit` to its place; `durable`: on the medium when it answers. Errors: of the device.
   // Precondition: commit.tails.size() <= format::commit_streams_max.
   Task<Status> write(const Commit& commit, bool durable);
 
  private:
-  Task<Status> read(MutableByteSpan ring);
-
   device::Device& device_;
   JournalLayout layout_;
 };

@@ -43,7 +43,7 @@ Task<void> ExtentMender::run() {
   }
   for (u16 slice = 0; slice < superblock_.slices; ++slice) mark_lost_nodes(slice);
   put_lost();
-  count_blocks();
+  measure_files();
 }
 
 InodeValue* ExtentMender::inode(u64 number) {
@@ -353,17 +353,32 @@ void ExtentMender::put_lost() {
   }
 }
 
-void ExtentMender::count_blocks() {
+// Blocks as the home slice's extents have them; the end of a file not before the end of these. In other slices a crash may have
+// left some behind it.
+void ExtentMender::measure_files() {
+  struct Measured {
+    u64 blocks = 0;
+    u64 end = 0;
+  };
   for (u16 slice = 0; slice < superblock_.slices; ++slice) {
-    absl::flat_hash_map<u64, u64> blocks;
+    absl::flat_hash_map<u64, Measured> files;
     for (const auto& [key, value] : salvaged_.slices[slice].tree(TreeId::extents)) {
       const Extent extent = format::decode_extent(value);
-      if (format::slice_of(key.inode) == slice && extent.kind == ExtentKind::data) blocks[key.inode] += extent.blocks;
+      if (format::slice_of(key.inode) != slice || extent.kind == ExtentKind::unwritten) continue;
+      Measured& file = files[key.inode];
+      if (extent.kind == ExtentKind::data) file.blocks += extent.blocks;
+      file.end = key.offset + extent.blocks;
     }
     for (auto& [key, raw] : salvaged_.slices[slice].tree(TreeId::inodes)) {
       InodeValue value;
       std::memcpy(&value, raw.data(), sizeof value);
-      value.blocks = blocks[key.inode];
+      const Measured& file = files[key.inode];
+      value.blocks = file.blocks;
+      const bool is_leaving = value.links == 0 || (value.flags & format::inode_truncating) != 0;
+      if (!is_leaving && file.end * block_bytes >= value.size + block_bytes) {
+        value.size = file.end * block_bytes;
+        repairs_.push_back({"extent_past_end", fmt::format("inode {:#x} is as long as its data", key.inode), key.inode});
+      }
       std::memcpy(raw.data(), &value, sizeof value);
     }
   }

@@ -20,7 +20,7 @@ class NameMender {
  public:
   NameMender(const format::Superblock& superblock, Salvaged& salvaged, u64 now_ns, std::vector<Repair>& repairs)
       : superblock_(superblock), salvaged_(salvaged), now_ns_(now_ns), repairs_(repairs) {}
-  // Inodes, names and attributes; sizes of files follow their extents, which stay as they are.
+  // Inodes, names and attributes; extents stay as they are.
   void run();
 
  private:
@@ -60,11 +60,7 @@ class NameMender {
   std::vector<Repair>& repairs_;
   absl::btree_map<u64, format::InodeValue> inodes_;
   absl::btree_map<u64, Names> directories_;           // names by the directory that they stand in
-  struct ExtentEnds {  // behind the last block that is not unwritten
-    u64 anywhere = 0;
-    u64 at_home = 0;
-  };
-  absl::flat_hash_map<u64, ExtentEnds> extent_ends_;  // of files that have extents
+  absl::flat_hash_map<u64, u64> extent_ends_;         // of what has extents: behind the last block that is not unwritten
   absl::flat_hash_map<u64, u32> links_;               // names that lead to it
   absl::flat_hash_map<u64, u64> parents_;             // of directories: where their name is
   u64 lost_and_found_ = 0;
@@ -111,7 +107,7 @@ class ExtentMender {
   void mark_lost_nodes(u16 slice);
   void mark_gaps(u64 inode, u64 first, u64 end);
   void put_lost();
-  void count_blocks();
+  void measure_files();
 
   format::InodeValue* inode(u64 number);
   u16 slice_of_block(u64 inode, u64 block) const {

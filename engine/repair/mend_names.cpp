@@ -92,12 +92,8 @@ void NameMender::gather_extents() {
   for (SliceSalvaged& slice : salvaged_.slices) {
     for (const auto& [key, value] : slice.tree(TreeId::extents)) {
       const format::Extent extent = format::decode_extent(value);
-      ExtentEnds& ends = extent_ends_[key.inode];
-      if (extent.kind == format::ExtentKind::unwritten) continue;
-      ends.anywhere = std::max(ends.anywhere, key.offset + extent.blocks);
-      // In other slices a crash may have left some behind the end of the file.
-      const bool is_home = &slice - salvaged_.slices.data() == format::slice_of(key.inode);
-      if (is_home) ends.at_home = std::max(ends.at_home, key.offset + extent.blocks);
+      u64& end = extent_ends_[key.inode];
+      if (extent.kind != format::ExtentKind::unwritten) end = std::max(end, key.offset + extent.blocks);
     }
   }
 }
@@ -111,7 +107,7 @@ void NameMender::revive_inodes() {
       if (extent_ends_.contains(found.inode)) wanted.try_emplace(found.inode, found.type);
     }
   }
-  for (const auto& [number, ends] : extent_ends_) wanted.try_emplace(number, FileType::regular);
+  for (const auto& [number, end] : extent_ends_) wanted.try_emplace(number, FileType::regular);
   for (const auto& [number, type] : wanted) {
     if (number != format::root_inode && inode(number) == nullptr && can_exist(number)) revive(number, type);
   }
@@ -124,7 +120,7 @@ void NameMender::revive(u64 number, FileType type) {
   value.mode = mode_of(type) | (is_data ? 0600u : 0700u);
   value.access_ns = value.modify_ns = value.change_ns = value.birth_ns = now_ns_;
   value.links = 1;
-  if (is_data) value.size = extent_ends_[number].anywhere * block_bytes;
+  if (is_data) value.size = extent_ends_[number] * block_bytes;
   inodes_[number] = value;
   tell(is_data ? "extent_without_inode" : "name_without_directory",
        fmt::format("{} is made anew as a {}: owner, mode and times{} are lost", text(number),
@@ -270,7 +266,8 @@ void NameMender::connect(u64 number) {
   ++links_[number];
   if (type == FileType::directory) parents_[number] = home;
   tell(type == FileType::directory ? "unreachable" : "links_wrong",
-       fmt::format("no name leads to {}: it is /lost+found/{} now", text(number), name), number);
+       fmt::format("no name leads to {}: it is /lost+found/{} now", text(number), name), number, false,
+       inode(number)->parent);
 }
 
 u64 NameMender::lost_and_found() {
@@ -299,7 +296,7 @@ u64 NameMender::make_directory(u64 parent) {
   return number;
 }
 
-// Links, entries and parents as the names have them; the end of a file not before the end of its data.
+// Links, entries and parents as the names have them.
 void NameMender::count() {
   absl::flat_hash_map<u64, u32> subdirectories;
   for (const auto& [number, parent] : parents_) ++subdirectories[parent];
@@ -312,13 +309,6 @@ void NameMender::count() {
       if (is_root) value.parent = number;
       if (const auto parent = parents_.find(number); parent != parents_.end()) value.parent = parent->second;
       continue;
-    }
-    const auto ends = extent_ends_.find(number);
-    const u64 end_bytes = ends == extent_ends_.end() ? 0 : ends->second.at_home * block_bytes;
-    const bool is_cut = names == 0 || (value.flags & format::inode_truncating) != 0;
-    if (!is_cut && end_bytes >= value.size + block_bytes) {
-      value.size = end_bytes;
-      tell("extent_past_end", text(number) + " is as long as its data", number);
     }
     value.links = names;
     value.parent = 0;

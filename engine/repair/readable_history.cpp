@@ -58,14 +58,13 @@ void scan_bucket(const JournalLayout& layout, u64 bucket, ByteSpan raw, JournalS
   }
 }
 
-Task<Status> scan_journal(device::Device& device, const JournalLayout& layout, JournalScan& scan) {
+Task<void> scan_journal(device::Device& device, const JournalLayout& layout, JournalScan& scan) {
   device::AlignedBuffer bucket(layout.bucket_bytes());
   for (u64 number = 0; number < layout.buckets; ++number) {
     device::IoAwaiter reading = device.read(layout.bucket_block(number) * block_bytes, bucket.span());
     if (const Status read = co_await reading; !read) continue;  // what is in it counts as missing
     scan_bucket(layout, number, bucket.span(), scan);
   }
-  co_return Status{};
 }
 
 // Follows the chains of all commits; answers the oldest epoch of which an entry is missing.
@@ -97,17 +96,14 @@ u64 follow_chains(const JournalScan& scan, u64 oldest_needed, absl::flat_hash_se
 
 }  // namespace
 
-Task<Result<History>> readable_history(device::Device& device, const format::Superblock& superblock,
+Task<History> readable_history(device::Device& device, const format::Superblock& superblock,
                                        std::vector<Repair>& repairs) {
   History history;
   history.layout = JournalLayout::of(superblock);
   JournalScan scan;
   journal::CommitRing ring(device, history.layout);
-  Result<std::vector<journal::Commit>> commits = co_await ring.read_valid();
-  if (!commits) co_return commits.error();
-  scan.commits = std::move(*commits);
-  const Status scanned = co_await scan_journal(device, history.layout, scan);
-  if (!scanned) co_return scanned.error();
+  scan.commits = co_await ring.read_valid();
+  co_await scan_journal(device, history.layout, scan);
   u64 newest = 0;
   for (const auto& [address, found] : scan.entries) newest = std::max<u64>(newest, found.entry.pointer.epoch);
   if (scan.commits.empty()) {

@@ -6,8 +6,9 @@
 namespace cowfs::repair {
 
 // What was committed before the first entry that is missing; what that loses is told in `repairs`. `next` is later than any
-// epoch that the journal speaks of. Errors: of the device.
-runtime::Task<Result<journal::History>> readable_history(device::Device& device, const format::Superblock& superblock,
-                                                         std::vector<Repair>& repairs);
+// epoch that the journal speaks of. What cannot be read
+// counts as damaged.
+runtime::Task<journal::History> readable_history(device::Device& device, const format::Superblock& superblock,
+                                                 std::vector<Repair>& repairs);
 
 }  // namespace cowfs::repair

@@ -106,9 +106,7 @@ Task<Status> Repairer::run() {
   report.before = report.after = std::move(*before);
   const Plan plan = plan_of(report.before);
   if (plan.empty()) co_return Status{};
-  const Status done = co_await carry_out(plan);
-  if (!done && error_class(done.error().code) == ErrorClass::io) co_return done;
-  if (!done) {
+  if (const Status done = co_await carry_out(plan); !done) {
     report.refused = reason(done.error());
     co_return Status{};
   }
@@ -142,7 +140,7 @@ Task<Status> Repairer::carry_out(Plan plan) {
   write_superblocks_ = plan.superblocks;
   if (plan.rebuild) done = co_await mend_and_rebuild();
   if (done && plan.headers && !plan.rebuild) done = co_await write_twins();
-  if (done && plan.ring) done = co_await clear_ring();
+  if (done && plan.ring && !plan.rebuild) done = co_await clear_ring();
   if (!done || !write_superblocks_) co_return done;
   superblock_.sequence = superblock_.sequence + 1;
   co_return co_await admin::write_superblocks(view_, superblock_);
@@ -206,9 +204,9 @@ Task<Status> Repairer::put_in_place(const Rebuilt& rebuilt, u32 session) {
   journal::CommitRing ring(view_, journal::JournalLayout::of(superblock_));
   const journal::Commit commit{
       .epoch = {rebuilt.epoch}, .oldest_needed = {rebuilt.epoch + 1}, .session = session, .previous = {}, .tails = {}};
-  Status done = co_await ring.write(commit, false);
+  Status done = co_await clear_ring();
+  if (done) done = co_await ring.write(commit, false);
   if (done) done = co_await write_twins();
-  if (done) done = co_await clear_ring();
   co_return done;
 }
 
@@ -216,10 +214,9 @@ Task<Status> Repairer::put_in_place(const Rebuilt& rebuilt, u32 session) {
 Task<Status> Repairer::write_twins() {
   AlignedBuffer raw(block_bytes);
   for (u16 slice = 0; slice < superblock_.slices; ++slice) {
-    const auto found = co_await admin::read_slice_header(view_, superblock_, slice);
-    if (!found) co_return found.error();
-    if (found->damaged.empty() || !found->newest) continue;
-    format::SliceHeader twin = *found->newest;
+    const admin::SliceHeaderFound found = co_await admin::read_slice_header(view_, superblock_, slice);
+    if (found.damaged.empty() || !found.newest) continue;
+    format::SliceHeader twin = *found.newest;
     twin.sequence = twin.sequence - 1;
     format::seal_slice_header(twin);
     std::memcpy(raw.data(), &twin, sizeof twin);
@@ -238,9 +235,9 @@ Task<Status> Repairer::clear_ring() {
   for (u64 slot = 0; slot < format::commit_slots; ++slot) {
     const u64 offset = superblock_.commit_ring_block * block_bytes + slot * commit_slot_bytes;
     device::IoAwaiter reading = view_.read(offset, raw.span());
-    if (const Status read = co_await reading; !read) co_return read;
+    const Status read = co_await reading;
     const bool valid = format::validate_commit(raw.span(), format::filesystem_id(superblock_)).ok();
-    if (valid || std::memcmp(raw.data(), zeros.data(), commit_slot_bytes) == 0) continue;
+    if (read && (valid || std::memcmp(raw.data(), zeros.data(), commit_slot_bytes) == 0)) continue;
     device::IoAwaiter writing = view_.write(offset, zeros.span());
     if (const Status written = co_await writing; !written) co_return written;
     tell("commit_block_damaged", "place " + std::to_string(slot) + " of the commit ring is cleared");

@@ -19,7 +19,7 @@ struct Repair {
   std::string what;           // for people
   u64 inode = 0;              // 0: none
   bool is_loss = false;       // something is gone that was there before the damage
-  u64 directory = 0;          // of a name that went: where it stood; 0: none
+  u64 directory = 0;          // of a name that went: where it stood, if that is known; 0: none
 };
 
 struct RepairOptions {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/admin/read_only_device.h"
+#include "engine/repair/node_scan_internal.h"
 #include "engine/repair/readable_history_internal.h"
 
 namespace cowfs::repair {
@@ -14,14 +15,15 @@ namespace {
 constexpr std::array salvaged_trees{TreeId::inodes,   TreeId::dirents, TreeId::xattrs,      TreeId::extents,
                                     TreeId::counters, TreeId::alloc,   TreeId::backpointers};
 
-// Takes the keys of every leaf, and notes what is missing.
+// Takes the keys of every leaf, and notes what is missing. Leaves below a damaged node are sound, as far as anybody knows.
 class KeyGatherer final : public btree::NodeVisitor {
  public:
-  KeyGatherer(SliceSalvaged& slice, u16 id, TreeId tree, u64 bucket_blocks, Salvaged& all, std::vector<Repair>& repairs)
-      : slice_(slice), id_(id), tree_(tree), bucket_blocks_(bucket_blocks), all_(all), repairs_(repairs) {}
+  KeyGatherer(u16 id, TreeId tree, u64 bucket_blocks, Salvaged& all, std::vector<Unreached>& unreached)
+      : slice_(all.slices[id]), id_(id), tree_(tree), bucket_blocks_(bucket_blocks), all_(all), unreached_(unreached) {}
 
   Status visit(const format::NodePointer& pointer, const format::NodeHeader& header, ByteSpan image) override {
     all_.metadata_buckets.insert(format::bucket_of(format::Address{pointer.address}, bucket_blocks_).value);
+    if (header.level == 1) leaves_ = {header.first.key(), header.last.key()};
     if (header.level > 0) return {};
     Keys& keys = slice_.tree(tree_);
     for (u32 i = 0; i < header.count; ++i) {
@@ -32,14 +34,15 @@ class KeyGatherer final : public btree::NodeVisitor {
     }
     return {};
   }
-  void damaged(const format::NodePointer& pointer, const btree::SlotRange& range, const Error& error) override {
+  void damaged(const format::NodePointer& pointer, const btree::SlotRange& range, const Error&) override {
     all_.metadata_buckets.insert(format::bucket_of(format::Address{pointer.address}, bucket_blocks_).value);
-    slice_.lost[static_cast<std::size_t>(tree_)].push_back(range);
-    repairs_.push_back({"node_damaged",
-                        fmt::format("slice {} tree {}: {}keys from {:#x}:{} to {:#x}:{} cannot be read ({})", id_,
-                                    format::name(tree_), format::is_derived(tree_) ? "" : "lost: ", range.first.inode,
-                                    range.first.offset, range.last.inode, range.last.offset, name(error.code)),
-                        0, !format::is_derived(tree_)});
+    const auto tree = static_cast<std::size_t>(tree_);
+    const bool is_leaf = slice_.header->levels[tree] == 0 ||
+                         (leaves_ && leaves_->first <= range.first && range.last <= leaves_->last);
+    if (is_leaf)
+      slice_.lost[tree].push_back(range);
+    else
+      unreached_.push_back({id_, tree_, range});
   }
 
  private:
@@ -48,52 +51,66 @@ class KeyGatherer final : public btree::NodeVisitor {
   const TreeId tree_;
   const u64 bucket_blocks_;
   Salvaged& all_;
-  std::vector<Repair>& repairs_;
+  std::vector<Unreached>& unreached_;
+  std::optional<btree::SlotRange> leaves_;  // below the node of level 1 that was visited last
 };
 
 // What a checkpoint, or a repair, left of an epoch that was not committed does not count.
-Task<Status> read_header(device::Device& device, const format::Superblock& superblock, u16 id, u64 committed, Salvaged& all) {
+Task<void> read_header(device::Device& device, const format::Superblock& superblock, u16 id, u64 committed, Salvaged& all) {
   SliceSalvaged& slice = all.slices[id];
-  device::AlignedBuffer raw(2 * block_bytes);
-  device::IoAwaiter reading =
-      device.read((superblock.slice_headers_block + id * 2ull) * block_bytes, raw.span());
-  const Status read = co_await reading;
-  if (!read) co_return read;
+  device::AlignedBuffer raw(block_bytes);
   std::array<format::SliceHeader, 2> headers;
-  std::memcpy(headers.data(), raw.data(), sizeof headers);
   std::array<bool, 2> valid;
   for (std::size_t place = 0; place < 2; ++place) {
-    const format::SliceHeader& header = headers[place];
-    valid[place] = format::validate_slice_header(header, format::filesystem_id(superblock), id).ok();
+    device::IoAwaiter reading =
+        device.read((superblock.slice_headers_block + id * 2ull + place) * block_bytes, raw.span());
+    const Status read = co_await reading;
+    format::SliceHeader& header = headers[place];
+    std::memcpy(&header, raw.data(), sizeof header);
+    valid[place] = read && format::validate_slice_header(header, format::filesystem_id(superblock), id).ok();
     if (!valid[place]) continue;
     all.newest_epoch = std::max<u64>(all.newest_epoch, header.publish_epoch);
     if (header.checkpoint_epoch > committed) continue;
     if (!slice.header || header.sequence > slice.header->sequence) slice.header = header;
   }
-  if (!slice.header) co_return Status{};
+  if (!slice.header) co_return;
   const std::size_t other = 1 - slice.header->sequence % 2;
   slice.twin_is_sound = valid[other] || format::is_superseded(headers[other], *slice.header);
-  co_return Status{};
 }
 
 Task<Status> gather_slice(device::Device& device, const format::Superblock& superblock, u16 id, Salvaged& all,
-                          std::vector<Repair>& repairs) {
+                          std::vector<Unreached>& unreached) {
   SliceSalvaged& slice = all.slices[id];
   if (!slice.header) {
-    for (const TreeId tree : salvaged_trees) slice.lost[static_cast<std::size_t>(tree)].push_back({});
-    repairs.push_back({"slice_header_missing", fmt::format("slice {}: all that it held is lost", id), 0, true});
+    for (const TreeId tree : salvaged_trees) unreached.push_back({id, tree, {}});
     co_return Status{};
   }
   admin::MediumReader reader(device);
   for (const TreeId tree : salvaged_trees) {
     const auto index = static_cast<std::size_t>(tree);
-    KeyGatherer gatherer(slice, id, tree, superblock.bucket_blocks, all, repairs);
+    KeyGatherer gatherer(id, tree, superblock.bucket_blocks, all, unreached);
     const format::NodeIdentity identity{format::filesystem_id(superblock), id, tree};
     const btree::Root root{slice.header->roots[index], slice.header->levels[index]};
     const Status walked = co_await btree::walk(reader, identity, root, gatherer);
     if (!walked) co_return walked;
   }
   co_return Status{};
+}
+
+void tell_lost(const Salvaged& all, std::vector<Repair>& repairs) {
+  for (u16 id = 0; id < all.slices.size(); ++id) {
+    for (const TreeId tree : salvaged_trees) {
+      for (const btree::SlotRange& range : all.slices[id].lost_of(tree)) {
+        const bool is_loss = !format::is_derived(tree);
+        const bool everything = range.first == format::key_min && range.last == format::key_max;
+        const std::string which = everything ? std::string("no keys")
+                                             : fmt::format("keys from {:#x}:{} to {:#x}:{} not", range.first.inode,
+                                                           range.first.offset, range.last.inode, range.last.offset);
+        repairs.push_back({all.slices[id].header ? "node_damaged" : "slice_header_missing",
+                           fmt::format("slice {} tree {}: {} found", id, format::name(tree), which), 0, is_loss});
+      }
+    }
+  }
 }
 
 // One record of history over what the checkpoint holds.
@@ -124,18 +141,20 @@ Task<Result<Salvaged>> salvage(device::Device& device, const format::Superblock&
   if (!history && !cut_journal) co_return history.error();
   const bool cut = !history;
   if (cut) history = co_await readable_history(device, superblock, repairs);
-  if (!history) co_return history.error();
 
   Salvaged all;
   all.slices.resize(superblock.slices);
   all.newest_epoch = cut ? history->next.value - 1 : history->last.value;
   all.session = history->session;
   const u64 committed = all.newest_epoch;
+  for (u16 id = 0; id < superblock.slices; ++id) co_await read_header(device, superblock, id, committed, all);
+  std::vector<Unreached> unreached;
   for (u16 id = 0; id < superblock.slices; ++id) {
-    Status read = co_await read_header(device, superblock, id, committed, all);
-    if (read) read = co_await gather_slice(device, superblock, id, all, repairs);
-    if (!read) co_return read.error();
+    const Status gathered = co_await gather_slice(device, superblock, id, all, unreached);
+    if (!gathered) co_return gathered.error();
   }
+  co_await find_unreached(device, superblock, unreached, all, repairs);
+  tell_lost(all, repairs);
   for (const SliceSalvaged& slice : all.slices) {
     if (!slice.header || slice.twin_is_sound || history->oldest_needed.value <= slice.header->checkpoint_epoch + 1) continue;
     repairs.push_back({"slice_header_damaged",

@@ -10,6 +10,7 @@
 #include "engine/admin/superblocks.h"
 #include "engine/repair/corrupt.h"
 #include "engine/repair/repair.h"
+#include "engine/sim/crafted_image.h"
 #include "engine/sim/scenario.h"
 #include "engine/sim/seeds_test_internal.h"
 #include "engine/sim/tree_walk.h"
@@ -180,14 +181,18 @@ repair::Medium medium_of(Image& image) {
           [&image](u64 offset, ByteSpan from) { image.write(offset, from); }};
 }
 
-// The image with one damage that check names so.
-std::optional<Image> damaged(const Sound& sound, const std::string& finding_class, u64 seed) {
-  Image image = sound.image;
+repair::MetadataEditor editor_of(Image& image) {
   runtime::SimCores cores({.cores = 1});
   device::SimDevice device(image, {});
   const auto superblock = cores.run(0, [&] { return admin::read_superblock(device); });
   auto history = cores.run(0, [&] { return journal::read_history(device, superblock->superblock); });
-  const repair::MetadataEditor editor(medium_of(image), superblock->superblock, std::move(*history));
+  return {medium_of(image), superblock->superblock, std::move(*history)};
+}
+
+// The image with one damage that check names so.
+std::optional<Image> damaged(const Sound& sound, const std::string& finding_class, u64 seed) {
+  Image image = sound.image;
+  const repair::MetadataEditor editor = editor_of(image);
   for (u64 attempt = 0; attempt < 60; ++attempt) {
     image = sound.image;
     const repair::Planted planted = repair::plant(editor, medium_of(image), finding_class, seed * 1000 + attempt);
@@ -240,7 +245,7 @@ const std::set<std::string> nothing_lost{
     "bucket_not_leased",       "blocks_wrong",          "backpointer_missing",  "backpointer_wrong",
     "alloc_wrong",             "inode_misplaced",       "orphan_missing",       "name_type_wrong",
     "links_wrong",             "directory_size_wrong",  "parent_wrong",         "accounting_wrong",
-    "extent_misplaced"};
+    "extent_misplaced",        "slice_header_missing"};
 
 void expect_repaired(const Sound& sound, const Image& image, const std::string& finding_class) {
   const RepairOptions options{.cut_journal = finding_class == "journal_damaged"};
@@ -267,13 +272,7 @@ void expect_repaired(const Sound& sound, const Image& image, const std::string& 
   } else if (nothing_lost.contains(finding_class)) {
     expect_rest(sound.tree, tree, {});
   } else {
-    std::set<u64> touched = touched_by(repaired.report);
-    for (const admin::Finding& one : repaired.report.before.findings) {
-      if (one.name != "slice_header_missing") continue;
-      for (const auto& [path, inode] : sound.tree.inodes)
-        if (std::to_string(format::slice_of(inode)) == one.slice) touched.insert(inode);
-    }
-    expect_rest(sound.tree, tree, touched);
+    expect_rest(sound.tree, tree, touched_by(repaired.report));
   }
 }
 
@@ -329,6 +328,192 @@ TEST_P(RepairOf, one_damage_of_its_class) {
     const std::optional<Image> image = damaged(*sound, finding_class, seed);
     ASSERT_TRUE(image) << finding_class << " was not planted";
     expect_repaired(*sound, *image, finding_class);
+  }
+}
+
+// Several at once, of any classes: what one repair does must not rely on what another one relies on.
+TEST(Repair, many_damages_at_once) {
+  const auto all = admin::finding_classes();
+  for (const u64 seed : seeds(20)) {
+    SCOPED_TRACE(testing::Message() << "COWFS_SIM_SEED=" << seed);
+    Random random(seed);
+    Image image = closed().image;
+    const repair::MetadataEditor editor = editor_of(image);
+    std::string planted;
+    for (u64 count = 2 + random.below(6); count > 0; --count) {
+      const std::string finding_class = all[random.below(all.size())].name;
+      planted += finding_class + ": " + repair::plant(editor, medium_of(image), finding_class, random.next()).what + "\n";
+    }
+    SCOPED_TRACE(planted);
+    const Repaired repaired = repair_image(image, {.cut_journal = true});
+    SCOPED_TRACE(text(repaired.report.before) + text(repaired.report));
+    EXPECT_TRUE(repaired.report.refused.empty());
+    const Repaired again = repair_image(repaired.image, {.cut_journal = true});
+    EXPECT_EQ(again.writes, 0u) << text(again.report.before);
+    for (const std::string& problem : tree_of(repaired.image).problems) {
+      const bool told = problem.find("extent_lost") != std::string::npos ||
+                        problem.find("extent_checksum_mismatch") != std::string::npos;
+      EXPECT_TRUE(told) << problem;
+    }
+  }
+}
+
+// Images that no damage would leave: repaired, or refused without a word on the device; never an abort.
+TEST(Repair, crafted_images_are_repaired_or_refused) {
+  const Crafter crafter(image_to_change({.seed = 7, .clients = 2}));
+  u64 written = 0;
+  u64 refused = 0;
+  for (const u64 seed : seeds(150)) {
+    Draws draws(seed);
+    Image image = crafter.sound();
+    const std::string what = crafter.change(image, draws);
+    SCOPED_TRACE(testing::Message() << "COWFS_SIM_SEED=" << seed << ": " << what);
+    runtime::SimCores cores({.cores = 1});
+    device::SimDevice device(image, {});
+    const auto report = cores.run(0, [&] { return repair::repair_device(device, {.cut_journal = true}); });
+    if (!report) continue;  // no superblock is left
+    if (!report->refused.empty()) {
+      ++refused;
+      std::printf("%s: %s\n", what.c_str(), report->refused.c_str());
+      EXPECT_EQ(device.counts().writes, 0u);
+      continue;
+    }
+    if (!report->written) continue;
+    ++written;
+    for (const admin::Finding& one : check(device.image()).findings) EXPECT_EQ(one.name, "data_checksum_wrong") << one.what;
+  }
+  std::printf("%llu repaired, %llu refused\n", static_cast<unsigned long long>(written),
+              static_cast<unsigned long long>(refused));
+}
+
+Task<void> use_lost_range(fs::Operations* operations, std::string path, u64 size, u64* lost) {
+  const Result<FileHandle> handle = co_await operations->open(path, O_RDWR, 0);
+  EXPECT_TRUE(handle.ok());
+  std::vector<std::byte> block(block_bytes);
+  for (u64 at = 0; at < size; at += block_bytes) {
+    const Result<u64> read = co_await operations->read(*handle, at, block);
+    if (read) continue;
+    EXPECT_EQ(read.error().code, Code::extent_lost);
+    ++*lost;
+    const ByteSpan part = ByteSpan(block).first(100);
+    EXPECT_FALSE((co_await operations->write(*handle, at + 1, part)).ok());
+    EXPECT_TRUE((co_await operations->write(*handle, at, block)).ok());
+    EXPECT_TRUE((co_await operations->read(*handle, at, block)).ok());
+  }
+  EXPECT_TRUE((co_await operations->fsync(*handle)).ok());
+  EXPECT_TRUE((co_await operations->truncate(*handle, 0)).ok());
+  EXPECT_TRUE((co_await operations->close(*handle)).ok());
+  EXPECT_TRUE((co_await operations->unlink(path)).ok());
+}
+
+TEST(Repair, what_could_not_be_saved_reads_as_an_error_until_it_is_written) {
+  for (u64 seed = 1;; ++seed) {
+    const std::optional<Image> image = damaged(closed(), "extent_pointer_invalid", seed);
+    ASSERT_TRUE(image);
+    const Repaired repaired = repair_image(*image, {});
+    const auto gone = std::find_if(repaired.report.repairs.begin(), repaired.report.repairs.end(),
+                                   [](const repair::Repair& one) { return one.finding_class == "extent_lost"; });
+    if (gone == repaired.report.repairs.end()) continue;
+    const auto path = std::find_if(closed().tree.inodes.begin(), closed().tree.inodes.end(),
+                                   [&](const auto& one) { return one.second == gone->inode; });
+    ASSERT_NE(path, closed().tree.inodes.end());
+    const u64 size = closed().tree.contents.at(gone->inode).size();
+    SimulatedFilesystem filesystem(repaired.image, {.cores = 2});
+    ASSERT_TRUE(filesystem.mount().ok());
+    fs::Operations* operations = &filesystem.operations();
+    u64 lost = 0;
+    filesystem.run(0, [operations, &path, size, &lost] { return use_lost_range(operations, path->first, size, &lost); });
+    EXPECT_NE(gone->what.find(": " + std::to_string(lost) + " blocks from"), std::string::npos) << gone->what << lost;
+    ASSERT_TRUE(filesystem.close().ok());
+    const admin::CheckReport after = check(filesystem.device().image());
+    EXPECT_TRUE(after.clean()) << text(after);
+    return;
+  }
+}
+
+Task<void> count_errors(fs::Operations* operations, std::string path, u64 size, u64* errors) {
+  const Result<FileHandle> handle = co_await operations->open(path, O_RDONLY, 0);
+  EXPECT_TRUE(handle.ok());
+  std::vector<std::byte> block(block_bytes);
+  for (u64 at = 0; at < size; at += block_bytes)
+    if (!co_await operations->read(*handle, at, block)) ++*errors;
+  EXPECT_TRUE((co_await operations->close(*handle)).ok());
+}
+
+// A reader that goes through a file was refused the whole window of a damaged block, because it was read ahead.
+TEST(Repair, a_damaged_block_costs_its_neighbours_nothing) {
+  const std::optional<Image> image = damaged(closed(), "data_checksum_wrong", 1);
+  ASSERT_TRUE(image);
+  const std::string path = check(*image).findings.front().path;
+  const u64 size = closed().tree.contents.at(closed().tree.inodes.at(path)).size();
+  SimulatedFilesystem filesystem(*image, {.cores = 2});
+  ASSERT_TRUE(filesystem.mount().ok());
+  fs::Operations* operations = &filesystem.operations();
+  u64 errors = 0;
+  filesystem.run(0, [operations, path, size, &errors] { return count_errors(operations, path, size, &errors); });
+  EXPECT_GT(size, block_bytes);
+  EXPECT_EQ(errors, 1u);
+}
+
+// One part of the device answers reads with an error, until it is written.
+TEST(Repair, parts_of_the_device_that_cannot_be_read) {
+  Image image = closed().image;
+  const repair::MetadataEditor editor = editor_of(image);
+  const format::Superblock& superblock = editor.superblock();
+  struct Part {
+    std::string name;
+    u64 offset;
+    u64 bytes;
+  };
+  std::vector<Part> parts{{"superblock", block_bytes, block_bytes},
+                          {"commit ring", superblock.commit_ring_block * block_bytes, 64 * 4 * block_bytes},
+                          {"journal", superblock.journal_first_bucket * superblock.bucket_blocks * block_bytes,
+                           superblock.journal_buckets * superblock.bucket_blocks * block_bytes}};
+  for (u16 slice = 0; slice < superblock.slices; ++slice) {
+    const u64 header = editor.header_offset(slice);
+    parts.push_back({"header in force", header, block_bytes});
+    parts.push_back({"older header", header ^ block_bytes, block_bytes});
+    parts.push_back({"both headers", std::min(header, header ^ block_bytes), 2 * block_bytes});
+    const format::Address list{editor.header(medium_of(image), slice).space_list_address};
+    parts.push_back({"space list", list.offset_bytes(), block_bytes});
+  }
+  for (std::size_t i = 0; i < editor.nodes().size(); i += 7) {
+    const format::NodePointer& node = editor.nodes()[i].pointer;
+    parts.push_back({"node", format::Address{node.address}.offset_bytes(), node.blocks() * block_bytes});
+  }
+  for (const Part& part : parts) {
+    SCOPED_TRACE(testing::Message() << part.name << " at " << part.offset);
+    runtime::SimCores cores({.cores = 1});
+    device::SimDevice device(image, {});
+    device.make_unreadable(part.offset, part.bytes);
+    const auto report = cores.run(0, [&] { return repair::repair_device(device, {.cut_journal = true}); });
+    ASSERT_TRUE(report.ok()) << to_text(report.error());
+    EXPECT_TRUE(report->refused.empty()) << text(*report);
+    const auto after = cores.run(0, [&] { return admin::check_device(device, admin::CheckOptions{}); });
+    ASSERT_TRUE(after.ok());
+    EXPECT_TRUE(after->clean()) << text(*after);
+    EXPECT_TRUE(tree_of(device.image()).names.size() > 100);
+  }
+}
+
+TEST(Repair, data_that_cannot_be_read_stay_and_are_named) {
+  Image image = closed().image;
+  runtime::SimCores cores({.cores = 1});
+  device::SimDevice device(image, {});
+  const format::Superblock superblock = editor_of(image).superblock();
+  const u64 first = superblock.first_data_bucket * superblock.bucket_blocks * block_bytes;
+  const auto sound = cores.run(0, [&] { return admin::check_device(device, admin::CheckOptions{}); });
+  ASSERT_TRUE(sound.ok() && sound->clean());
+  for (u64 at = first;; at += 8 * block_bytes) {
+    device::SimDevice damaged_device(image, {});
+    damaged_device.make_unreadable(at, block_bytes);
+    const auto report = cores.run(0, [&] { return repair::repair_device(damaged_device, {}); });
+    ASSERT_TRUE(report.ok());
+    if (!names(report->before, "data_unreadable")) continue;
+    EXPECT_EQ(report->after.findings.size(), 1u) << text(report->after);
+    EXPECT_FALSE(report->left_nothing());
+    EXPECT_EQ(damaged_device.counts().writes, 0u);
+    return;
   }
 }
 
