@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -165,6 +166,28 @@ TEST_F(CowbenchTest, FioJobsAreMeasuredAndRecorded) {
   const auto& metrics = record->comparisons.front().results.front().metrics;
   for (const char* metric : {"iops", "bandwidth_mb_s", "clat_p50_ns", "clat_p99_ns"})
     EXPECT_GT(metrics.at(metric).median, 0) << metric;
+}
+
+TEST_F(CowbenchTest, RatesAreSharesOfWhatWasReached) {
+  const std::string job = file_with("job.fio", "[a]\nrw=randread\nsize=1m\nruntime=200ms\ntime_based\n");
+  std::filesystem::create_directory(in_directory("scratch"));
+  const Ended ended = run({"rate", job, "--target", "path:" + in_directory("scratch"), "--from", "1%", "--to", "2", "--points", "2",
+                           "--json", in_directory("rate.json")});
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  const auto json = nlohmann::json::parse(contents(in_directory("rate.json")));
+  EXPECT_EQ(json["schema"], "cowbench.rate/1");
+  const auto& curve = json["curves"].at(0);
+  ASSERT_THAT(curve["points"], SizeIs(2));
+  const double capacity = curve["capacity_iops"], offered = curve["points"][0]["offered_iops"];
+  EXPECT_NEAR(offered, capacity / 100, 1e-6 * capacity);
+  EXPECT_GT(curve["points"][1]["response_mean_ns"], 0);
+  EXPECT_THAT(json["record"]["comparisons"], SizeIs(3));
+}
+
+TEST_F(CowbenchTest, JobsThatCanHaveNoRateAreRefused) {
+  const Ended ended = run({"rate", "--target", "null", "--name=a", "--rw=read", "--size=1m"});
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_THAT(ended.errors, HasSubstr("a ends when its files are done; give it runtime= and time_based"));
 }
 
 class KeptRunTest : public CowbenchTest {
