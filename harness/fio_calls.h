@@ -38,6 +38,7 @@ concept FioHost = requires(Host& host, u64 ns, size_t kind, const std::string& t
   { host.turn() } -> AwaitableVoid;
   host.count(ns, true);
   host.record_latency(kind, ns);
+  host.record_response(kind, ns);
   host.mismatch(text);  // a block is not what was written
   host.remark(text);
 };

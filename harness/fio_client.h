@@ -154,7 +154,7 @@ class FioClient {
     host_.record_latency(kind, end_ns - start_ns);
     if (kind == static_cast<size_t>(FioLatency::sync)) return;
     host_.count(op.bytes, op.kind == FioOp::Kind::write);
-    if (due_ns > 0) host_.record_latency(kind + static_cast<size_t>(FioLatency::read_response), end_ns - due_ns);
+    if (due_ns > 0) host_.record_response(kind + static_cast<size_t>(FioLatency::read_response), end_ns - due_ns);
   }
 
   void fail(const FioOp& op, i64 result) {

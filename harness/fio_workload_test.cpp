@@ -190,6 +190,7 @@ struct RecordingHost {
   Ready<void> turn() { return {}; }
   void count(u64, bool) {}
   void record_latency(size_t kind, u64 ns) { latencies[kind].push_back(ns); }
+  void record_response(size_t kind, u64 ns) { latencies[kind].push_back(ns); }
   void mismatch(const std::string& text) { ADD_FAILURE() << text; }
   void remark(const std::string& text) { ADD_FAILURE() << text; }
 };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <numeric>
 
 namespace cowbench::harness {
 namespace {
@@ -82,6 +83,11 @@ TEST_F(PosixRunnerTest, CountsAgreeWithEachOther) {
     // Each client may be caught between its two views of the phase once at each end.
     EXPECT_NEAR(static_cast<double>(recorded), static_cast<double>(result->operations), 3 * 2 * 2);
     EXPECT_GT(result->flush_latency().count, 0u);
+    u64 by_second = 0;
+    for (const SecondSample& second : result->series)
+      if (!second.warmup) by_second += std::accumulate(second.latency.begin(), second.latency.end(), u64{0});
+    EXPECT_LE(by_second, recorded + 3);  // each client is caught once at the beginning
+    EXPECT_GT(by_second, recorded / 2);
     // As dbench, cleaning up removes files and leaves directories.
     for (const auto& left : std::filesystem::recursive_directory_iterator(directory_))
       EXPECT_TRUE(left.is_directory()) << left.path();

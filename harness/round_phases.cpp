@@ -138,6 +138,18 @@ class Round {
     return sum;
   }
 
+  // What ended since `last` was read; reads it anew.
+  results::LatencyBuckets latencies_since(results::LatencyBuckets& last) {
+    results::LatencyBuckets now{};
+    for (u32 table = 0; table < memory_.latency_tables(); ++table)
+      for (size_t bucket = 0; bucket < now.size(); ++bucket)
+        now[bucket] += memory_.latency(table).all[bucket].load(std::memory_order_relaxed);
+    results::LatencyBuckets ended = now;
+    for (size_t bucket = 0; bucket < now.size(); ++bucket) ended[bucket] -= last[bucket];
+    last = now;
+    return ended;
+  }
+
   std::optional<DeviceCounters> device_counters() const {
     if (!request_.device) return {};
     auto counters = read_device_counters(*request_.device);
@@ -188,6 +200,8 @@ class Round {
     const bool warmup = phase == RunProgress::Phase::warmup;
     const Totals first = totals();
     Totals last = first;
+    results::LatencyBuckets latencies{};
+    latencies_since(latencies);
     const u64 end_ns = first.at_ns + duration_ns;
     for (u64 tick_ns = first.at_ns + second_ns;;) {
       const u64 now = monotonic_ns();
@@ -199,7 +213,8 @@ class Round {
         if (here.at_ns > last.at_ns) {
           series_.push_back({to_seconds(here.at_ns - started_ns_), warmup,
                              rate(here.bytes, last.bytes, here.at_ns - last.at_ns) / 1e6,
-                             rate(here.operations, last.operations, here.at_ns - last.at_ns), cumulative});
+                             rate(here.operations, last.operations, here.at_ns - last.at_ns), cumulative,
+                             latencies_since(latencies)});
         }
         report({phase, to_seconds(here.at_ns - first.at_ns), to_seconds(duration_ns), cumulative,
                 rate(here.operations, first.operations, here.at_ns - first.at_ns)});

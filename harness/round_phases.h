@@ -8,6 +8,7 @@
 // in full: two runs compare only with the same t. A load that is over soon does not wait for all clients to move.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -15,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/base/latency.h"
 #include "harness/dbench_client.h"
 #include "harness/outcome.h"
 #include "harness/round_result.h"
@@ -85,7 +87,8 @@ struct alignas(128) ClientSlot {
 
 // Written by one thread alone: that of a client, or of a core that many clients share.
 struct alignas(128) LatencyTable {
-  results::HistogramCounts by_kind[latency_kinds_max];
+  std::array<std::atomic<u64>, cowfs::latency_buckets> all;  // of every kind and phase; the runner looks each second
+  results::HistogramCounts by_kind[latency_kinds_max];       // of the measured window
 };
 
 // The memory of one round, shared with child processes. All zero at first.
@@ -144,9 +147,14 @@ class CountingHost {
     add(slot_.bytes, bytes);
     if (written) add(slot_.write_bytes, bytes);
   }
-  // Of the workload's `kind`; below latency_kinds_max. Counted when the next one comes: its slot is seldom in the cache, and
-  // arrives meanwhile.
+  // Of an operation of the workload's `kind`; below latency_kinds_max.
   void record_latency(size_t kind, u64 latency_ns) {
+    add(latency_.all[cowfs::latency_bucket(latency_ns)], 1);
+    record_response(kind, latency_ns);
+  }
+  // Another latency of an operation that is recorded by itself. Counted when the next one comes: its slot is seldom in the
+  // cache, and arrives meanwhile.
+  void record_response(size_t kind, u64 latency_ns) {
     if (phase_ != phase_measure) return;
     settle();
     unsettled_ = &latency_.by_kind[kind];

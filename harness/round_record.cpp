@@ -17,6 +17,7 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
   record.failed_operations = measured.complaints + measured.verify_mismatches;
   for (const SecondSample& sample : measured.series) {
     record.throughput_mb_s_each_second.push_back(sample.throughput_mb_s);
+    record.latency_each_second.push_back(sample.latency);
     if (sample.warmup) ++record.warmup_seconds;
   }
   record.engine = measured.engine;

@@ -21,6 +21,7 @@ struct SecondSample {
   double throughput_mb_s = 0;   // of this interval alone
   double ops_s = 0;
   double cumulative_mb_s = 0;   // since the end of the warm-up; what dbench prints each second
+  results::LatencyBuckets latency{};  // of all operations that ended in it
 };
 
 struct RoundResult {

@@ -23,15 +23,21 @@ using cowfs::Error;
 template <typename Self, typename T>
 concept Is = std::is_same_v<std::remove_const_t<Self>, T>;
 
-// What fields() lists, as opposed to numbers, texts and the pairs that are written as arrays.
+// What fields() lists, as opposed to numbers, texts, and what is written as an array or a text.
 template <typename T>
-concept Structure = std::is_class_v<T> && std::is_aggregate_v<T> && !Is<T, Interval> && !Is<T, PercentilePoint>;
+concept Structure = std::is_class_v<T> && std::is_aggregate_v<T> && !Is<T, Interval> && !Is<T, PercentilePoint> &&
+                    !Is<T, LatencyBuckets>;
 
 class Writer {
  public:
   template <typename T>
   void operator()(const char* name, const T& value) {
     object_[name] = write(value);
+  }
+  // A field that older records do not have: they keep their text, and so their id.
+  template <typename T>
+  void unless_empty(const char* name, const T& value) {
+    if (!value.empty()) (*this)(name, value);
   }
   Json take() { return std::move(object_); }
 
@@ -51,6 +57,7 @@ class Writer {
   static Json write(Verdict value) { return name(value); }
   static Json write(const Interval& value) { return Json::array({write(value.low), write(value.high)}); }
   static Json write(const PercentilePoint& value) { return Json::array({write(value.percent), value.value_ns}); }
+  static Json write(const LatencyBuckets& value) { return to_text(value); }
   template <typename T>
   static Json write(const std::optional<T>& value) {
     return value ? write(*value) : Json(nullptr);
@@ -85,6 +92,10 @@ class Reader {
     if (!object_.is_object()) return;
     const auto found = object_.find(name);
     if (found != object_.end()) read(*found, path_.empty() ? name : path_ + "." + name, value);
+  }
+  template <typename T>
+  void unless_empty(const char* name, T& value) {
+    (*this)(name, value);
   }
 
  private:
@@ -121,6 +132,11 @@ class Reader {
   void read(const Json& json, const std::string& path, PercentilePoint& value) {
     if (!is_pair(json) || !json[1].is_number_unsigned()) return fail(path, "a percentage and whole nanoseconds");
     value = {json[0].get<double>(), json[1].get<u64>()};
+  }
+  void read(const Json& json, const std::string& path, LatencyBuckets& value) {
+    const auto buckets = json.is_string() ? latency_buckets_from(json.get_ref<const std::string&>()) : std::nullopt;
+    if (!buckets) return fail(path, "a bucket and the counts from there on");
+    value = *buckets;
   }
   template <typename T>
   void read(const Json& json, const std::string& path, std::optional<T>& value) {
@@ -172,6 +188,7 @@ void fields(Archive& archive, Self& self) {
   archive("failed_operations", self.failed_operations);
   archive("metrics", self.metrics);
   archive("throughput_mb_s_each_second", self.throughput_mb_s_each_second);
+  archive.unless_empty("latency_each_second", self.latency_each_second);
   archive("warmup_seconds", self.warmup_seconds);
   archive("engine", self.engine);
 }

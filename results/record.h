@@ -9,6 +9,7 @@
 
 #include "engine/base/result.h"
 #include "results/histogram.h"
+#include "results/latency_buckets.h"
 #include "results/statistics.h"
 
 namespace cowbench::results {
@@ -40,7 +41,8 @@ struct Round {
   u64 failed_operations = 0;  // an unexpected status; any makes the round suspect
   MetricValues metrics;
   std::vector<double> throughput_mb_s_each_second;  // also the warm-up
-  u64 warmup_seconds = 0;                           // how many of those belong to it
+  std::vector<LatencyBuckets> latency_each_second;  // in the same seconds: all operations of the load together
+  u64 warmup_seconds = 0;                           // how many of those seconds belong to it
   std::vector<EngineActivity> engine;               // of cowfs, of what happened at all while the round was measured
 };
 

@@ -24,6 +24,19 @@ inline double noise(cowfs::Random& random, double size) {
   return 1 + size * (2 * uniform - 1);
 }
 
+// Two humps: operations in memory, and flushes, which take twice as long in every fifth second.
+inline LatencyBuckets make_latencies(const Shape& shape, int second) {
+  LatencyBuckets buckets{};
+  const auto hump = [&](double ns, double operations) {
+    const int middle = static_cast<int>(cowfs::latency_bucket(static_cast<u64>(ns)));
+    for (int away = -9; away <= 9; ++away)
+      buckets[static_cast<u32>(middle + away)] += static_cast<u64>(operations * std::exp(-0.3 * away * away));
+  };
+  hump(12e6 / shape.throughput_mb_s, shape.throughput_mb_s * 9);
+  hump(shape.flush_ns * (second % 5 == 4 ? 2 : 1), shape.throughput_mb_s);
+  return buckets;
+}
+
 inline Round make_round(const Shape& shape, u64 number, double drift, cowfs::Random& random) {
   Round round;
   round.round = number;
@@ -48,6 +61,7 @@ inline Round make_round(const Shape& shape, u64 number, double drift, cowfs::Ran
   round.engine = {{"commit", 8000 + 37 * number, 0, 448'000, 2'560'000}, {"sync", 1, 0, {}, {}}};
   for (int second = 0; second < 12; ++second) {
     round.throughput_mb_s_each_second.push_back(std::floor(throughput * (second == 0 ? 0.6 : 1) * noise(random, 0.06)));
+    round.latency_each_second.push_back(make_latencies(shape, second));
   }
   return round;
 }

@@ -26,6 +26,20 @@ TEST(Record, RoundTripsThroughJson) {
             fixture::make_record().comparisons.at(1).results.at(2).operations.at(4).percentiles);
 }
 
+// A run's id covers its text: what is read from before there was a field is written as it was.
+TEST(Record, OneWithoutLatenciesBySecondKeepsItsText) {
+  Record record = fixture::make_record();
+  for (Comparison& comparison : record.comparisons)
+    for (TargetResult& result : comparison.results)
+      for (Round& round : result.rounds) round.latency_each_second.clear();
+  const std::string text = to_json_line(record);
+  EXPECT_EQ(text.find("latency_each_second"), text.npos);
+  std::string reason;
+  const auto parsed = parse_record(text, reason);
+  ASSERT_TRUE(parsed.ok()) << reason;
+  EXPECT_EQ(to_json_line(*parsed), text);
+}
+
 // The paths that other programs rely on.
 TEST(Record, DocumentedPathsExist) {
   const Json json = Json::parse(to_json(fixture::make_record()));
@@ -106,6 +120,9 @@ TEST(Record, BadInputIsNamed) {
            Case{"object for list", head + R"("comparisons":{}})", Code::record_field_invalid, "comparisons should be"},
            Case{"verdict", head + R"("comparisons":[{"ratios":[{},{"verdict":"good"}]}]})", Code::record_field_invalid,
                 "comparisons[0].ratios[1].verdict should be better"},
+           Case{"latencies", head + R"("comparisons":[{"results":[{"rounds":[{"latency_each_second":["","7 0"]}]}]}]})",
+                Code::record_field_invalid,
+                "comparisons[0].results[0].rounds[0].latency_each_second[1] should be a bucket and the counts"},
            Case{"interval", head + R"("comparisons":[{"ratios":[{"ci95":[1]}]}]})", Code::record_field_invalid,
                 "comparisons[0].ratios[0].ci95 should be two"},
        }) {
