@@ -57,7 +57,7 @@ export function axis(
 }
 
 // Log axes label and rule powers of ten only, or they run into each other.
-function isPowerOfTen(value: number): boolean {
+export function isPowerOfTen(value: number): boolean {
   const power = Math.log10(value);
   return Math.abs(power - Math.round(power)) < 1e-9;
 }

@@ -1,7 +1,9 @@
-// The report of a run: draws the record that is embedded in the page, and computes no new numbers.
+// The report of a run: draws the record that is embedded in the page, and computes no new numbers; heat.ts alone reads
+// percentiles off the buckets that it draws.
 import { followThemeAndWidth, percentileChart, timeChart } from "./charts";
 import { html, mark, table } from "./dom";
 import { bytes, duration, factor, inUnit, nanoseconds, number, percent } from "./format";
+import { heatMaps } from "./heat";
 import type { Comparison, MetricDescription, Ratio, RunRecord, Verdict } from "./record";
 import { ratioPlot, stripPlot } from "./svg";
 
@@ -274,6 +276,7 @@ function section(comparison: Comparison, metrics: MetricDescription[], id: strin
     throughput ? stripPlot(comparison, throughput) : null,
     flush ? stripPlot(comparison, flush) : null,
     overTime ?? null,
+    heatMaps(comparison),
     percentiles ?? null,
     percentiles
       ? html("details", { open: true }, html("summary", {}, "Operations as a table"), operationTable(comparison))

@@ -22,6 +22,7 @@ export interface Round {
   position: number;
   failed_operations: number;
   throughput_mb_s_each_second: number[];
+  latency_each_second?: string[];
   warmup_seconds: number;
 }
 

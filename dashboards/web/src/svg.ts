@@ -3,14 +3,19 @@ import { dashes, figure, html, marks, seriesCount, svg } from "./dom";
 import { factor, inUnit } from "./format";
 import type { Comparison, MetricDescription, Ratio } from "./record";
 
-const width = 1000; // of every drawing, in its own units: about one to a pixel
+export const drawingWidth = 1000; // of every drawing, in its own units: about one to a pixel
 
-function svgText(x: number, y: number, text: string, attributes: Record<string, string | number> = {}): SVGElement {
+export function svgText(
+  x: number,
+  y: number,
+  text: string,
+  attributes: Record<string, string | number> = {},
+): SVGElement {
   return svg("text", { x, y, ...attributes }, text);
 }
 
 // 1, 2 and 5 of every decade: as many as the range holds.
-function logTicks(low: number, high: number): number[] {
+export function logTicks(low: number, high: number): number[] {
   const ticks: number[] = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); ++power) {
     for (const digit of [1, 2, 5]) {
@@ -43,7 +48,10 @@ function ratioRow(ratio: Ratio, title: string, y: number, x: (value: number) => 
   }
   parts.push(svg("circle", { cx: x(ratio.estimate), cy: y, r: 5, class: `estimate ${kind}` }));
   parts.push(
-    svgText(width, y + 4, `${factor(ratio.estimate)} ${ratio.verdict}`, { class: "row-value", "text-anchor": "end" }),
+    svgText(drawingWidth, y + 4, `${factor(ratio.estimate)} ${ratio.verdict}`, {
+      class: "row-value",
+      "text-anchor": "end",
+    }),
   );
   return parts;
 }
@@ -56,7 +64,7 @@ export function ratioPlot(comparison: Comparison, metrics: MetricDescription[]):
   const low = Math.min(0.8, ...values) * 0.9;
   const high = Math.max(1.25, ...values) * 1.1;
   const left = 340;
-  const right = width - 150;
+  const right = drawingWidth - 150;
   const x = (value: number) =>
     left + ((Math.log(value) - Math.log(low)) / (Math.log(high) - Math.log(low))) * (right - left);
   const pairs = [...new Set(shown.map((ratio) => `${ratio.numerator} ÷ ${ratio.denominator}`))];
@@ -107,7 +115,7 @@ export function ratioPlot(comparison: Comparison, metrics: MetricDescription[]):
       { class: "drawing scroll", role: "region", tabindex: 0, "aria-label": "Ratio plot" },
       svg(
         "svg",
-        { viewBox: `0 0 ${width} ${bottom + 24}`, role: "img", "aria-label": spoken.join("; ") },
+        { viewBox: `0 0 ${drawingWidth} ${bottom + 24}`, role: "img", "aria-label": spoken.join("; ") },
         ...frame,
         ...parts,
       ),
@@ -123,7 +131,7 @@ export function stripPlot(comparison: Comparison, metric: MetricDescription): HT
   });
   if (rows.length === 0) return null;
   const left = 200;
-  const right = width - 140;
+  const right = drawingWidth - 140;
   const high = Math.max(...rows.map((row) => row.summary.max)) * 1.04 || 1;
   const x = (value: number) => left + (value / high) * (right - left);
   const height = 46;
@@ -153,7 +161,7 @@ export function stripPlot(comparison: Comparison, metric: MetricDescription): HT
       );
     });
     parts.push(
-      svgText(width, top + height / 2 + 4, inUnit(summary.median, metric.unit), {
+      svgText(drawingWidth, top + height / 2 + 4, inUnit(summary.median, metric.unit), {
         class: "row-value",
         "text-anchor": "end",
       }),
@@ -172,7 +180,11 @@ export function stripPlot(comparison: Comparison, metric: MetricDescription): HT
     html(
       "div",
       { class: "drawing scroll", role: "region", tabindex: 0, "aria-label": `${metric.title}, every round` },
-      svg("svg", { viewBox: `0 0 ${width} ${bottom + 22}`, role: "img", "aria-label": spoken.join("; ") }, ...parts),
+      svg(
+        "svg",
+        { viewBox: `0 0 ${drawingWidth} ${bottom + 22}`, role: "img", "aria-label": spoken.join("; ") },
+        ...parts,
+      ),
     ),
   );
 }

@@ -27,7 +27,7 @@ for (const colorScheme of ["light", "dark"]) {
         /cowfs ÷ xfs\s+8\.60×\s+▲ better 95% \[8\.48, 8\.73\]/,
       );
       assert.equal(await page.locator("canvas").count(), 4);
-      assert.equal(await page.locator("figure svg[role=img][aria-label]").count(), 6);
+      assert.equal(await page.locator("figure svg[role=img][aria-label]").count(), 14);
       await assertAccessible(page, colorScheme === "dark" ? ["color-contrast"] : []);
       await page.screenshot({ path: join(folder, `report-${colorScheme}.png`), fullPage: true });
     }));
@@ -54,6 +54,64 @@ test("tables hold the record's numbers", () =>
     assert.equal(calibration[1][2], "41.5");
     const ratios = await page.locator('table[data-table="ratios"]').first().locator("tbody tr").count();
     assert.equal(ratios, record.comparisons[0].ratios.length);
+  }));
+
+// From the record alone: how many cells each level of colour has, and what the percentiles of the seconds were.
+function expectedHeatMap(result) {
+  const borders = [0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
+  const levels = borders.map(() => 0);
+  const measured = { p50: [], p99: [] };
+  for (const round of result.rounds) {
+    round.latency_each_second.forEach((text, second) => {
+      const [first, ...counts] = text.split(" ").map(Number);
+      const all = counts.reduce((sum, count) => sum + count, 0);
+      for (const count of counts) if (count > 0) ++levels[borders.findLastIndex((border) => count / all >= border)];
+      if (second < round.warmup_seconds) return;
+      for (const [name, share] of [
+        ["p50", 0.5],
+        ["p99", 0.99],
+      ]) {
+        let seen = 0;
+        const bucket = first + counts.findIndex((count) => (seen += count) >= share * all);
+        measured[name].push((4 + (bucket % 4)) * 2 ** (4 + (bucket >> 2)));
+      }
+    });
+  }
+  return { levels, measured };
+}
+
+test("heat maps hold the record's latencies by second", () =>
+  open(desktop, async (page) => {
+    const record = await embedded(page);
+    const drawn = await page.locator("svg.heat-map").evaluateAll((maps) =>
+      maps.map((map) => ({
+        label: map.getAttribute("aria-label"),
+        levels: [0, 1, 2, 3, 4, 5, 6, 7].map(
+          (level) => (map.querySelector(`.heat-${level}`)?.getAttribute("d") ?? "").split("M").length - 1,
+        ),
+        seconds: map.querySelector(".p99").getAttribute("d").split("M").length - 1,
+        ticks: [...map.querySelectorAll(".tick")].slice(1).map((tick) => tick.textContent),
+      })),
+    );
+    const results = record.comparisons.flatMap((comparison) => comparison.results);
+    assert.equal(drawn.length, results.length);
+    const inNanoseconds = (text) => parseFloat(text) * { ns: 1, µs: 1e3, ms: 1e6 }[text.split(" ")[1]];
+    results.forEach((result, i) => {
+      const { levels, measured } = expectedHeatMap(result);
+      assert.deepEqual(drawn[i].levels, levels, result.target);
+      assert.equal(drawn[i].seconds, result.rounds.length * 12);
+      const [, half, most] = drawn[i].label.match(/half of the operations took at most (.*), 99% at most (.*)\.$/);
+      for (const [told, values] of [
+        [half, measured.p50],
+        [most, measured.p99],
+      ]) {
+        const [low, high = low] = told.split(" to ").map(inNanoseconds);
+        assert.ok(Math.abs(low / Math.min(...values) - 1) < 0.006, `${told}: ${values}`);
+        assert.ok(Math.abs(high / Math.max(...values) - 1) < 0.006, `${told}: ${values}`);
+      }
+    });
+    for (const media of [drawn.slice(0, 4), drawn.slice(4)])
+      for (const { ticks } of media) assert.deepEqual(ticks, media[0].ticks); // the same axes
   }));
 
 test("labels from outside stay text", () =>
@@ -184,6 +242,15 @@ for (const [what, change] of [
     },
   ],
   [
+    "latencies by second of one target only, for an hour",
+    (record) => {
+      const [first, ...others] = record.comparisons.flatMap((comparison) => comparison.results);
+      for (const result of others) for (const round of result.rounds) delete round.latency_each_second;
+      first.rounds.length = 1;
+      first.rounds[0].latency_each_second = Array.from({ length: 3600 }, (_, i) => (i % 2 ? "40 7 0 3" : ""));
+    },
+  ],
+  [
     "five rounds",
     (record) => {
       for (const ratio of record.comparisons[0].ratios)
@@ -207,6 +274,10 @@ for (const [what, change] of [
         assert.equal(await opened.locator("table[data-table=environment]").count(), 1);
         const text = await opened.locator("main").innerText();
         assert.doesNotMatch(text, /NaN|undefined|Infinity/);
+        if (what.endsWith("an hour")) {
+          assert.equal(await opened.locator("svg.heat-map").count(), 1);
+          assert.match(text, /one column for each 9 seconds/);
+        }
         if (what === "five rounds")
           assert.match(text, /no 95% interval[^]*cowfs, round 2: 3 operations ended otherwise/);
       },
