@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 
+#include "engine/repair/repair.h"
 #include "engine/sim/findings.h"
 #include "engine/sim/tree_walk.h"
 
@@ -45,6 +46,14 @@ Task<void> change_everything(fs::Operations* operations, const TreeFound* found)
   (void)co_await operations->sync();
 }
 
+void plan_repair(const Image& image) {
+  runtime::SimCores cores({.cores = 1});
+  device::SimDevice device(image, {});
+  const repair::RepairOptions options{.dry_run = true, .cut_journal = true};
+  (void)cores.run(0, [&] { return repair::repair_device(device, options); });
+  assert(device.counts().writes == 0);
+}
+
 }  // namespace
 
 bool use_image(const Image& image, const MountSettings& settings) {
@@ -59,6 +68,7 @@ bool use_image(const Image& image, const MountSettings& settings) {
     (void)filesystem.close();
   }
   (void)findings_in(image);
+  plan_repair(image);
   return mounted.ok();
 }
 

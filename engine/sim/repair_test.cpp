@@ -455,6 +455,32 @@ TEST(Repair, a_damaged_block_costs_its_neighbours_nothing) {
   EXPECT_EQ(errors, 1u);
 }
 
+Task<void> fill_up(fs::Operations* operations) {
+  for (u64 number = 0;; ++number) {
+    const std::string path = "/filler" + std::to_string(number);
+    const Result<FileHandle> handle = co_await operations->open(path, O_RDWR | O_CREAT, 0644);
+    if (!handle) co_return;
+    const std::vector<std::byte> data(60'000, std::byte{9});
+    const Result<u64> written = co_await operations->write(*handle, 0, data);
+    EXPECT_TRUE((co_await operations->close(*handle)).ok());
+    if (!written) co_return;
+  }
+}
+
+TEST(Repair, a_full_filesystem_has_room_for_its_repair) {
+  SimulatedFilesystem filesystem(closed().image, {.cores = 2});
+  ASSERT_TRUE(filesystem.mount().ok());
+  fs::Operations* operations = &filesystem.operations();
+  filesystem.run(0, [operations] { return fill_up(operations); });
+  ASSERT_TRUE(filesystem.close().ok());
+  const Sound full = sound_of(filesystem.device().image());
+  for (const char* finding_class : {"links_wrong", "slice_header_missing"}) {
+    const std::optional<Image> image = damaged(full, finding_class, 1);
+    ASSERT_TRUE(image);
+    expect_repaired(full, *image, finding_class);
+  }
+}
+
 // One part of the device answers reads with an error, until it is written.
 TEST(Repair, parts_of_the_device_that_cannot_be_read) {
   Image image = closed().image;
