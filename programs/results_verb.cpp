@@ -213,9 +213,9 @@ void add_results_verb(CLI::App& program, int& exit_code) {
   CLI::App* out = add_action(*verb, "export", "Write runs for other stores and other programs", export_runs, exit_code, options);
   out->add_option("ID", options->ids, "Beginnings of ids (default: all runs)");
   out->add_option("--format", options->format,
-                  "lines (JSON lines, which import takes), json, csv, markdown, hlog (HdrHistogram) or prometheus")
+                  "lines (JSON lines, which import takes), json, csv, markdown, hlog (HdrHistogram), prometheus or fio (json+)")
       ->default_str("lines")
-      ->check(CLI::IsMember({"lines", "json", "csv", "markdown", "hlog", "prometheus"}));
+      ->check(CLI::IsMember({"lines", "json", "csv", "markdown", "hlog", "prometheus", "fio"}));
   out->add_option("-o,--output", options->output, "File; - is standard output")->capture_default_str();
   CLI::App* in = add_action(*verb, "import", "Add the runs of files, all of them or none", import_files, exit_code, options);
   in->add_option("FILE", options->files, "Our own exports and records, or what fio, Google Benchmark, dbench and fs_mark write")

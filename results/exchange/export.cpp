@@ -7,6 +7,7 @@
 #include <cctype>
 #include <map>
 
+#include "results/exchange/exporters_internal.h"
 #include "results/exchange/run_lines.h"
 #include "results/metrics.h"
 
@@ -19,7 +20,7 @@ using results::TargetResult;
 using store::StoredRun;
 using Runs = std::span<const StoredRun>;
 
-constexpr std::array<std::string_view, 6> format_names{"lines", "json", "csv", "markdown", "hlog", "prometheus"};
+constexpr std::array<std::string_view, 7> format_names{"lines", "json", "csv", "markdown", "hlog", "prometheus", "fio"};
 
 std::string short_id(const StoredRun& run) { return id_of(run).substr(0, 12); }
 
@@ -187,6 +188,7 @@ std::string export_runs(Runs runs, OutputFormat format) {
     case OutputFormat::markdown: return to_markdown(runs);
     case OutputFormat::hlog: return to_hlog(runs);
     case OutputFormat::prometheus: return to_prometheus(runs);
+    case OutputFormat::fio: return to_fio(runs);
   }
   __builtin_unreachable();
 }

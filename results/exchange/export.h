@@ -16,6 +16,7 @@ enum class OutputFormat {
   markdown,    // a table of medians and their spread
   hlog,        // HdrHistogram's log, version 1.3: one line a target and operation
   prometheus,  // medians in the text format
+  fio,         // fio's json+: a job a target, with the bins of its reads, writes, trims and syncs
 };
 std::string_view name(OutputFormat format);
 std::optional<OutputFormat> output_format_named(std::string_view text);

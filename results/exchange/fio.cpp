@@ -121,8 +121,8 @@ std::string import_fio(std::string_view input, const ImportOptions& options, res
     results::Round& round = result.rounds.emplace_back();
     round.measured_seconds = group.seconds;
     round.operations = static_cast<u64>(group.requests);
-    round.metrics["throughput_mb_s"] = group.bytes_s / 1e6;
-    round.metrics["ops_s"] = group.requests_s;
+    if (group.bytes_s > 0) round.metrics["throughput_mb_s"] = group.bytes_s / 1e6;
+    if (group.requests_s > 0) round.metrics["ops_s"] = group.requests_s;
     add_latencies(group, direction, round, result);
   }
   return "";

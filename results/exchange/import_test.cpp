@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
+#include "results/exchange/fio_bins.h"
 #include "results/exchange/run_lines.h"
 #include "results/record_fixture.h"
 
@@ -28,6 +31,24 @@ constexpr std::string_view fio_json = R"({
        "clat_ns" : {"min" : 1332, "max" : 1500, "mean" : 1400.0, "N" : 2, "bins" : {"1400" : 2}}}}
   ]
 })";
+
+// What fio 3.33 wrote of 221 writes of 4 KiB, as far as latencies go.
+constexpr std::string_view fio_writes = R"({"fio version" : "fio-3.33", "jobs" : [{"jobname" : "mix", "error" : 0, "write" : {
+  "bw_bytes" : 5324800, "iops" : 1300.0, "runtime" : 170, "total_ios" : 221,
+  "clat_ns" : {"min" : 1633, "max" : 40026, "mean" : 4492.80543, "N" : 221,
+    "percentile" : {"50.000000": 2640, "90.000000": 9152, "99.000000": 28800, "99.900000": 40192},
+    "bins" :
+      {"1640": 1, "1832": 1, "1848": 1, "1880": 2, "1960": 1, "1976": 6, "1992": 4, "2008": 2, "2024": 4,
+      "2040": 4, "2096": 3, "2128": 3, "2160": 6, "2192": 2, "2224": 7, "2256": 7, "2288": 3, "2320": 6,
+      "2352": 7, "2384": 4, "2416": 6, "2448": 8, "2480": 2, "2512": 7, "2544": 2, "2576": 2, "2608": 7,
+      "2640": 4, "2672": 2, "2704": 3, "2736": 4, "2768": 3, "2800": 2, "2832": 8, "2864": 4, "2896": 1,
+      "2928": 8, "2960": 3, "2992": 5, "3024": 4, "3056": 3, "3088": 1, "3120": 1, "3152": 3, "3184": 1,
+      "3248": 1, "3280": 1, "3344": 1, "3408": 1, "3440": 1, "3472": 2, "3632": 3, "3696": 1, "3760": 1,
+      "3824": 1, "3856": 1, "3984": 1, "4080": 1, "4128": 2, "4256": 2, "4320": 1, "4448": 1, "4512": 1,
+      "4640": 1, "6368": 1, "6432": 1, "6496": 1, "6560": 1, "8032": 1, "8256": 1, "9152": 1, "10432": 1,
+      "10560": 1, "10816": 1, "11712": 1, "12480": 1, "15168": 1, "15296": 1, "15424": 1, "16512": 1, "17536":
+      1, "17792": 1, "18560": 1, "18816": 1, "20352": 1, "20608": 1, "22912": 1, "23424": 1, "26240": 1,
+      "27776": 1, "28800": 1, "30080": 1, "40192": 1}}}}]})";
 
 constexpr std::string_view benchmark_json = R"({
   "context": {"date": "2026-11-27T11:49:38+00:00", "executable": "./btree_bench"},
@@ -97,6 +118,35 @@ TEST(Import, FioWithoutBinsHasPercentilesOfOneJobOnly) {
   const results::Record one = imported(text, Format::fio);
   ASSERT_THAT(one.comparisons, SizeIs(2));
   EXPECT_EQ(one.comparisons[1].results[0].metrics.at("latency_p99_ns").median, 20000);
+}
+
+TEST(Import, PercentilesOfBinsAreFiosOwnWithinABin) {
+  const results::Record record = imported(fio_writes, Format::fio);
+  const results::OperationStatistics& writes = record.comparisons.at(0).results.at(0).operations.at(0);
+  const auto own = nlohmann::json::parse(fio_writes)["jobs"][0]["write"]["clat_ns"]["percentile"];
+  for (const auto& [percent, imported_ns] :
+       {std::pair{"50.000000", writes.p50_ns}, {"99.000000", writes.p99_ns}, {"99.900000", writes.p999_ns}}) {
+    const double fios = own.at(percent).get<double>();
+    EXPECT_NEAR(static_cast<double>(imported_ns), fios, fios / 64) << percent;
+  }
+}
+
+// Bins and percentiles that fio wrote are what we would write of the same latencies.
+TEST(Import, FiosBinsAreOurs) {
+  const auto latency = nlohmann::json::parse(fio_writes)["jobs"][0]["write"]["clat_ns"];
+  const auto latencies = std::make_unique<results::HistogramCounts>();
+  FioBins fios;
+  for (const auto& [bin, count] : latency["bins"].items()) {
+    latencies->record_many(std::stoull(bin), count.get<u64>());
+    fios[std::stoull(bin)] = count.get<u64>();
+  }
+  EXPECT_EQ(fio_bins(*latencies), fios);
+  for (const auto& [percent, ns] : latency["percentile"].items())
+    EXPECT_EQ(percentile_ns(fios, std::stod(percent)), ns) << percent;
+  EXPECT_EQ(fio_bin_ns(127), 127u);
+  EXPECT_EQ(fio_bin_ns(128), 129u);
+  EXPECT_EQ(fio_bin_ns(129), 129u);
+  EXPECT_EQ(fio_bin_ns(~u64{0}), fio_bin_ns((u64{1} << 34) - 1));
 }
 
 TEST(Import, RepetitionsOfABenchmarkAreRounds) {
