@@ -110,7 +110,7 @@ const Sound& closed() {
   return made;
 }
 
-Task<void> leave_orphan(fs::Operations* operations) {
+Task<FileHandle> leave_orphan(fs::Operations* operations) {
   const std::string path = "/to-be-unlinked";
   const Result<FileHandle> handle = co_await operations->open(path, O_RDWR | O_CREAT, 0644);
   EXPECT_TRUE(handle.ok());
@@ -118,6 +118,7 @@ Task<void> leave_orphan(fs::Operations* operations) {
   EXPECT_TRUE((co_await operations->write(*handle, 0, data)).ok());
   EXPECT_TRUE((co_await operations->unlink(path)).ok());
   EXPECT_TRUE((co_await operations->sync()).ok());
+  co_return *handle;
 }
 
 // A file was open when its last name went, and a checkpoint holds that.
@@ -126,11 +127,13 @@ const Sound& with_orphan() {
     SimulatedFilesystem filesystem(closed().image, {.cores = 1});
     EXPECT_TRUE(filesystem.mount().ok());
     fs::Operations* operations = &filesystem.operations();
-    filesystem.run(0, [operations] { return leave_orphan(operations); });
+    const FileHandle open = filesystem.run(0, [operations] { return leave_orphan(operations); });
     fs::CoreState* core = &filesystem.state().core(0);
     EXPECT_TRUE(filesystem.run(0, [core] { return core->checkpoint_all(); }).ok());
+    Image left = filesystem.device().crash_image_all_lost();
+    EXPECT_TRUE(filesystem.run(0, [operations, open] { return operations->close(open); }).ok());
     filesystem.abandon();
-    return sound_of(filesystem.device().crash_image_all_lost());
+    return sound_of(std::move(left));
   }();
   return made;
 }
