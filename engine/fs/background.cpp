@@ -99,7 +99,7 @@ Task<Status> CoreState::write_attributes(Inode& inode) {
     }
     home.apply(update);
     inode.changed = stream().current();
-    inode.attributes_dirty = false;
+    inode.attributes_dirty = inode.persisted_size != inode.size;  // a write may have moved the end meanwhile
     co_return Status{};
   }
 }
