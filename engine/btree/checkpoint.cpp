@@ -6,11 +6,12 @@
 // both are updated when it has been written. A frozen parent's image finds its children's places through its
 // (shadow's) list of children; those nodes stay alive until the checkpoint ends, even if the tree has dropped them.
 //
-// Places of images are collected and handed to release() only when the whole checkpoint has been written: after an
-// error the old ones are still in use by the last checkpoint.
+// Places of images are collected and handed to release() only when the whole tree has been written: after an error the old
+// ones are still in use by the last checkpoint.
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/points.h"
 #include "engine/btree/tree.h"
 #include "engine/codec/crc32c.h"
 
@@ -84,7 +85,7 @@ Frozen Tree::freeze() {
   return frozen;
 }
 
-runtime::Task<Result<Root>> Tree::write(Frozen frozen, NodeStore& store, Epoch epoch) {
+runtime::Task<Result<Root>> Tree::write(Frozen& frozen, NodeStore& store, Epoch epoch) {
   assert(frozen_);
   for (auto& level : frozen.dirty) {
     // In order of the keys, from the back, so that a later scan reads the medium in order as well.
@@ -93,12 +94,9 @@ runtime::Task<Result<Root>> Tree::write(Frozen frozen, NodeStore& store, Epoch e
       Node& node = *level.back();
       runtime::Task<Status> writing = write_node(node, store, epoch, frozen);
       const Status status = co_await writing;
-      if (!status) {
-        const Error error = status.error();
-        thaw(std::move(frozen));
-        co_return error;
-      }
+      if (!status) co_return status.error();
       level.pop_back();
+      frozen.written.push_back(&node);
     }
   }
   for (const NodePointer& pointer : frozen.released) store.release(pointer);
@@ -106,7 +104,6 @@ runtime::Task<Result<Root>> Tree::write(Frozen frozen, NodeStore& store, Epoch e
   Root root;
   root.pointer = frozen.root != nullptr ? frozen.root->location : frozen.root_pointer;
   root.level = frozen.level;
-  end_checkpoint(frozen);
   co_return root;
 }
 
@@ -159,8 +156,16 @@ void Tree::written(Node& node, const NodePointer& pointer) {
   if (node.parent != nullptr) node.parent->set_pointer(slot_in_parent(node), pointer);
 }
 
-void Tree::thaw(Frozen frozen) {
+void Tree::settle(Frozen frozen, bool stored) {
   assert(frozen_);
+  if (!stored) thaw(frozen);
+  released_.insert(released_.end(), frozen.released.begin(), frozen.released.end());
+  end_checkpoint();
+}
+
+// What was written is dirty again, too: it may be in the store's buffer only.
+void Tree::thaw(Frozen& frozen) {
+  reached(Point::checkpoint_thawed);
   for (auto& level : frozen.dirty) {
     for (Node* node : level) {
       cache_.count_dirty(-1);
@@ -171,13 +176,13 @@ void Tree::thaw(Frozen frozen) {
       if (!node->removed) add_dirty(*node);
     }
   }
-  released_.insert(released_.end(), frozen.released.begin(), frozen.released.end());
-  end_checkpoint(frozen);
+  for (Node* node : frozen.written) {
+    if (!node->removed && node->dirty_generation == 0) add_dirty(*node);
+  }
 }
 
 // Nodes that the tree dropped meanwhile go now; their images, old or just written, go with the next checkpoint.
-void Tree::end_checkpoint(Frozen& frozen) {
-  frozen.root = nullptr;
+void Tree::end_checkpoint() {
   for (Node* node : removed_) {
     if (node->location.present()) released_.push_back(node->location);
     node->pending = false;

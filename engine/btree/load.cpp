@@ -1,4 +1,5 @@
 // A load looks twice: before the read for what to read, and after it whether that is still wanted.
+#include "engine/base/points.h"
 #include "engine/btree/check_internal.h"
 
 namespace cowfs::btree {
@@ -30,7 +31,10 @@ runtime::Task<Status> Tree::load(NodeStore& store, Missing missing) {
 
   // Someone else may have brought it in, or changed, moved or removed it: then a failed read means nothing.
   const std::optional<Want> now = want(missing);
-  if (!now || std::memcmp(&now->pointer, &pointer, sizeof pointer) != 0) co_return Status{};
+  if (!now || std::memcmp(&now->pointer, &pointer, sizeof pointer) != 0) {
+    reached(Point::node_load_overtaken);
+    co_return Status{};
+  }
   if (!status) co_return placed(status.error(), pointer, identity_);
   status = check_image(image, pointer, identity_, missing.level, {now->first, now->last});
   if (!status) co_return status;

@@ -73,7 +73,9 @@ class alignas(128) Node {
 
   // Bytes of slots and live values; at most capacity_bytes.
   u32 used_bytes() const { return count() * u32{sizeof(Slot)} + format::node_bytes - heap_begin_ - dead_bytes_; }
-  bool fits(std::size_t value_bytes) const { return used_bytes() + sizeof(Slot) + value_bytes <= capacity_bytes; }
+  bool fits(std::size_t value_bytes, u32 limit_bytes = capacity_bytes) const {
+    return used_bytes() + sizeof(Slot) + value_bytes <= limit_bytes;
+  }
 
   // Makes this an empty node.
   void reset(const format::NodeIdentity& identity, u8 level, const Key& first, const Key& last);

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "engine/base/points.h"
 #include "engine/btree/tree.h"
 
 namespace cowfs::btree {
@@ -68,6 +69,12 @@ u64 NodePool::evict() {
   return pass(3 * chunks_.size() * nodes_per_chunk);
 }
 
+void NodePool::evict_all() {
+  const u64 budget = std::exchange(budget_nodes_, 0);
+  evict();
+  budget_nodes_ = budget;
+}
+
 u64 NodePool::pass(u64 steps) {
   const u64 nodes = chunks_.size() * nodes_per_chunk;
   u64 freed = 0;
@@ -80,7 +87,10 @@ u64 NodePool::pass(u64 steps) {
 
 bool NodePool::try_evict(Node& node) {
   if (node.tree == nullptr) return false;  // free, a shadow or a buffer
-  if (is_held(node)) return false;
+  if (is_held(node)) {
+    if (node.dirty_generation == 0) reached(Point::held_node_spared);
+    return false;
+  }
   NodeCache& owner = node.tree->cache();
   if (owner.resident_nodes() * caches_ <= budget_nodes_) return false;
   if (std::exchange(node.referenced, false)) return false;

@@ -12,9 +12,20 @@ namespace cowfs::btree {
 
 class NodesHeld;
 
+// How full nodes get, in bytes of slots and values. One that would pass `fill` is split; one that is emptier than `merge_below`
+// looks for a neighbour to join, and the joint node has room for as much again.
+struct NodeFill {
+  constexpr explicit NodeFill(u32 fill_bytes = Node::capacity_bytes)
+      : fill(fill_bytes), merge_below(fill_bytes * 3 / 10), merged_max(fill_bytes * 6 / 10) {}
+  u32 fill;
+  u32 merge_below;
+  u32 merged_max;
+};
+
 class NodePool {
  public:
-  explicit NodePool(Bytes budget) : budget_nodes_(budget.value / format::node_bytes) {}
+  explicit NodePool(Bytes budget, NodeFill fill = NodeFill{})
+      : fill_(fill), budget_nodes_(budget.value / format::node_bytes) {}
   NodePool(const NodePool&) = delete;
   NodePool& operator=(const NodePool&) = delete;
   ~NodePool();
@@ -22,6 +33,8 @@ class NodePool {
   // Frees clean nodes that were not used since the clock came by. Both end every Lookup and Cursor of the core.
   // Until the budget holds or nothing more can go. Returns how many it freed.
   u64 evict();
+  // Whatever may go, whether there is room or not.
+  void evict_all();
   // Before a node is brought in; looks at so many others at most, however many there are.
   void make_room() { pass(steps_per_admission); }
   bool is_over_budget() const { return used_ > budget_nodes_; }
@@ -37,6 +50,7 @@ class NodePool {
   void join() { ++caches_; }
   void leave() { --caches_; }
   bool is_held(const Node& node) const;
+  const NodeFill& fill() const { return fill_; }
   // For trees: the mark of what is used now.
   u64 now() const { return now_; }
 
@@ -51,6 +65,7 @@ class NodePool {
   u64 pass(u64 steps);
   bool try_evict(Node& node);
 
+  const NodeFill fill_;
   u64 budget_nodes_;
   std::vector<std::byte*> chunks_;
   Node* free_ = nullptr;

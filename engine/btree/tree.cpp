@@ -9,13 +9,9 @@
 #include <algorithm>
 #include <utility>
 
-namespace cowfs::btree {
+#include "engine/base/points.h"
 
-namespace {
-// A node that is emptier than this looks for a neighbour to join; the joint node has room for as much again.
-constexpr u32 merge_below_bytes = Node::capacity_bytes * 3 / 10;
-constexpr u32 merged_bytes_max = Node::capacity_bytes * 6 / 10;
-}  // namespace
+namespace cowfs::btree {
 
 Tree::~Tree() {
   // Depth first, without recursion: a node goes when its children have gone.
@@ -137,7 +133,7 @@ void Tree::upsert(const Key& key, ByteSpan value) {
   const u32 slot = slot_of(*leaf, key);
   if (slot < leaf->count() && leaf->key(slot) == key) {
     if (leaf->fits_instead(slot, value.size())) return leaf->replace(slot, value);
-  } else if (leaf->fits(value.size())) {
+  } else if (leaf->fits(value.size(), fill().fill)) {
     return leaf->insert(slot, key, value);
   }
   upsert_slow(*leaf, key, value);
@@ -160,7 +156,7 @@ void Tree::upsert_slow(Node& leaf, const Key& key, ByteSpan value) {
   u32 slot = leaf.lower_bound(key);
   if (slot < leaf.count() && leaf.key(slot) == key) leaf.remove(slot);
   Node* target = &leaf;
-  if (!leaf.fits(value.size())) {
+  if (!has_room(leaf, value.size())) {
     // Keys that arrive in order fill leaves to the brim; all others leave two halves.
     Node& right = slot == leaf.count() ? append_sibling(leaf, key) : split(leaf, leaf.middle());
     if (right.first() <= key) target = &right;
@@ -169,6 +165,11 @@ void Tree::upsert_slow(Node& leaf, const Key& key, ByteSpan value) {
   target->insert(slot, key, value);
   hint_ = target;
   if (paranoid()) check_invariants();
+}
+
+// A single key may fill a node, and stays alone in it.
+bool Tree::has_room(const Node& node, std::size_t value_bytes) const {
+  return node.fits(value_bytes, fill().fill) || (node.count() < 2 && node.fits(value_bytes));
 }
 
 Node& Tree::split(Node& node, u32 at) {
@@ -192,7 +193,8 @@ void Tree::attach_right(Node& node, Node& right) {
   Node* parent = node.parent;
   touch(*parent);
   u32 slot = slot_in_parent(node) + 1;
-  if (!parent->fits(sizeof(NodePointer))) {
+  if (!has_room(*parent, sizeof(NodePointer))) {
+    reached(Point::inner_node_split);
     const bool at_end = slot == parent->count();
     Node& other = at_end ? append_sibling(*parent, right.first()) : split(*parent, parent->middle());
     if (other.first() <= right.first()) parent = &other;
@@ -226,7 +228,7 @@ bool Tree::erase(const Key& key) {
   if (slot == leaf->count() || leaf->key(slot) != key) return false;
   touch(*leaf);
   leaf->remove(slot);
-  if (leaf->used_bytes() < merge_below_bytes) shrink(*leaf);
+  if (leaf->used_bytes() < fill().merge_below) shrink(*leaf);
   return true;
 }
 
@@ -242,16 +244,16 @@ void Tree::shrink(Node& node) {
 }
 
 bool Tree::merge_with_sibling(Node& node) {
-  if (node.used_bytes() >= merge_below_bytes) return false;
+  if (node.used_bytes() >= fill().merge_below) return false;
   Node& parent = *node.parent;
   const u32 slot = slot_in_parent(node);
   Node* const right = slot + 1 < parent.count() ? parent.children[slot + 1] : nullptr;
-  if (right != nullptr && node.used_bytes() + right->used_bytes() <= merged_bytes_max) {
+  if (right != nullptr && node.used_bytes() + right->used_bytes() <= fill().merged_max) {
     merge(node, *right, slot + 1);
     return true;
   }
   Node* const left = slot > 0 ? parent.children[slot - 1] : nullptr;
-  if (left != nullptr && left->used_bytes() + node.used_bytes() <= merged_bytes_max) {
+  if (left != nullptr && left->used_bytes() + node.used_bytes() <= fill().merged_max) {
     merge(*left, node, slot);
     return true;
   }
@@ -273,6 +275,7 @@ void Tree::merge(Node& left, Node& right, u32 right_slot) {
 
 void Tree::remove_empty(Node& node) {
   if (!node.is_leaf() || has_heir(node)) return take_out(node);
+  reached(Point::empty_leaf_kept);
   if (std::find(empty_.begin(), empty_.end(), &node) == empty_.end()) empty_.push_back(&node);
 }
 
@@ -325,6 +328,7 @@ void Tree::take_out(Node& node) {
 
 void Tree::collapse_root() {
   while (root_ != nullptr && !root_->is_leaf() && root_->count() == 1) {
+    reached(Point::root_collapsed);
     Node& old = *root_;
     Node* const child = old.children[0];
     root_pointer_ = old.pointer(0);
@@ -341,7 +345,7 @@ void Tree::collapse_root() {
 void Tree::widen_last(Node* node, const Key& last) {
   while (node != nullptr) {
     use(*node);
-    if (is_pending(*node)) touch(*node);
+    if (is_pending(*node)) keep_frozen_range(*node);
     node->set_last(last);
     node = node->is_leaf() ? nullptr : node->children.back();
   }
@@ -350,12 +354,17 @@ void Tree::widen_last(Node* node, const Key& last) {
 void Tree::widen_first(Node* node, const Key& first) {
   while (node != nullptr) {
     use(*node);
-    if (is_pending(*node)) touch(*node);
+    if (is_pending(*node)) keep_frozen_range(*node);
     node->set_first(first);
     if (node->is_leaf()) return;
     node->set_key(0, first);
     node = node->children[0];
   }
+}
+
+void Tree::keep_frozen_range(Node& node) {
+  reached(Point::frozen_range_widened);
+  touch(node);
 }
 
 u32 Tree::slot_in_parent(const Node& node) const {
@@ -370,6 +379,7 @@ void Tree::retire(Node& node) {
   // The running checkpoint knows nothing of a node that is younger than it.
   const bool is_young = !node.location.present() && !is_pending(node);
   if (frozen_ && !is_young) {
+    reached(Point::frozen_node_dropped);
     node.pending = is_pending(node);
     if (node.dirty_generation == generation_) drop_dirty(node);
     node.dirty_generation = 0;

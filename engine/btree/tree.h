@@ -5,7 +5,7 @@
 // written as a loop, and apply never awaits: upsert and erase require that ready(key) has answered true since the
 // last await.
 //
-// A checkpoint is freeze(), then write(): the tree as of freeze() goes to the medium while the tree works on.
+// A checkpoint is freeze(), write() and settle(): the tree as of freeze() goes to the medium while the tree works on.
 //
 // One core; not thread-safe. Values and cursors are valid until the next change of the tree or the next await.
 #pragma once
@@ -51,8 +51,7 @@ class NodeStore {
   virtual runtime::Task<Status> read(NodePointer pointer, MutableByteSpan image) = 0;
   // A place for a node of `blocks` blocks. Cannot fail: the checkpoint reserved what it needs.
   virtual format::Address allocate(u64 blocks) = 0;
-  // Writes an image (whole blocks) to its place; may buffer a copy until the store's owner drains it. An error that
-  // comes only then is the owner's to treat: the tree takes the node for written.
+  // Writes an image (whole blocks) to its place; may buffer a copy until the store's owner drains it, before settle().
   virtual runtime::Task<Status> write(format::Address address, ByteSpan image) = 0;
   // The image is not part of the checkpoint that is being written any more; it stays readable until that one is
   // durable. Called by write() only, once per image.
@@ -75,9 +74,10 @@ class NodeVisitor {
   virtual void damaged(const NodePointer& pointer, const SlotRange& range, const Error& error) = 0;
 };
 
-// The tree as of a freeze(). Must be given to write() or thaw().
+// The tree as of a freeze(). Must be given to settle() in the end.
 struct Frozen {
-  std::array<std::vector<Node*>, format::node_level_max + 1> dirty;  // by level
+  std::array<std::vector<Node*>, format::node_level_max + 1> dirty;  // by level; not written yet
+  std::vector<Node*> written;
   std::vector<NodePointer> released;
   Node* root = nullptr;
   NodePointer root_pointer{};  // when the root is not resident
@@ -121,14 +121,15 @@ class Tree {
 
   // False while a leaf without keys is held: it cannot be written, and who holds it may be about to use its range.
   bool can_freeze() const;
-  // The tree as it is now will be written by write(). Costs as much as it has levels.
+  // The tree as it is now will be written by write(). Costs as much as it has levels. Nothing leaves memory until settle().
   // Precondition: can_freeze(), and no other Frozen of this tree is alive.
   Frozen freeze();
   // Writes every node that was dirty at freeze(), children first, and releases the images that they replace.
-  // Error: the store's; nothing was released, and what was not written is part of the next checkpoint.
-  runtime::Task<Result<Root>> write(Frozen frozen, NodeStore& store, Epoch epoch);
-  // Gives up a checkpoint that was not begun.
-  void thaw(Frozen frozen);
+  // Error: the store's; nothing was released.
+  runtime::Task<Result<Root>> write(Frozen& frozen, NodeStore& store, Epoch epoch);
+  // Ends a checkpoint. `stored`: write() succeeded, and all that the store was given is on the medium. Otherwise the next
+  // checkpoint writes it again, to other places.
+  void settle(Frozen frozen, bool stored);
 
   // Blocks that a checkpoint begun now would need, at most; what a running checkpoint still has to write is not in it.
   u64 dirty_blocks_bound() const { return dirty_nodes() * format::node_blocks_max; }
@@ -170,6 +171,8 @@ class Tree {
   void take_out_empty();
   void take_out(Node& node);
   void collapse_root();
+  bool has_room(const Node& node, std::size_t value_bytes) const;
+  void keep_frozen_range(Node& node);
   void widen_first(Node* node, const Key& first);
   void widen_last(Node* node, const Key& last);
   u32 slot_in_parent(const Node& node) const;
@@ -197,8 +200,10 @@ class Tree {
   runtime::Task<Status> write_node(Node& node, NodeStore& store, Epoch epoch, Frozen& frozen);
   NodePointer seal(const Node& version, std::byte* image, format::Address address, Epoch epoch) const;
   void written(Node& node, const NodePointer& pointer);
-  void end_checkpoint(Frozen& frozen);
+  void thaw(Frozen& frozen);
+  void end_checkpoint();
 
+  const NodeFill& fill() const { return cache_.pool().fill(); }
   void check_node(const Node& node) const;
 
   NodeCache& cache_;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
+
 namespace cowfs::data {
 namespace {
 constexpr std::size_t lease_count = 8;
@@ -33,7 +35,10 @@ Task<Status> BucketSupply::find_bucket(Watermark watermark) {
     const Result<bool> leased = co_await slice_.lease_more(lease_count, watermark);
     if (!leased) co_return leased.error();
     if (*leased) continue;
-    if (watermark == Watermark::user) ++shortages_;
+    if (watermark == Watermark::user) {
+      ++shortages_;
+      reached(Point::bucket_awaited);
+    }
     // A commit frees what died before it; and it takes its time, in which discards and readers end.
     if (slice_.buckets().freeing_count() > 0 || idle_rounds > 0) {
       const Status committed = co_await slice_.stream().commit(slice_.stream().current());
@@ -51,7 +56,7 @@ Task<Status> BucketSupply::find_bucket(Watermark watermark) {
 Task<Result<bool>> BucketSupply::make_room(Watermark watermark) {
   if (slice_.checkpoint_running()) {
     co_await slice_.checkpoint_ended();  // the metadata that it replaces is free then
-    co_return true;
+    if (slice_.may_take(watermark)) co_return true;
   }
   if (slice_.checkpoint_makes_room(watermark)) {
     const Status checkpointed = co_await slice_.checkpoint();

@@ -46,8 +46,10 @@ class BucketSupply {
   // How often a user found none, and none to lease.
   u64 shortages() const { return shortages_; }
 
- private:
+  // Fewer buckets are empty than should be ready.
   bool is_low() const;
+
+ private:
   Task<Result<bool>> make_ready();
   Task<Status> find_bucket(Watermark watermark);
   Task<Result<bool>> make_room(Watermark watermark);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/data/extent_edit.h"
 #include "engine/device/aligned_buffer.h"
@@ -161,6 +162,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
                extent.generation == move.generation && skipped + move.blocks <= extent.blocks;
       }
       if (resident && !same) {
+        reached(Point::move_overtaken);
         ++counters_.lost_races;
         break;
       }
@@ -176,6 +178,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
       if (stream.try_reserve(plan.journal_bytes, journal::Urgency::reclaim)) {
         data::apply(home_.slice, plan);
         counters_.moved_blocks += move.blocks;
+        reached(Point::extent_moved);
         break;
       }
       held.release();

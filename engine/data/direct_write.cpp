@@ -3,6 +3,7 @@
 // Whatever else there is takes the long way of the same steps.
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/data/piece_internal.h"
 
@@ -143,6 +144,7 @@ void FileData::give_up_direct(const Piece& piece) {
     if (folio == nullptr) continue;
     const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
     if ((folio->valid & bit) == 0 || ((folio->dirty | folio->writing) & bit) != 0) continue;
+    reached(Point::direct_write_given_up);
     mark_dirty(*folio, bit);
     --tokens;
   }

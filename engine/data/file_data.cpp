@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "engine/base/points.h"
 #include "engine/codec/copy.h"
 
 namespace cowfs::data {
@@ -241,6 +242,7 @@ Task<Status> FileData::write(u64 offset, ByteSpan from) {
 Task<Status> FileData::make_writable(u64 offset, u64 length) {
   CoreData& core = home_.core;
   if (core.cache.must_write_back()) {
+    reached(Point::write_back_awaited);
     core.flush_wanted.wake_all();
     co_await core.written_back.wait();
     co_return core.write_back_result;
@@ -279,7 +281,10 @@ Task<Status> FileData::take_tokens(u64 first_block, u64 blocks) {
   const Result<bool> replaces = co_await replaces_data(first_block, blocks);
   if (!replaces) co_return replaces.error();
   if (!*replaces) co_return taken;
-  if (core.tokens.try_borrow(blocks, overwrite_debt_max_blocks)) co_return Status{};
+  if (core.tokens.try_borrow(blocks, overwrite_debt_max_blocks)) {
+    reached(Point::tokens_borrowed);
+    co_return Status{};
+  }
   // What was borrowed comes back with what is under way; when nothing is, it is gone.
   if (core.dirty_first == nullptr && core.cache.busy_folios() == 0 && core.direct_blocks == 0) co_return taken;
   core.flush_wanted.wake_all();
@@ -313,6 +318,7 @@ Task<Status> FileData::wait_for_memory() {
   if (core.dirty_first == nullptr && core.cache.busy_folios() == 0) {
     co_return Error{Code::cache_exhausted, core.cache.budget().value};
   }
+  reached(Point::page_memory_awaited);
   core.flush_wanted.wake_all();
   co_await core.written_back.wait();
   co_return core.write_back_result;

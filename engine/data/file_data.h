@@ -127,6 +127,7 @@ class FileData {
   Task<Status> insert_pieces(std::span<Piece> pieces, AttributeWriter* attributes, std::size_t& inserted);
   bool try_insert(const Piece& piece, AttributeWriter* attributes);
   void apply_piece(const Piece& piece, const ExtentPlan& plan);
+  bool fits_inline(u64 file_bytes) const;
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
   void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);
   Task<Status> place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces);

@@ -1,5 +1,6 @@
 #include "engine/data/page_cache.h"
 
+#include "engine/base/points.h"
 #include "engine/data/file_data.h"
 
 namespace cowfs::data {
@@ -62,9 +63,16 @@ void PageCache::destroy(Folio& folio) {
 }
 
 std::byte* PageCache::allocate(u32 order) {
+  // Only while something is under way, at whose end who waits is woken.
+  if (busy_folios_ > 0 && forced(Point::page_memory_refused)) return nullptr;
   while (true) {
     if (std::byte* memory = arena_.allocate(order)) return memory;
     if (!evict_one()) return nullptr;
+  }
+}
+
+void PageCache::evict_all() {
+  while (evict_one()) {
   }
 }
 

@@ -46,6 +46,8 @@ class PageCache {
   // False: no memory. Precondition: nothing is loading into it.
   bool grow(Folio& folio, u32 blocks);
   void destroy(Folio& folio);
+  // All folios that may go.
+  void evict_all();
 
   void count_dirty(i64 blocks) { dirty_blocks_ += blocks; }
   // Folios with loads or write-back under way, which will be evictable by and by.

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 
+#include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/data/file_data.h"
 
@@ -33,6 +34,7 @@ Task<Status> FileData::load(u64 window, BlockMask wanted) {
   const Status filled = co_await fill(*folio, missing);
   folio->loading = 0;
   home_.core.cache.count_busy(-1);
+  if (folio->overtaken != 0) reached(Point::page_load_overtaken);
   if (filled) folio->valid |= static_cast<BlockMask>(missing & ~folio->overtaken);
   folio->overtaken = 0;
   loaded_.wake_all();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/data/piece_internal.h"
 
@@ -15,6 +16,7 @@ using format::ExtentValue;
 namespace {
 
 constexpr std::size_t extents_per_transaction_max = 32;
+constexpr u64 removal_cut_ns = 3'000'000;
 constexpr u64 transaction_bytes_max = journal::reservation_bytes_max / 2;
 constexpr u64 piece_slack_bytes = 2048;  // a second planning may cut what the first one inserted
 
@@ -45,7 +47,7 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
   flush_pending = false;
   if (dirty_blocks_ == 0) co_return home_.slice.stream().current();
   Status result;
-  if (file_bytes <= format::inline_bytes_max && extent_end_block_ <= 1 && folios_.size() == 1) {
+  if (fits_inline(file_bytes)) {
     result = co_await write_inline(file_bytes, attributes);
   } else {
     writing_back_ = true;
@@ -181,7 +183,8 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       const ExtentValue value = piece.value();
       resident = plan_extents(home_.slice, piece.range(inode_), &value, ~0ull, plan, missing);
       const u64 wanted = plan.journal_bytes + (count + 1) * piece_slack_bytes;
-      if (!resident || (count > 0 && wanted > transaction_bytes_max)) break;
+      const bool full = count > 0 && (wanted > transaction_bytes_max || forced(Point::transaction_cut));
+      if (!resident || full) break;
       bytes = wanted;
       ++count;
     }
@@ -234,14 +237,17 @@ Task<Status> FileData::insert_for_commit(std::span<Piece> pieces, AttributeWrite
   co_return result;
 }
 
+// What is dirty behind the end, of a write that is under way or before a truncation, is written like anything else.
+bool FileData::fits_inline(u64 file_bytes) const {
+  if (file_bytes == 0 || file_bytes > format::inline_bytes_max || extent_end_block_ > 1 || folios_.size() != 1) return false;
+  const Folio& folio = *folios_.begin()->second;
+  return folio.window == 0 && (folio.dirty & ~mask_of(0, 1)) == 0;
+}
+
 // A tiny file lives in its key: no data block, no device write of its own.
 Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes) {
   journal::Stream& stream = home_.slice.stream();
   Folio& folio = *folios_.begin()->second;
-  if (folio.window != 0 || (folio.dirty & ~mask_of(0, 1)) != 0 || file_bytes == 0) {
-    // Only blocks behind the end are dirty: a truncation is on its way, which drops them.
-    co_return Status{};
-  }
   ExtentPlan& plan = home_.core.plan;
   DataChange change{.end_bytes = file_bytes};
   btree::NodesHeld held;
@@ -288,6 +294,7 @@ void FileData::end_pieces(const std::vector<Piece>& pieces, std::size_t inserted
       folio.writing &= static_cast<BlockMask>(~bit);
       if (folio.writing == 0) home_.core.cache.count_busy(-1);
       if (i < inserted) continue;
+      reached(Point::write_back_failed);
       if ((folio.dirty & bit) != 0) home_.core.tokens.give(1);  // written again meanwhile, with a token of its own
       mark_dirty(folio, bit);
     }
@@ -302,8 +309,10 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
     plan.clear();
     slice::Missing missing;
     const ExtentRange range{inode_, first_block, end_block};
+    const bool cut = forced(Point::removal_cut);
+    const std::size_t extents_max = cut ? 1 : extents_per_transaction_max;
     bool resident = first_block >= extent_end_block_ ||
-                    (plan_extents(home_.slice, range, nullptr, extents_per_transaction_max, plan, missing) &&
+                    (plan_extents(home_.slice, range, nullptr, extents_max, plan, missing) &&
                      ready(home_.slice, plan, missing));
     u64 bytes = plan.journal_bytes;
     const DataChange change{.complete = plan.complete, .blocks = -static_cast<i64>(plan.removed_blocks)};
@@ -330,6 +339,10 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
     home_.core.tokens.give(plan.removed_blocks);
     held.release();
     if (plan.complete) break;
+    if (cut) {
+      stream.want_commit(stream.current());
+      co_await runtime::sleep_until(runtime::this_reactor().now_ns() + removal_cut_ns);
+    }
   }
   if (end_block >= extent_end_block_ && extent_end_block_ != ~0ull) {
     extent_end_block_ = std::min(extent_end_block_, first_block);

@@ -91,6 +91,7 @@ class WritePoint {
   void send();
 
   bool open_bucket();
+  bool leave_bucket();
   bool open_batch();
   void seal();
   void close_when_written(const Filling& filling);

@@ -2,6 +2,7 @@
 // discards.
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/fs/filesystem_state.h"
 
 namespace cowfs::fs {
@@ -14,8 +15,9 @@ constexpr u64 flushes_at_once_max = 16;
 void CoreState::start_background() {
   charged_blocks_ = metadata_blocks();
   gate_.spawn(flusher());
-  gate_.spawn(checkpointer());
+  checkpoint_gate_.spawn(checkpointer());
   gate_.spawn(discarder());
+  if (has_points()) gate_.spawn(forced_work());
   each_slice([&](SliceState& state) { gate_.spawn(state.data.supply.run()); });
 }
 
@@ -23,12 +25,20 @@ Task<void> CoreState::stop_background() {
   stopping_ = true;
   if (flush_timer_.armed) runtime::this_reactor().cancel_timer(flush_timer_);
   data_.flush_wanted.wake_all();
-  checkpoint_work_.wake_all();
   discard_work_.wake_all();
+  forced_work_.wake_all();
   each_slice([](SliceState& state) { state.data.supply.stop(); });
   co_await gate_.drained();
   co_await data_.gate.drained();
-  // What could not be written is given up with the mount.
+}
+
+Task<void> CoreState::stop_checkpoints() {
+  checkpoints_stopping_ = true;
+  checkpoint_work_.wake_all();
+  co_await checkpoint_gate_.drained();
+}
+
+void CoreState::give_up() {
   for (Inode* inode : inodes_.all()) inode->discard_cache();
   inodes_.clear();
   each_slice([](SliceState& state) {
@@ -244,11 +254,13 @@ Task<Status> CoreState::write_back_all() {
     const bool wanted = inode->attributes_dirty || inode->write_back_lock.held();
     if (wanted && !inode->dead) unwritten.emplace_back(format::slice_of(inode->number), inode->number);
   }
+  const auto shares = static_cast<std::ptrdiff_t>(unwritten.size());
   for (u16 id : slice_ids()) {
     for (const auto& [number, share] : slice(id).shares) {
       if (!share->idle() && !share->is_dirty()) unwritten.emplace_back(id, number);
     }
   }
+  std::sort(unwritten.begin() + shares, unwritten.end());
   for (const auto& [id, number] : unwritten) {
     Result<Epoch> written = Epoch{};
     if (format::slice_of(number) == id) {
@@ -270,6 +282,8 @@ void CoreState::epoch_sealed(Epoch epoch) {
 void CoreState::epoch_durable(Epoch epoch) {
   each_slice([&](SliceState& state) { state.slice.epoch_durable(epoch); });
   if (filesystem_.settings().discard) discard_work_.wake_all();
+  if (forced(Point::checkpoint_begun)) checkpoint_wanted(epoch);
+  forced_work_.wake_all();
 }
 
 Epoch CoreState::oldest_needed(CoreIndex) {
@@ -303,7 +317,7 @@ Task<Status> CoreState::checkpoint(slice::Slice& slice) {
 }
 
 Task<void> CoreState::checkpointer() {
-  while (!stopping_) {
+  while (!checkpoints_stopping_) {
     slice::Slice* next = nullptr;
     each_slice([&](SliceState& state) {
       const Epoch needed = state.slice.oldest_needed();
@@ -345,6 +359,22 @@ Task<void> CoreState::discarder() {
       }
     }
     if (!any) co_await discard_work_.wait();
+  }
+}
+
+// What happens rarely, when the simulator wants it. It happens beside everything else, so what fails here is told elsewhere.
+Task<void> CoreState::forced_work() {
+  while (!stopping_) {
+    co_await forced_work_.wait();
+    if (forced(Point::caches_emptied)) {
+      nodes_.evict_all();
+      data_.cache.evict_all();
+    }
+    for (u16 id : slice_ids()) {
+      if (stopping_) co_return;
+      if (forced(Point::bucket_cleaned)) (void)co_await slice(id).copygc.clean_one(data::Need::now);
+      if (forced(Point::leases_offered)) (void)co_await filesystem_.give_back(id, false);
+    }
   }
 }
 

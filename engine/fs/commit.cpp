@@ -3,6 +3,7 @@
 // a crash finds all of it or nothing.
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/fs/operations.h"
 
 namespace cowfs::fs {
@@ -86,29 +87,43 @@ Task<Status> Operations::undo_ready(CoreIndex core, const ChangeSet& changes, bt
   co_return Status{};
 }
 
-// This core applies last: who reads that a directory was moved (directory_moves), which the core of its old name counts, finds
-// its new parent in place.
-Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> cores) {
-  Status result;
-  std::size_t ready = 0;
-  std::vector<btree::NodesHeld> nodes(cores.size());  // each of its core, where it begins and ends
-  for (; ready < cores.size() && result; ++ready) {
+// On all cores, or on none.
+Task<Status> Operations::prepare_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
+                                        std::vector<btree::NodesHeld>& nodes) {
+  for (std::size_t ready = 0; ready < cores.size(); ++ready) {
     const CoreIndex core = cores[ready];
     btree::NodesHeld* const held = &nodes[ready];
     auto prepare = [this, core, &changes, held] { return make_ready(core, changes, held); };
-    result = co_await state_.call(core, prepare);
-    if (!result) break;
+    const Status prepared = co_await state_.call(core, prepare);
+    if (prepared) continue;
+    co_await undo_across(changes, cores, nodes, ready);
+    co_return prepared;
   }
-  if (!result) {
-    for (std::size_t i = 0; i < ready; ++i) {
-      const CoreIndex core = cores[i];
-      btree::NodesHeld* const held = &nodes[i];
-      auto undo = [this, core, &changes, held] { return undo_ready(core, changes, held); };
-      const Status undone = co_await state_.call(core, undo);
-      assert(undone.ok());
-    }
-    co_return result;
+  co_return Status{};
+}
+
+// On the first `count` cores.
+Task<void> Operations::undo_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
+                                   std::vector<btree::NodesHeld>& nodes, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const CoreIndex core = cores[i];
+    btree::NodesHeld* const held = &nodes[i];
+    auto undo = [this, core, &changes, held] { return undo_ready(core, changes, held); };
+    const Status undone = co_await state_.call(core, undo);
+    assert(undone.ok());
   }
+}
+
+// This core applies last: who reads that a directory was moved (directory_moves), which the core of its old name counts, finds
+// its new parent in place.
+Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> cores) {
+  std::vector<btree::NodesHeld> nodes(cores.size());  // each of its core, where it begins and ends
+  Status result = co_await prepare_across(changes, cores, nodes);
+  if (result && forced(Point::change_undone)) {
+    co_await undo_across(changes, cores, nodes, cores.size());
+    result = co_await prepare_across(changes, cores, nodes);
+  }
+  if (!result) co_return result;
 
   // Every participant in one epoch: the largest of theirs.
   std::vector<journal::EpochHold> holds(cores.size());
@@ -123,6 +138,7 @@ Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> c
       ++i;
       continue;
     }
+    reached(Point::epoch_raised);
     epoch = held;
     co_await drop_holds(cores, holds);
     i = 0;
@@ -179,6 +195,7 @@ Task<Status> Operations::take_back_directory(InodeNumber directory) {
   assert(inode != nullptr && inode->lock.held());
   for (CoreIndex core = 0; core < state_.cores(); ++core) {
     if (!inode->remote_readers.test(core)) continue;
+    reached(Point::remote_names_taken_back);
     FilesystemState& state = state_;
     auto forget = [&state, core, directory] { state.core(core).forget_remote(directory); };
     co_await runtime::on(core, std::move(forget));

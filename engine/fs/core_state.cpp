@@ -28,7 +28,7 @@ CoreState::CoreState(FilesystemState& filesystem, CoreIndex core, const CoreSett
       settings_(settings),
       data_(Bytes{settings.cache_bytes}, {}, tokens, write_buffers),
       names_(settings.name_places),
-      nodes_(Bytes{settings.node_bytes}),
+      nodes_(Bytes{settings.node_bytes}, settings.node_fill),
       flush_timer_(*this) {
   flush_timer_.fire = [](runtime::Timer& timer) {
     static_cast<FlushTimer&>(timer).owner.data_.flush_wanted.wake_all();
@@ -47,13 +47,14 @@ journal::Stream& CoreState::stream() { return filesystem_.journal().stream(core_
 
 void CoreState::add_slice(std::unique_ptr<SliceState> state) {
   const u16 id = state->slice.id();
+  assert(in_order_.empty() || in_order_.back()->slice.id() < id);
+  in_order_.push_back(state.get());
   slices_.emplace(id, std::move(state));
 }
 
 std::vector<u16> CoreState::slice_ids() const {
   std::vector<u16> ids;
-  for (const auto& [id, state] : slices_) ids.push_back(id);
-  std::sort(ids.begin(), ids.end());
+  for (const SliceState* state : in_order_) ids.push_back(state->slice.id());
   return ids;
 }
 

@@ -40,6 +40,7 @@ struct CoreSettings {
   u64 dirty_expire_ns = 30'000'000'000;  // older dirty data is written back
   std::size_t inodes_max = 128 * 1024;   // kept in memory without references
   std::size_t name_places = 32768;       // of the name cache, 64 bytes each; a power of two
+  btree::NodeFill node_fill = btree::NodeFill{};
 };
 
 class CoreState final : public journal::EpochObserver, public journal::ReclaimTarget {
@@ -55,7 +56,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   void add_slice(std::unique_ptr<SliceState> slice);
   template <typename Visitor>
   void each_slice(Visitor visit) {
-    for (auto& [id, state] : slices_) visit(*state);
+    for (SliceState* state : in_order_) visit(*state);
   }
   std::vector<u16> slice_ids() const;
   // Where a directory made by this core goes: its slice with the least data.
@@ -105,6 +106,10 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<void> populate();
   void start_background();
   Task<void> stop_background();
+  // Behind it, on all cores: what comes to its end there may wait for room in the journal, which checkpoints make.
+  Task<void> stop_checkpoints();
+  // What could not be written is given up with the mount. Nothing of any core is under way any more.
+  void give_up();
 
   void epoch_sealed(Epoch epoch) override;
   void epoch_durable(Epoch epoch) override;
@@ -147,6 +152,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<void> checkpointer();
   Task<Status> checkpoint(slice::Slice& slice);
   Task<void> discarder();
+  Task<void> forced_work();
   Task<void> flush_one(data::FileData& file);
   Task<Result<format::InodeValue>> read_inode(InodeNumber number);
   void trim_inodes();
@@ -162,14 +168,18 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   PathCache paths_;
   btree::NodePool nodes_;
   absl::flat_hash_map<u16, std::unique_ptr<SliceState>> slices_;
+  std::vector<SliceState*> in_order_;  // of their numbers: a hash map's order is another one in each process
   InodeTable<Inode> inodes_;
   absl::flat_hash_map<InodeNumber, absl::flat_hash_map<std::string, RemoteName>> remote_names_;
   u64 remote_forgets_ = 0;
 
   runtime::Gate gate_;
   bool stopping_ = false;
+  runtime::Gate checkpoint_gate_;
+  bool checkpoints_stopping_ = false;
   runtime::WaitList checkpoint_work_;
   runtime::WaitList discard_work_;
+  runtime::WaitList forced_work_;  // the simulator's
   std::array<runtime::ActivityCounter, format::activity_count> activities_;
   Epoch checkpoint_up_to_;
   u64 charged_blocks_ = 0;  // of metadata, for which tokens are taken

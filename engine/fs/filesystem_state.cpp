@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
+
 namespace cowfs::fs {
 
 using format::BucketId;
@@ -268,6 +270,7 @@ Task<Status> FilesystemState::finish_orphans(CoreIndex index) {
   for (InodeNumber number : orphans) {
     const Result<Inode*> inode = co_await core(index).get_inode(number);
     if (!inode) co_return inode.error();
+    reached((*inode)->links > 0 ? Point::truncation_finished : Point::orphan_finished);
     if ((*inode)->links > 0) {
       const Status finished = co_await core(index).truncate(**inode, (*inode)->size);
       if (!finished) co_return finished;
@@ -295,8 +298,13 @@ Task<void> FilesystemState::abandon() {
   for (const auto& state : cores_) {
     if (state == nullptr) co_return;
   }
-  const Status stopped = co_await on_each_core(&FilesystemState::stop_core);
-  assert(stopped.ok());
+  // What a core does last may be done on another one that had come to its end already.
+  for (int round = 0; round < 2; ++round) {
+    const Status stopped = co_await on_each_core(&FilesystemState::stop_core);
+    assert(stopped.ok());
+  }
+  const Status checkpointed = co_await on_each_core(&FilesystemState::stop_checkpoints);
+  assert(checkpointed.ok());
   if (journal_) co_await journal_->stop();
   const Status dropped = co_await on_each_core(&FilesystemState::drop_core);
   assert(dropped.ok());
@@ -307,8 +315,14 @@ Task<Status> FilesystemState::stop_core(CoreIndex index) {
   co_return Status{};
 }
 
+Task<Status> FilesystemState::stop_checkpoints(CoreIndex index) {
+  co_await core(index).stop_checkpoints();
+  co_return Status{};
+}
+
 Task<Status> FilesystemState::drop_core(CoreIndex index) {
   for (device::Device* device : device_list_) device->end_time_limit();
+  core(index).give_up();
   cores_[index].reset();
   co_return Status{};
 }

@@ -95,6 +95,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Result<u64>> acquire(u64 wanted) override;
   // data::SpacePressure
   Task<Result<bool>> ask_others(u16 slice, bool clean) override;
+  // On the slice's core: what it can spare goes back to slice 0. True when something did.
+  Task<Result<bool>> give_back(u16 slice, bool clean);
 
   runtime::Mutex& rename_lock() { return rename_lock_; }  // core 0: one directory moves at a time
 
@@ -132,8 +134,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Status> write_back_core(CoreIndex index) { return core(index).write_back_all(); }
   Task<Status> checkpoint_core(CoreIndex index) { return core(index).checkpoint_all(); }
   Task<Status> stop_core(CoreIndex index);
+  Task<Status> stop_checkpoints(CoreIndex index);
   Task<Status> drop_core(CoreIndex index);
-  Task<Result<bool>> give_back(u16 slice, bool clean);
   Task<Result<bool>> empty_one(SliceState& state);
   Task<Result<u64>> grant_tokens(u64 wanted, CoreIndex asking);
   Task<u64> surrender_tokens(CoreIndex index, u64 wanted);

@@ -1,5 +1,6 @@
 // From a path to an inode. Directories of this core are looked up in the tree without waiting; names in directories of other
 // cores are remembered here until their owner takes them back.
+#include "engine/base/points.h"
 #include "engine/fs/operations.h"
 
 namespace cowfs::fs {
@@ -77,7 +78,12 @@ Task<Status> Operations::step_remote(InodeNumber directory, std::string_view nam
   if (!answer) co_return answer.error();
   entry = answer->entry;
   // The answer may have been taken back before it was heard.
-  if (answer->remember && forgets == here.remote_forgets()) here.remember_remote(directory, name, {entry.inode, entry.type});
+  if (!answer->remember) co_return Status{};
+  if (forgets == here.remote_forgets()) {
+    here.remember_remote(directory, name, {entry.inode, entry.type});
+  } else {
+    reached(Point::remote_name_overtaken);
+  }
   co_return Status{};
 }
 

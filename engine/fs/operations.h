@@ -102,6 +102,10 @@ class Operations {
   Task<Status> run_here(ChangeSet& changes);
   Task<Status> run_across(ChangeSet& changes, std::vector<CoreIndex> cores);
   Task<Status> make_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held);
+  Task<Status> prepare_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
+                              std::vector<btree::NodesHeld>& nodes);
+  Task<void> undo_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
+                         std::vector<btree::NodesHeld>& nodes, std::size_t count);
   Task<Status> undo_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held);
   Task<Epoch> hold_at(CoreIndex core, Epoch epoch, journal::EpochHold* hold);
   Task<void> drop_holds(const std::vector<CoreIndex>& cores, std::vector<journal::EpochHold>& holds);

@@ -2,6 +2,7 @@
 // asks everybody for what they do not need.
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/fs/filesystem_state.h"
 
 namespace cowfs::fs {
@@ -37,7 +38,9 @@ Task<Result<u64>> FilesystemState::grant_tokens(u64 wanted, CoreIndex asking) {
     for (CoreIndex index = 0; index < cores(); ++index) {
       if (index == asking) continue;
       auto ask = [this, index, wanted] { return surrender_tokens(index, wanted); };
-      free_tokens_ += co_await runtime::on(index, std::move(ask));
+      const u64 surrendered = co_await runtime::on(index, std::move(ask));
+      if (surrendered > 0) reached(Point::tokens_surrendered);
+      free_tokens_ += surrendered;
     }
   }
   const u64 granted = std::min(wanted, free_tokens_);
@@ -81,6 +84,7 @@ Task<Result<bool>> FilesystemState::give_back(u16 id, bool clean) {
     given = buckets.give_back(spare());
   }
   if (given.empty()) co_return gained;
+  reached(Point::leases_returned);
   auto take = [this, given = std::move(given)] { return leases_->take_back(given); };
   const Status taken = co_await runtime::on(core_of_slice(0), std::move(take));
   if (!taken) co_return taken.error();

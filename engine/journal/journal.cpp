@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/base/points.h"
 #include "engine/journal/verify.h"
 #include "engine/runtime/on.h"
 
@@ -262,6 +263,7 @@ void Journal::published(const Commit& commit, const Closing& closing) {
     if (bucket.newest >= oldest_needed_) return false;
     free_.push_back(bucket.bucket);
     ++counters_.buckets_reused;
+    reached(Point::journal_bucket_reused);
     return true;
   });
   const bool under_pressure = pressed();
@@ -345,6 +347,7 @@ Task<void> Journal::tell_checkpoint(CoreIndex core, Epoch up_to) {
 
 void Journal::fail(const Error& error) {
   if (failure_) return;
+  reached(Point::journal_broken);
   failure_ = error;
   if (timer_->armed) runtime::this_reactor().cancel_timer(*timer_);
   for (const auto& stream : streams_) gate_.spawn(tell_failure(stream->core(), error));

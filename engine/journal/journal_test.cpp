@@ -499,6 +499,20 @@ TEST(Journal, a_full_journal_keeps_room_for_reclaim) {
   EXPECT_TRUE(f.cores.run(0, f.core.stream->reserve(record_bytes(2000))).ok());
 }
 
+// Each small epoch takes a block. When they had eaten all that was kept back, the next entry had no place; its epoch could not
+// close, and so no bucket ever became free.
+TEST(Journal, small_epochs_find_a_place_in_a_full_journal) {
+  Fixture f;
+  f.fill();
+  constexpr u64 epochs = 100;
+  ASSERT_TRUE(f.cores.run(0, f.core.stream->reserve(epochs * record_bytes(10), Urgency::reclaim)).ok());
+  for (u64 i = 0; i < epochs; ++i) {
+    f.cores.run(0, task_of([&f] { f.core.append(10); }));
+    ASSERT_TRUE(f.commit().ok());
+  }
+  EXPECT_GT(f.journal->buckets_free(), 0u);
+}
+
 TEST(Journal, large_epochs_are_written_before_they_close) {
   Fixture f;
   for (u64 bytes = 0; bytes < mib; bytes += 2000) f.append(2000);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/device/aligned_buffer.h"
 
 namespace cowfs::journal {
@@ -130,6 +131,7 @@ Task<Status> CommitRing::write(const Commit& commit, bool durable) {
     std::memcpy(buffer.data() + sizeof block, commit.tails.data(), commit.tails.size() * sizeof(format::EntryPointer));
   format::seal_commit(buffer.span());
   assert(format::validate_commit(buffer.span(), layout_.filesystem).ok());
+  if (commit.epoch.value > format::commit_slots) reached(Point::commit_ring_wrapped);
   const u64 slot = commit.epoch.value % format::commit_slots;
   const u64 offset = (layout_.commit_ring_block + slot * format::commit_slot_blocks) * block_bytes;
   device::IoAwaiter write = device_.write(offset, buffer.span(), durable);

@@ -15,6 +15,7 @@
 #include <optional>
 #include <tuple>
 
+#include "engine/base/points.h"
 #include "engine/journal/verify.h"
 #include "engine/runtime/on.h"
 
@@ -321,6 +322,7 @@ Task<Result<History>> read_history(device::Device& device, const format::Superbl
       co_await history_to(device, layout, newest, flushed_before ? newest.epoch : newest.previous);
   if (!history.ok()) co_return history.error();
   if (!*history) {
+    reached(Point::commit_cut_short);
     // The commit before was acknowledged, with everything that it stands for.
     const auto before = std::find_if(commits->begin(), commits->end(),
                                      [&newest](const Commit& commit) { return commit.epoch == newest.previous; });

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/journal/journal.h"
 #include "engine/journal/verify.h"
@@ -21,6 +22,8 @@ namespace {
 constexpr u64 padding_bytes = 64 * kib;
 constexpr u64 reclaim_bytes = 128 * kib;
 constexpr std::size_t spare_entries_max = 8;
+constexpr u64 cut_entry_bytes = block_bytes;  // has room for any record
+static_assert(cut_entry_bytes >= sizeof(format::EntryHeader) + record_bytes(format::node_value_bytes_max));
 
 }  // namespace
 
@@ -90,6 +93,7 @@ void Stream::append(u16 slice, TreeId tree, UpdateKind kind, const Key& key, Byt
   if (!announced_) {
     announced_ = true;
     gate_.spawn(announce_dirty());
+    if (forced(Point::commit_begun)) want_commit(current());
   }
 }
 
@@ -118,6 +122,7 @@ Task<Status> Stream::reserve(u64 bytes, Urgency urgency) {
   while (!try_reserve(bytes, urgency)) {
     if (failure_) co_return failed();
     ++counters_.reserve_waits;
+    reached(Point::journal_room_awaited);
     u64& blocked = blocked_[static_cast<u8>(urgency)];
     ++blocked;
     refill();
@@ -198,9 +203,11 @@ void Stream::open_entry() {
   open_->used = sizeof(format::EntryHeader);
   open_->records = 0;
   const u64 bucket_blocks = journal_.layout().bucket_blocks;
+  if (has_bucket_ && sealed_.empty() && forced(Point::journal_room_lost)) lose_room();
   open_->placed = sealed_.empty() && ((has_bucket_ && bucket_block_ < bucket_blocks) || advance_bucket());
   open_->capacity = entry_bytes_max;
   if (open_->placed) open_->capacity = std::min(entry_bytes_max, (bucket_blocks - bucket_block_) * block_bytes);
+  if (forced(Point::entry_cut)) open_->capacity = std::min(open_->capacity, cut_entry_bytes);
   refill();
 }
 
@@ -219,6 +226,18 @@ bool Stream::advance_bucket() {
   next_buckets_.pop_front();
   bucket_block_ = 0;
   return true;
+}
+
+// Of the simulator. What is reserved, and what is kept back, has room still.
+void Stream::lose_room() {
+  const JournalLayout& layout = journal_.layout();
+  const u64 needed_bytes = reserved_bytes_ + padding_bytes + reclaim_bytes;
+  if (next_buckets_.size() * layout.bucket_bytes() >= needed_bytes) {
+    advance_bucket();
+    return;
+  }
+  const u64 spare_bytes = free_bytes() - std::min(free_bytes(), needed_bytes);
+  bucket_block_ += std::min(spare_bytes / block_bytes, layout.bucket_blocks - bucket_block_);
 }
 
 bool Stream::place(Entry& entry) {
@@ -278,7 +297,8 @@ Task<void> Stream::write(std::unique_ptr<Entry> entry) {
 }
 
 Stream::Hunger Stream::hunger() const {
-  if (blocked_[static_cast<u8>(Urgency::reclaim)] > 0) return Hunger::urgent;
+  // An entry without a place keeps its epoch from closing, and without that no bucket gets free.
+  if (blocked_[static_cast<u8>(Urgency::reclaim)] > 0 || !sealed_.empty()) return Hunger::urgent;
   if (blocked_[static_cast<u8>(Urgency::normal)] > 0) return Hunger::blocked;
   return free_bytes() < reserved_bytes_ + journal_.layout().bucket_bytes() ? Hunger::ahead : Hunger::none;
 }
@@ -335,6 +355,7 @@ Task<Stream::Sealed> Stream::seal(Epoch epoch) {
   [[maybe_unused]] const Epoch left = current();
   assert(epoch == left && !closing_);
   closing_ = true;
+  if (holds_ > 0) reached(Point::close_awaited_hold);
   while (holds_ > 0) co_await unheld_.wait();
   if (open_ != nullptr) seal_open_entry();
   closed_tail_ = tail_;

@@ -195,6 +195,7 @@ class Stream {
   void open_entry();
   void seal_open_entry();
   bool advance_bucket();
+  void lose_room();
   bool place(Entry& entry);
   void pump();
   void finish_header(Entry& entry);

@@ -8,6 +8,7 @@
 // or this one, whole.
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/slice/slice.h"
 
@@ -19,6 +20,7 @@ namespace {
 
 constexpr u64 checkpoint_slack_blocks = 64;   // growth between making room and the freeze
 constexpr u64 freeze_attempts_max = 64;
+constexpr u64 put_off_ns = 5'000'000;
 constexpr u64 leaves_of_block = 3;  // of the extents tree, and of backpointers where it lies and where it lay
 
 // Collects the nodes of a tree that lie in some buckets.
@@ -136,14 +138,18 @@ void Slice::write_alloc_changes() {
   });
 }
 
+// What grew since room was made may not fit any more, or a change is between its halves: then the next epoch tries again.
+bool Slice::prepare_freeze() {
+  Missing missing;
+  if (!alloc_changes_ready(missing)) return false;
+  write_alloc_changes();
+  if (!std::all_of(trees_.begin(), trees_.end(), [](const auto& tree) { return tree->can_freeze(); })) return false;
+  return metadata_.room_blocks() + checkpoint_slack_blocks >= checkpoint_blocks(dirty_blocks_bound());
+}
+
 void Slice::epoch_sealed(Epoch epoch) {
   if (!freeze_wanted_) return;
-  Missing missing;
-  // What grew since room was made may not fit any more, or a change is between its halves: then the next epoch tries again.
-  if (!alloc_changes_ready(missing)) return;
-  write_alloc_changes();
-  if (!std::all_of(trees_.begin(), trees_.end(), [](const auto& tree) { return tree->can_freeze(); })) return;
-  if (metadata_.room_blocks() + checkpoint_slack_blocks < checkpoint_blocks(dirty_blocks_bound())) return;
+  if (!prepare_freeze() || forced(Point::freeze_put_off)) return;
   freeze_wanted_ = false;
   freeze(epoch);
 }
@@ -155,7 +161,8 @@ void Slice::freeze(Epoch epoch) {
   frozen_->inode_count = inode_count_;
   frozen_->data_blocks = buckets_.live_blocks();
   for (u8 id = 0; id < format::tree_count; ++id) frozen_->trees[id] = trees_[id]->freeze();
-  first_logged_frozen_ = std::exchange(first_logged_, Epoch{~0ull});
+  // What a checkpoint froze that failed since is still needed.
+  first_logged_frozen_ = std::min(first_logged_frozen_, std::exchange(first_logged_, Epoch{~0ull}));
 }
 
 Task<Status> Slice::checkpoint() {
@@ -177,6 +184,7 @@ Task<Status> Slice::checkpoint() {
 
   SliceHeader header{};
   Status written = co_await write_frozen(*frozen, header);
+  for (u8 id = 0; id < format::tree_count; ++id) trees_[id]->settle(std::move(frozen->trees[id]), written.ok());
   if (written) written = co_await publish(header);
   if (!written) co_return written;
 
@@ -216,8 +224,7 @@ Task<Status> Slice::write_frozen(FrozenState& frozen, SliceHeader& header) {
   header.data_blocks = frozen.data_blocks;
   header.inodes = frozen.inode_count;
   for (u8 id = 0; id < format::tree_count; ++id) {
-    btree::Frozen tree_frozen = std::move(frozen.trees[id]);
-    const Result<btree::Root> root = co_await trees_[id]->write(std::move(tree_frozen), metadata_, frozen.epoch);
+    const Result<btree::Root> root = co_await trees_[id]->write(frozen.trees[id], metadata_, frozen.epoch);
     if (!root) co_return root.error();
     header.roots[id] = root->pointer;
     header.levels[id] = root->level;
@@ -226,10 +233,7 @@ Task<Status> Slice::write_frozen(FrozenState& frozen, SliceHeader& header) {
 }
 
 Task<Status> Slice::write_space_list(SliceHeader& header) {
-  if (header_.space_list_address != 0) {
-    metadata_.release(format::Address{header_.space_list_address},
-                      round_up(header_.space_buckets * sizeof(format::MetadataBucket), block_bytes) / block_bytes);
-  }
+  if (space_list_.blocks > 0) metadata_.release(space_list_.place, space_list_.blocks);
   const u64 blocks = metadata_.bucket_count() * sizeof(format::MetadataBucket) / block_bytes + 1;
   const format::Address place = metadata_.allocate(blocks);
   Result<std::vector<format::MetadataBucket>> listed = metadata_.list_for_header();
@@ -242,6 +246,7 @@ Task<Status> Slice::write_space_list(SliceHeader& header) {
   const u64 bytes = list.size() * sizeof(format::MetadataBucket);
   const u64 used_blocks = round_up(bytes, block_bytes) / block_bytes;
   assert(used_blocks <= blocks);
+  space_list_ = {place, used_blocks};
   if (used_blocks < blocks) {
     // Dead in the next list as usual, and in this one at once: nothing else would tell after a mount.
     metadata_.release(place.plus(used_blocks), blocks - used_blocks);
@@ -264,6 +269,7 @@ Task<Status> Slice::write_space_list(SliceHeader& header) {
 Task<Status> Slice::publish(SliceHeader& header) {
   Status flushed = co_await stream_.commit(stream_.current());
   if (!flushed) co_return flushed;
+  if (forced(Point::publish_put_off)) co_await runtime::sleep_until(runtime::this_reactor().now_ns() + put_off_ns);
   header.publish_epoch = stream_.durable().value;
   format::seal_slice_header(header);
   const std::unique_ptr<SliceHeader, void (*)(SliceHeader*)> aligned(
@@ -284,6 +290,7 @@ Task<Status> Slice::scatter_sparse_metadata() {
     const Status walked = co_await btree::walk(metadata_, identity, {header_.roots[id], header_.levels[id]}, nodes);
     if (!walked) co_return walked;
     for (const NodesInBuckets::Place& place : nodes.places) {
+      reached(Point::metadata_scattered);
       btree::NodesHeld held;
       Missing missing{static_cast<TreeId>(id), {}};
       while (!trees_[id]->mark_dirty(place.first, place.level, place.address, missing.node)) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
+
 namespace cowfs::slice {
 
 using format::Address;
@@ -125,6 +127,7 @@ Result<std::vector<format::MetadataBucket>> MetadataSpace::list_for_header() {
 }
 
 void MetadataSpace::published() {
+  if (!leaving_.empty()) reached(Point::metadata_bucket_freed);
   for (BucketId id : leaving_) buckets_.free_metadata(id);
   leaving_.clear();
 }

@@ -2,6 +2,7 @@
 // operations; what is different is only that buckets may be borrowed (see borrow below) and that nothing is journalled.
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/slice/slice.h"
@@ -118,12 +119,13 @@ Task<Status> Slice::restore_space(std::vector<BucketId> leased) {
     }
     for (const format::MetadataBucket& entry : list) {
       const BucketId id{entry.bucket};
-      if (buckets_.find(id) == nullptr) borrowed_.push_back(id), buckets_.adopt(id);
+      if (buckets_.find(id) == nullptr) borrow(id);
       const bool sound = entry.filled_blocks <= bucket_blocks() && entry.live_blocks <= entry.filled_blocks &&
                          buckets_.find(id)->state == space::BucketState::empty;
       if (!sound) co_return Error{Code::space_list_entry_invalid, id.value, Place{.slice = id_}};
     }
     if (Status restored = metadata_.restore(list); !restored) co_return restored;
+    space_list_ = {place, pointer.blocks()};
   }
 
   btree::Cursor cursor = tree(TreeId::alloc).seek(format::key_min);
@@ -133,7 +135,7 @@ Task<Status> Slice::restore_space(std::vector<BucketId> leased) {
     std::memcpy(&value, cursor.value().data(), sizeof value);
     const bool sane = id.device() < devices_.size() && value.live_blocks > 0 && value.live_blocks <= bucket_blocks();
     if (!sane) co_return Error{Code::alloc_entry_invalid, id.value, Place{.slice = id_}};
-    if (buckets_.find(id) == nullptr) borrowed_.push_back(id), buckets_.adopt(id);
+    if (buckets_.find(id) == nullptr) borrow(id);
     if (buckets_.find(id)->state != space::BucketState::empty) {
       co_return Error{Code::alloc_entry_invalid, id.value, Place{.slice = id_}};
     }
@@ -145,6 +147,12 @@ Task<Status> Slice::restore_space(std::vector<BucketId> leased) {
 
 // A bucket may have changed hands during the history that is replayed: this slice used it, emptied it and gave it back
 // before the crash. It is borrowed until end_replay, when nothing may be left in it.
+void Slice::borrow(BucketId id) {
+  reached(Point::bucket_borrowed);
+  borrowed_.push_back(id);
+  buckets_.adopt(id);
+}
+
 Task<Status> Slice::replay(Epoch epoch, format::Record record) {
   assert(record.slice == id_);
   if (epoch <= Epoch{header_.checkpoint_epoch}) co_return Status{};
@@ -198,10 +206,7 @@ Status Slice::check_replayed_extent(const Update& update) {
   const format::Extent coming = format::decode_extent(update.value);
   if (coming.kind != format::ExtentKind::data) return {};
   const BucketId id = format::bucket_of(coming.address, bucket_blocks());
-  if (buckets_.find(id) == nullptr) {
-    borrowed_.push_back(id);
-    buckets_.adopt(id);
-  }
+  if (buckets_.find(id) == nullptr) borrow(id);
   return buckets_.check_pointer(coming.address, coming.blocks, coming.generation, id == left ? leaving.blocks : 0);
 }
 

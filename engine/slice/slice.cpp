@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
+
 namespace cowfs::slice {
 
 using format::Address;
@@ -43,6 +45,7 @@ Task<Status> Slice::load(Missing missing, btree::NodesHeld& held) {
   held.begin(nodes_.pool());
   btree::Missing same;
   (void)tree(missing.tree).ready(missing.node.key, same);  // what leads there is in use: room is made of others
+  if (forced(Point::nodes_evicted)) nodes_.pool().evict_all();
   nodes_.pool().make_room();
   return tree(missing.tree).load(metadata_, missing.node);
 }
@@ -155,6 +158,7 @@ void Slice::add_extent_pointer(const Key& key, ByteSpan value) {
 }
 
 Task<Result<bool>> Slice::lease_more(std::size_t count, Watermark watermark) {
+  if (forced(Point::lease_single)) count = 1;
   const Result<LeaseGrant> grant = co_await source_.lease(id_, count, watermark);
   if (!grant) co_return grant.error();
   if (grant->buckets.empty()) co_return false;

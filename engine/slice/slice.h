@@ -126,6 +126,7 @@ class Slice {
     std::array<btree::Frozen, format::tree_count> trees;
   };
 
+  void borrow(format::BucketId id);
   Status check_replayed_extent(const Update& update);
   void change(const Update& update);
   void count_inode(const Update& update, const btree::Lookup& old);
@@ -136,6 +137,7 @@ class Slice {
   Task<Status> check_next_inode();
   void write_alloc_changes();
   bool alloc_changes_ready(Missing& missing);
+  bool prepare_freeze();
 
   void freeze(Epoch epoch);
   Task<Status> prepare_checkpoint();
@@ -160,6 +162,11 @@ class Slice {
   space::BucketTable buckets_;
   MetadataSpace metadata_;
   format::SliceHeader header_{};  // in force
+  struct SpaceList {
+    format::Address place;
+    u64 blocks = 0;
+  };
+  SpaceList space_list_;  // the newest, of the header in force or of a checkpoint that failed
 
   u64 next_inode_ = 1;
   u64 inode_count_ = 0;

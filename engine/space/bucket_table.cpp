@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
+
 namespace cowfs::space {
 namespace {
 
@@ -65,6 +67,7 @@ std::vector<BucketId> BucketTable::give_back(std::size_t count) {
     const u32 index = empty_.back();
     empty_.pop_back();
     if (buckets_[index].changed) {
+      reached(Point::bucket_kept_from_lease);
       empty_.push_front(index);
       continue;
     }
@@ -160,7 +163,9 @@ void BucketTable::add_live(Address address, u32 blocks, u32 generation) {
   const u32 index = index_.at(format::bucket_of(address, bucket_blocks_).value);
   Bucket& bucket = buckets_[index];
   if (bucket.state == BucketState::freeing) {
-    bucket.state = BucketState::closed;  // its last block died and one that was being written came to life
+    // Its last block died, and one that was being written came to life; in history the bucket may have been taken again.
+    reached(opening_ ? Point::bucket_taken_again : Point::bucket_revived);
+    bucket.state = BucketState::closed;
     if (opening_) bucket.generation = generation;
   } else if (bucket.state == BucketState::empty) {
     assert(opening_);  // history took this bucket after the checkpoint
@@ -228,7 +233,9 @@ void BucketTable::unpin(u32 index) {
   Bucket& bucket = buckets_[index];
   assert(bucket.pins > 0);
   --bucket.pins;
-  if (bucket.pins == 0 && bucket.state == BucketState::freeing && bucket.freed <= durable_) finish_freeing(index);
+  if (bucket.pins > 0 || bucket.state != BucketState::freeing || bucket.freed > durable_) return;
+  reached(Point::bucket_freed_by_reader);
+  finish_freeing(index);
 }
 
 std::optional<BucketId> BucketTable::next_discard() {
