@@ -27,6 +27,21 @@ std::string content_of(const Operation& operation) {
   return data;
 }
 
+// Others are never refused, however full the device is.
+bool wants_space(const Operation& operation) {
+  switch (operation.kind) {
+    case OperationKind::create:
+    case OperationKind::mkdir:
+    case OperationKind::symlink:
+    case OperationKind::write:
+    case OperationKind::punch:  // parts of blocks become zeros
+    case OperationKind::allocate:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Status status_of(const auto& result) { return result ? Status{} : Status{result.error()}; }
 
 }  // namespace
@@ -42,16 +57,24 @@ void Client::problem(const Operation& operation, const std::string& text) {
   stopped_ = true;
 }
 
-bool Client::is_expected_failure(const Error& error) const {
-  const ErrorClass what = error_class(error.code);
-  const bool failure = what == ErrorClass::io || what == ErrorClass::retry;
-  return (settings_.errors_expected && failure) || (settings_.refusals_expected && what == ErrorClass::space) ||
-         (settings_.corruption_expected && what == ErrorClass::corrupt);
+bool Client::is_expected_failure(const Operation& operation, const Error& error) const {
+  switch (error_class(error.code)) {
+    case ErrorClass::io:
+    case ErrorClass::retry:
+      return settings_.errors_expected;
+    case ErrorClass::space:
+      return settings_.refusals == Refusals::of_any || (settings_.refusals == Refusals::of_more && wants_space(operation));
+    case ErrorClass::corrupt:
+      return settings_.corruption_expected;
+    default:
+      return false;
+  }
 }
 
 void Client::compare(const Operation& operation, int expected, const Status& got) {
-  if (!got && is_expected_failure(got.error())) {
+  if (!got && is_expected_failure(operation, got.error())) {
     stopped_ = true;
+    refused_ = refused_ || error_class(got.error().code) == ErrorClass::space;
     return;
   }
   const int told = got ? 0 : to_errno(got.error().code);

@@ -20,6 +20,8 @@ class Client {
   // What it did in the last run.
   const Operations& performed() const { return performed_; }
   const std::vector<std::string>& problems() const { return problems_; }
+  // There was no space for something that it wanted; it did nothing since.
+  bool was_refused() const { return refused_; }
   // Called after each fsync that was acknowledged.
   void set_observer(std::function<void()> observer) { observer_ = std::move(observer); }
 
@@ -53,7 +55,7 @@ class Client {
   // Stops the client when the engine's answer is not the expected errno, and at an expected device error.
   void compare(const Operation& operation, int expected, const Status& got);
   void problem(const Operation& operation, const std::string& text);
-  bool is_expected_failure(const Error& error) const;
+  bool is_expected_failure(const Operation& operation, const Error& error) const;
 
   Model& model_;
   const ClientSettings settings_;
@@ -62,6 +64,7 @@ class Client {
   std::map<std::string, std::unique_ptr<Handle>> held_;
   Operations performed_;
   bool stopped_ = false;
+  bool refused_ = false;
   std::vector<std::string> problems_;
   std::function<void()> observer_;
 };

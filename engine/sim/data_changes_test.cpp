@@ -66,6 +66,45 @@ u64 size_in(const Image& image) {
   return attributes ? attributes->size : 0;
 }
 
+// A write-back took the size, a write in another slice moved the end, and the attributes with the old size were all that
+// counted as changed: a sync or an unmount left the new end out.
+TEST(DataChanges, an_end_that_moved_beside_a_write_back_is_still_to_be_written) {
+  TwoFiles files(5);
+  fs::CoreState& core = files.filesystem.state().core(0);
+  files.write(files.buffered, 0, 1);
+  files.sync(files.buffered);
+  files.write(files.buffered, 1, 1);
+  const Result<Attributes> attributes = files.run([&] { return files.filesystem.operations().stat(files.buffered); });
+  ASSERT_TRUE(attributes.ok());
+  fs::Inode* inode = core.find_inode(attributes->inode);
+  ASSERT_NE(inode, nullptr);
+  ASSERT_LT(inode->persisted_size, inode->size);
+  const Status written = files.run([&] { return core.write_attributes(*inode); });
+  EXPECT_TRUE(written.ok());
+  EXPECT_TRUE(inode->attributes_dirty);
+}
+
+Task<u64> begin_write(fs::Inode* inode, ByteSpan data) { co_return inode->file_data().try_write(0, data); }
+
+// A small file is kept in its key, and what is dirty behind its end was left to a truncation. A write whose first bytes are in
+// the cache while it waits for space has not moved the end yet: the flusher wrote nothing, at once and again, for ever.
+TEST(DataChanges, what_a_write_under_way_put_into_an_empty_file_is_written_back) {
+  TwoFiles files(4);
+  fs::CoreState& core = files.filesystem.state().core(0);
+  const Result<Attributes> attributes = files.run([&] { return files.filesystem.operations().stat(files.buffered); });
+  ASSERT_TRUE(attributes.ok());
+  fs::Inode* inode = core.find_inode(attributes->inode);
+  ASSERT_NE(inode, nullptr);
+  files.write(files.other, 0, 2);
+  files.sync(files.other);  // the core has tokens now
+  const std::vector<std::byte> data(3 * block_bytes / 2, std::byte{7});
+  const u64 taken = files.run([&] { return begin_write(inode, data); });
+  ASSERT_EQ(taken, data.size());
+  const Result<Epoch> written = files.run([&] { return core.write_back(*inode); });
+  EXPECT_TRUE(written.ok());
+  EXPECT_FALSE(inode->file_data().is_dirty());
+}
+
 // The size followed in a later transaction, or with the next fsync only: what a crash in between left behind the end of the
 // file was reported by check, and lost.
 TEST(DataChanges, a_direct_write_moves_the_end_of_the_file_with_its_extents) {

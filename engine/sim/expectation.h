@@ -8,11 +8,18 @@
 
 namespace cowfs::sim {
 
+// What may be told that there is no space.
+enum class Refusals : u8 {
+  none,
+  of_more,  // what wants more than there is: the device is full
+  of_any,   // requests for space are refused although there is some
+};
+
 struct ClientSettings {
   std::string home = {};           // exists already, and so does the directory of shared names; empty: everything
   std::string shared_prefix = {};  // only with a home
   bool errors_expected = false;    // of the device: the client stops at the first
-  bool refusals_expected = false;  // of space: the same
+  Refusals refusals = Refusals::none;  // of space: the same
   bool corruption_expected = false;  // besides: nothing is promised but that bytes read were once written
 };
 

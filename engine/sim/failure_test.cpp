@@ -160,7 +160,7 @@ TEST(FailTheNth, request_for_space) {
                      " of\n" + script);
         ScenarioSettings scenario_settings = small_scenario();
         scenario_settings.errors_expected = false;
-        scenario_settings.refusals_expected = true;
+        scenario_settings.refusals = Refusals::of_any;
         Scenario scenario(scenario_settings);
         MountSettings settings = examination_settings(1);
         settings.cores = 2;
@@ -186,6 +186,50 @@ TEST(FailTheNth, request_for_space) {
     }
   }
   EXPECT_GT(met_in_all, 0u);
+}
+
+Task<Status> make_directories(fs::Operations* operations, std::string prefix) {
+  for (int i = 0; i < 30; ++i) {
+    const std::string path = prefix + std::to_string(i);
+    const Status made = co_await operations->mkdir(path, 0755);
+    if (!made) co_return made;
+  }
+  co_return co_await operations->sync();
+}
+
+// Nodes counted as written when the device had refused them: they were read from where nothing had been written, and the next
+// checkpoint named them in its header. It also let go of the history that the one before had failed to replace, and of its list
+// of buckets twice.
+TEST(Checkpoints, the_one_after_a_failure_is_whole) {
+  const Image image = make_filesystem({.slices = 2});
+  u64 made_up_for = 0;
+  for (u64 at = 1;; ++at) {
+    SCOPED_TRACE("write " + std::to_string(at));
+    SimulatedFilesystem filesystem(image, examination_settings(at));
+    ASSERT_TRUE(filesystem.mount().ok());
+    fs::Operations* operations = &filesystem.operations();
+    fs::CoreState* core = &filesystem.state().core(0);
+    ASSERT_TRUE(filesystem.run(0, [=] { return make_directories(operations, "/a"); }).ok());
+    const u64 before = filesystem.device().counts().writes;
+    filesystem.device().set_faults({.write_error_at = at});
+    const Status failed = filesystem.run(0, [=] { return core->checkpoint_all(); });
+    const bool met = filesystem.device().counts().writes - before >= at;
+    EXPECT_EQ(failed.ok(), !met);
+    core->nodes().evict_all();
+    const Status changed = filesystem.run(0, [=] { return make_directories(operations, "/b"); });
+    const Status done = filesystem.run(0, [=] { return core->checkpoint_all(); });
+    EXPECT_EQ(done.ok(), changed.ok());  // a commit that failed is the end of the journal
+    made_up_for += met && done.ok();
+    filesystem.abandon();
+    const Image left = filesystem.device().crash_image_all_lost();
+    expect_sound(left);
+    const TreeFound found = look(left);
+    ASSERT_TRUE(none(found.problems));
+    EXPECT_EQ(found.names.contains("/a29"), true);
+    EXPECT_EQ(found.names.contains("/b29"), changed.ok());
+    if (!met) break;
+  }
+  EXPECT_GE(made_up_for, 2u);
 }
 
 constexpr u64 limit_ns = MountSettings{}.io_limit_ns;

@@ -13,7 +13,7 @@ constexpr std::size_t seed_bytes = 24;  // one or two changes
 
 const sim::Crafter& crafter() {
   static const sim::Crafter one(sim::image_to_change(
-      {.seed = 7, .format = {.slices = 2}, .clients = 2, .file_bytes_max = 100 * kib}));
+      {.seed = 7, .format = {.slices = 2}, .clients = 2, .loads = {{.file_bytes_max = 100 * kib}}}));
   return one;
 }
 

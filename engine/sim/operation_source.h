@@ -34,13 +34,33 @@ class OperationList final : public OperationSource {
   std::size_t at_ = 0;
 };
 
+// What a client does most.
+enum class Load : u8 {
+  mixed,     // a little of everything on few names, so that operations meet
+  names,     // many names and long symlinks, made and removed by turns
+  moves,     // directories, and names that move between them
+  one_file,  // reads and writes of one file, through the cache and past it
+  large,     // sparse files, truncated, and removed while they are open
+  full,      // files until all of `data_bytes_max` is used, which is then overwritten for ever
+};
+
+struct LoadSettings {
+  Load kind = Load::mixed;
+  u64 file_bytes_max = 900 * kib;
+  u64 data_bytes_max = 0;
+};
+
 class RandomOperations final : public OperationSource {
  public:
-  RandomOperations(u64 seed, u64 count, u64 file_bytes_max)
-      : random_(seed), left_(count), file_bytes_max_(file_bytes_max) {}
+  RandomOperations(u64 seed, u64 count, const LoadSettings& load) : random_(seed), left_(count), load_(load) {}
   std::optional<Operation> next(const OperationView& view) override;
 
  private:
+  Operation mixed(const OperationView& view);
+  Operation with_names(const OperationView& view);
+  Operation with_one_file(const OperationView& view);
+  Operation with_large_files(const OperationView& view);
+  Operation on_full_device(const OperationView& view);
   Operation of_names(const OperationView& view);
   Operation of_file(const OperationView& view);
   Operation write(const OperationView& view, std::string path);
@@ -50,7 +70,7 @@ class RandomOperations final : public OperationSource {
 
   Random random_;
   u64 left_;
-  const u64 file_bytes_max_;
+  const LoadSettings load_;
 };
 
 }  // namespace cowfs::sim

@@ -44,7 +44,7 @@ Sound sound_of(Image image) {
   return {std::move(image), std::move(tree)};
 }
 
-constexpr ScenarioSettings settings{.seed = 11, .clients = 2};
+const ScenarioSettings settings{.seed = 11, .clients = 2};
 
 // There is history to replay.
 const Sound& crashed() {

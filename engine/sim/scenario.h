@@ -10,9 +10,10 @@ struct ScenarioSettings {
   u64 seed = 1;
   FormatSettings format = {};
   u64 clients = 1;
-  u64 file_bytes_max = 900 * kib;
+  std::vector<LoadSettings> loads = {LoadSettings{}};  // clients take them in turn
+  u32 node_fill_bytes = btree::Node::capacity_bytes;   // of every mount
   bool errors_expected = false;  // of the device: a client stops at the first
-  bool refusals_expected = false;  // of space: the same
+  Refusals refusals = Refusals::none;  // of space: the same
   // Silent faults: what is found out must be an error, and what is read must be bytes that the file once had.
   bool corruption_expected = false;
 };
@@ -29,7 +30,7 @@ class Scenario {
   explicit Scenario(const ScenarioSettings& settings);
   ~Scenario();
 
-  bool mount(const MountSettings& settings);
+  bool mount(MountSettings settings);
   void close();
   void abandon();
   // Every client does so many random operations, all at once; or what a list for each client says.
@@ -54,6 +55,7 @@ class Scenario {
   void run(std::vector<std::unique_ptr<OperationSource>> sources);
   Task<void> set_up();
   Task<void> make_directory(std::string path);
+  runtime::CoreIndex some_core();
   void fsync_acknowledged();
   void add(const std::vector<std::string>& problems);
   void add(const char* what, const Status& status);

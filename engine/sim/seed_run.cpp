@@ -16,7 +16,20 @@ constexpr std::array fault_names{
 static_assert(fault_names.size() == fault_count);
 
 constexpr u64 unreadable_bytes = 1 * mib;
+constexpr u64 one_sync_in = 16;          // with a power cut beside the clients
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
+
+u64 one_of(Random& random, std::initializer_list<u64> choices) { return choices.begin()[random.below(choices.size())]; }
+
+// So little memory, and reads so slow, that much happens while somebody waits.
+MountSettings narrow_settings(Random& random) {
+  MountSettings settings = random_settings(random);
+  settings.cache_bytes = one_of(random, {512 * kib, 2 * mib, 8 * mib});
+  settings.node_cache_bytes = one_of(random, {128 * kib, 1 * mib, 16 * mib});
+  settings.device.read_ns_max = one_of(random, {100'000, 5'000'000});
+  settings.device.slow_one_in = one_of(random, {0, 4, 50});
+  return settings;
+}
 
 bool is_of_device(Fault fault) { return fault > Fault::clock_jump; }
 
@@ -39,6 +52,7 @@ class History {
                             std::to_string(rounds) + " mounts, " +
                             (settings.format.single_flush ? "one flush" : "two flushes");
     Scenario scenario(settings);
+    if (!settings.errors_expected && random_.one_in(2)) scenario.try_crashes_after_syncs(one_sync_in);
     for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
       mount(scenario);
       if (scenario.sound() && is_of_device(result_.fault)) break;
@@ -61,12 +75,12 @@ class History {
 
  private:
   Fault draw_fault() {
-    if (options_.faults.empty()) return static_cast<Fault>(random_.below(fault_count));
+    if (options_.faults.empty()) return random_.one_in(4) ? Fault::power_cut : static_cast<Fault>(random_.below(fault_count));
     return options_.faults[random_.below(options_.faults.size())];
   }
 
   void mount(Scenario& scenario) {
-    MountSettings settings = random_settings(random_);
+    MountSettings settings = narrow_settings(random_);
     if (options_.cores) settings.cores = *options_.cores;
     settings.clock_jumps = result_.fault == Fault::clock_jump;
     scenario.mount(settings);
@@ -114,6 +128,7 @@ class History {
   device::SimFaults draw_faults() {
     device::SimFaults faults;
     const u64 at = 1 + random_.below(options_.operations);
+    faults.for_good = random_.one_in(4);
     switch (result_.fault) {
       case Fault::power_cut:
         faults.power_cut_at = 2 * at;
@@ -201,7 +216,12 @@ std::optional<Fault> fault_of(std::string_view text) {
   return static_cast<Fault>(found - fault_names.begin());
 }
 
-SeedResult run_seed(const SeedOptions& options) { return History(options).run(); }
+SeedResult run_seed(const SeedOptions& options) {
+  const PointRecord points(~options.seed);
+  SeedResult result = History(options).run();
+  result.points = points.counts();
+  return result;
+}
 
 u64 operation_count(const Script& script) { return places_of(script).size(); }
 

@@ -1,10 +1,11 @@
-// One seed, one history: the seed draws a configuration, then a fault, then the load, and everything that happens. The
-// same seed gives the same trace on any machine.
+// One seed, one history: the seed draws which points are forced, a configuration, then a fault, then the load, and everything
+// that happens. The same seed gives the same trace on any machine.
 #pragma once
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/base/points.h"
 #include "engine/sim/operation.h"
 
 namespace cowfs::sim {
@@ -48,6 +49,7 @@ struct SeedResult {
   Fault fault = Fault::none;
   std::string configuration;  // for people
   Script script;              // what was done
+  PointCounts points{};       // how often each fired
   std::vector<std::string> problems;
 };
 

@@ -6,14 +6,25 @@
 namespace cowfs::sim {
 namespace {
 
-TEST(Seeds, each_history_is_sound) {
+constexpr u64 ci_seeds = 800;
+constexpr u64 ci_operations = 400;
+
+TEST(Seeds, each_history_is_sound_and_each_point_fires) {
   u64 operations = 0;
-  for (u64 seed : seeds(300)) {
-    const SeedResult result = run_seed({.seed = seed, .operations = 200});
+  PointCounts fired{};
+  const std::vector<u64> all = seeds(ci_seeds);
+  for (u64 seed : all) {
+    const SeedResult result = run_seed({.seed = seed, .operations = ci_operations});
     operations += result.operations;
-    ASSERT_TRUE(none(result.problems)) << "cowfs-sim --seed " << seed << " --ops 200: " << result.configuration;
+    for (std::size_t point = 0; point < point_count; ++point) fired[point] += result.points[point];
+    ASSERT_TRUE(none(result.problems)) << "cowfs-sim --seed " << seed << " --ops " << ci_operations << ": " << result.configuration;
   }
   RecordProperty("operations", static_cast<int>(operations));
+  if (all.size() < ci_seeds) return;
+  for (std::size_t point = 0; point < point_count; ++point) {
+    EXPECT_GT(fired[point], 0u) << cowfs::name(static_cast<Point>(point)) << ": "
+                                << cowfs::meaning(static_cast<Point>(point));
+  }
 }
 
 TEST(Seeds, the_same_seed_is_the_same_history_and_another_is_another) {

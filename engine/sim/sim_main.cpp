@@ -18,6 +18,7 @@ struct Request {
   SeedOptions options;
   u64 seeds = 1;
   bool minimise = false;
+  bool points = false;
   unsigned length = 0;
   u64 states = 0;
   bool two_flushes = false;
@@ -45,8 +46,32 @@ std::string repeat_line(const SeedOptions& options) {
   return line;
 }
 
-bool run_one(const SeedOptions& options, bool minimise) {
+// How often each point fired, and in how many seeds.
+class PointTable {
+ public:
+  void add(const PointCounts& counts) {
+    for (std::size_t i = 0; i < point_count; ++i) {
+      fired_[i] += counts[i];
+      seeds_[i] += counts[i] > 0;
+    }
+  }
+  void print() const {
+    for (std::size_t i = 0; i < point_count; ++i) {
+      const Point point = static_cast<Point>(i);
+      std::printf("%9" PRIu64 " times in %6" PRIu64 " seeds  %s %s: %s\n", fired_[i], seeds_[i],
+                  kind(point) == PointKind::forced ? "forced " : "reached", cowfs::name(point).data(),
+                  meaning(point).data());
+    }
+  }
+
+ private:
+  PointCounts fired_{};
+  PointCounts seeds_{};
+};
+
+bool run_one(const SeedOptions& options, bool minimise, PointTable& points) {
   const SeedResult result = run_seed(options);
+  points.add(result.points);
   std::printf("seed %" PRIu64 ": %s, %" PRIu64 " operations\n", options.seed, result.configuration.c_str(),
               result.operations);
   if (!result.problems.empty()) {
@@ -95,6 +120,7 @@ int main(int argc, char** argv) {
   app.add_option("--faults", faults, "what may happen, separated by commas; all when not given")->delimiter(',');
   app.add_option("--cores", cores, "of every mount; drawn when not given")->check(CLI::Range(1, 16));
   app.add_flag("--minimise", request.minimise, "after a failure, look for a shorter list of operations");
+  app.add_flag("--points", request.points, "at the end: how often each named point of a rare path fired");
   app.add_option("--sequences", request.length, "instead: every power cut of all sequences of so many operations")
       ->check(CLI::Range(1, 3));
   app.add_option("--states", request.states, "with --sequences: random ones until so many crash states were tried");
@@ -118,8 +144,10 @@ int main(int argc, char** argv) {
   }
   if (request.length > 0) return run_sequences(request) ? 0 : 1;
   bool sound = true;
+  PointTable points;
   for (u64 n = 0; n < request.seeds && sound; ++n, ++request.options.seed) {
-    sound = run_one(request.options, request.minimise);
+    sound = run_one(request.options, request.minimise, points);
   }
+  if (request.points) points.print();
   return sound ? 0 : 1;
 }

@@ -95,6 +95,7 @@ Status SimulatedFilesystem::mount() {
   settings.core.inodes_max = settings_.inodes_max;
   settings.core.name_places = settings_.name_places;
   settings.core.node_bytes = settings_.node_cache_bytes / cores_.count();
+  settings.core.node_fill = btree::NodeFill{settings_.node_fill_bytes};
   settings.commit_interval_ns = settings_.commit_interval_ns;
   settings.discard = settings_.discard;
   settings.io_limit_ns = settings_.io_limit_ns;

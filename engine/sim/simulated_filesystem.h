@@ -28,6 +28,7 @@ struct MountSettings {
   u16 cores = 2;
   u64 cache_bytes = 4 * mib;  // a core
   u64 node_cache_bytes = 16 * mib;
+  u32 node_fill_bytes = btree::Node::capacity_bytes;
   u64 dirty_expire_ns = 30'000'000'000;
   u64 commit_interval_ns = 1'000'000'000;
   std::size_t inodes_max = 128 * 1024;
