@@ -64,7 +64,7 @@ struct Notebook {
     std::strcpy(note.to, to.c_str());
     return note;
   }
-  void made(const Note&) { ++begun; }
+  void made() { ++begun; }
   i64 answer(Note& note, i64 result) {
     note.result = result;
     ++answered;
@@ -92,7 +92,7 @@ class NotingTarget : public harness::CowfsTarget<harness::NoCharge> {
   Task<i64> open(const std::string& path, int flags, u32 mode) {
     Note& note = notebook_.begin(Call::open, path);
     note.flags = flags;
-    notebook_.made(note);
+    notebook_.made();
     note.handle = co_await Cowfs::open(path, flags, mode);
     opened_as_[note.handle] = path_;
     co_return notebook_.answer(note, note.handle);
@@ -103,43 +103,34 @@ class NotingTarget : public harness::CowfsTarget<harness::NoCharge> {
     note.offset = offset;
     note.bytes = from.size();
     note.stream = workloads::payload_stream(seed_, client_, opened_as_.at(handle), ++version_);
-    notebook_.made(note);
-    const i64 written = co_await Cowfs::pwrite(handle, from, offset);
-    co_return notebook_.answer(note, written);
+    return noted(note, [this, handle, from, offset] { return Cowfs::pwrite(handle, from, offset); });
   }
   Task<i64> fsync(i64 handle) {
     Note& note = notebook_.begin(Call::fsync);
     note.handle = handle;
-    notebook_.made(note);
-    const i64 result = co_await Cowfs::fsync(handle);
-    co_return notebook_.answer(note, result);
+    return noted(note, [this, handle] { return Cowfs::fsync(handle); });
   }
   Task<i64> unlink(const std::string& path) {
-    Note& note = notebook_.begin(Call::unlink, path);
-    notebook_.made(note);
-    const i64 result = co_await Cowfs::unlink(path);
-    co_return notebook_.answer(note, result);
+    return noted(notebook_.begin(Call::unlink, path), [this, &path] { return Cowfs::unlink(path); });
   }
   Task<i64> rename(const std::string& from, const std::string& to) {
-    Note& note = notebook_.begin(Call::rename, from, to);
-    notebook_.made(note);
-    const i64 result = co_await Cowfs::rename(from, to);
-    co_return notebook_.answer(note, result);
+    return noted(notebook_.begin(Call::rename, from, to), [this, &from, &to] { return Cowfs::rename(from, to); });
   }
   Task<i64> mkdir(const std::string& path, u32 mode) {
-    Note& note = notebook_.begin(Call::mkdir, path);
-    notebook_.made(note);
-    const i64 result = co_await Cowfs::mkdir(path, mode);
-    co_return notebook_.answer(note, result);
+    return noted(notebook_.begin(Call::mkdir, path), [this, &path, mode] { return Cowfs::mkdir(path, mode); });
   }
   Task<i64> rmdir(const std::string& path) {
-    Note& note = notebook_.begin(Call::rmdir, path);
-    notebook_.made(note);
-    const i64 result = co_await Cowfs::rmdir(path);
-    co_return notebook_.answer(note, result);
+    return noted(notebook_.begin(Call::rmdir, path), [this, &path] { return Cowfs::rmdir(path); });
   }
 
  private:
+  template <typename Make>
+  Task<i64> noted(Note& note, Make make) {
+    notebook_.made();
+    const i64 result = co_await make();
+    co_return notebook_.answer(note, result);
+  }
+
   Notebook& notebook_;
   const u64 seed_;
   const u32 client_;
