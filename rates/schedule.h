@@ -11,8 +11,8 @@ using cowfs::u32;
 using cowfs::u64;
 
 struct Sweep {
-  double from = 0.10, to = 0.95;  // shares of the capacity
-  u32 points = 8;
+  double from, to;  // shares of the capacity
+  u32 points;
 };
 
 // From the lowest to the highest, evenly. Precondition: 0 < from <= to, at least one point.
