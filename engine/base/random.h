@@ -6,8 +6,6 @@
 
 namespace cowfs {
 
-__extension__ typedef unsigned __int128 Wide;
-
 class Random {
  public:
   explicit Random(u64 seed) {
@@ -31,7 +29,7 @@ class Random {
     return result;
   }
   // Uniform in [0, bound); `bound` > 0.
-  u64 below(u64 bound) { return static_cast<u64>((static_cast<Wide>(next()) * bound) >> 64); }
+  u64 below(u64 bound) { return static_cast<u64>((static_cast<u128>(next()) * bound) >> 64); }
   bool one_in(u64 n) { return below(n) == 0; }
 
  private:

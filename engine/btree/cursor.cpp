@@ -11,7 +11,7 @@ Cursor Tree::seek(const Key& key) {
     cursor.stop();
     return cursor;
   }
-  cursor.slot_ = cursor.leaf_->lower_bound(key);
+  cursor.slot_ = slot_of(*cursor.leaf_, key);
   cursor.state_ = Cursor::State::valid;
   if (cursor.slot_ == cursor.leaf_->count()) cursor.step_right();
   return cursor;
@@ -24,7 +24,7 @@ Cursor Tree::seek_before(const Key& key) {
     cursor.stop();
     return cursor;
   }
-  cursor.slot_ = cursor.leaf_->lower_bound(key);
+  cursor.slot_ = slot_of(*cursor.leaf_, key);
   cursor.state_ = Cursor::State::valid;
   if (cursor.slot_ < cursor.leaf_->count() && cursor.leaf_->key(cursor.slot_) == key) return cursor;
   if (cursor.slot_-- == 0) cursor.step_left();

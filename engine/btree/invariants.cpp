@@ -52,7 +52,7 @@ void Tree::check_node(const Node& node) const {
 }
 
 void Tree::check_invariants() const {
-  if (root_ == nullptr) return assert(dirty_nodes() == 0 && hint_ == nullptr);
+  if (root_ == nullptr) return assert(dirty_nodes() == 0 && recent_.front().leaf == nullptr && recent_.back().leaf == nullptr);
   assert(root_->parent == nullptr && root_->level() == level_);
   assert(root_->first() == format::key_min && root_->last() == format::key_max);
   u64 dirty = 0;

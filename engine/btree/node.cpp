@@ -41,9 +41,18 @@ namespace {
 constexpr u32 guess_window = 16;
 constexpr u64 cache_line_bytes = 64;
 
-// The first of `count` >= 1 slots whose key is not before `key`. The next two probes are fetched while this one is
-// compared, and the choice is arithmetic: a branch would be mispredicted every other time.
+constexpr u32 stride = 16;
+
+// The first of `count` >= 1 slots whose key is not before `key`. Many slots are first narrowed down to one in `stride`:
+// those comparisons do not wait for each other, as the probes of a binary search do. After that the next two probes are
+// fetched while this one is compared. Choices are arithmetic: a branch would be mispredicted every other time.
 const Slot* search(const Slot* base, u32 count, const Key& key) {
+  if (count > 2 * stride) {
+    u32 before = 0;
+    for (u32 at = stride - 1; at < count - 1; at += stride) before += static_cast<u32>(is_less(base[at], key));
+    base += before * stride;
+    count = std::min(stride, count - before * stride);
+  }
   while (count > 1) {
     const u32 half = count / 2;
     const u32 next = (count - half) / 2;
@@ -54,6 +63,12 @@ const Slot* search(const Slot* base, u32 count, const Key& key) {
   }
   return base + static_cast<u32>(is_less(*base, key));
 }
+
+// A range of slots.
+struct Window {
+  u32 from;
+  u32 to;
+};
 
 // Where `key` would be if the keys of [first, last] were spread evenly, as hashes, blocks and inode numbers are.
 u32 guess(const NodeHeader& header, u32 count, const Key& key) {
@@ -68,6 +83,18 @@ u32 guess(const NodeHeader& header, u32 count, const Key& key) {
   return std::min(count, static_cast<u32>(fraction * count));
 }
 
+Window window(const NodeHeader& header, u32 count, const Key& key) {
+  const u32 near = guess(header, count, key);
+  return {near > guess_window ? near - guess_window : 0, std::min(count, near + guess_window)};
+}
+
+void fetch(const Slot* begin, const Slot* end) {
+  const std::byte* const fetch_end = reinterpret_cast<const std::byte*>(end);
+  for (const std::byte* at = reinterpret_cast<const std::byte*>(begin); at < fetch_end; at += cache_line_bytes) {
+    __builtin_prefetch(at);
+  }
+}
+
 }  // namespace
 
 // A leaf is rarely in the CPU's cache, and every probe of a binary search waits for memory once more. A guess lets the
@@ -78,13 +105,8 @@ u32 Node::lower_bound(const Key& key) const {
   if (all == 0) return 0;
   if (!is_leaf() || all <= 4 * guess_window) return static_cast<u32>(search(begin, all, key) - begin);
 
-  const u32 near = guess(header(), all, key);
-  u32 from = near > guess_window ? near - guess_window : 0;
-  u32 to = std::min(all, near + guess_window);
-  const std::byte* const fetch_end = reinterpret_cast<const std::byte*>(begin + to);
-  for (const std::byte* at = reinterpret_cast<const std::byte*>(begin + from); at < fetch_end; at += cache_line_bytes) {
-    __builtin_prefetch(at);
-  }
+  auto [from, to] = window(header(), all, key);
+  fetch(begin + from, begin + to);
   if (from > 0 && !is_less(begin[from - 1], key)) {
     to = from;
     from = 0;
@@ -93,6 +115,11 @@ u32 Node::lower_bound(const Key& key) const {
     to = all;
   }
   return static_cast<u32>(search(begin + from, to - from, key) - begin);
+}
+
+void Node::fetch_near(const Key& key) const {
+  const auto [from, to] = window(header(), count(), key);
+  fetch(slots() + from, slots() + to);
 }
 
 u32 Node::child_slot(const Key& key) const {

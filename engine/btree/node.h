@@ -19,11 +19,9 @@ class Tree;
 
 // True when a slot's key is before `key`; no branches, a binary search cannot predict them.
 inline bool is_less(const Slot& slot, const Key& key) {
-  const u64 inode = slot.inode;
-  const u64 offset = slot.offset;
-  const bool snapshot_less = slot.snapshot < key.snapshot;
-  const bool offset_less = (offset < key.offset) | ((offset == key.offset) & snapshot_less);
-  return (inode < key.inode) | ((inode == key.inode) & offset_less);
+  const auto slot_place = u128{slot.inode} << 64 | slot.offset;
+  const auto key_place = u128{key.inode} << 64 | key.offset;
+  return (slot_place < key_place) | ((slot_place == key_place) & (slot.snapshot < key.snapshot));
 }
 
 // The greatest key before `key`, which is not key_min.
@@ -66,6 +64,8 @@ class alignas(128) Node {
 
   // The first slot whose key is not before `key`; count() when there is none.
   u32 lower_bound(const Key& key) const;
+  // Leaf: asks memory for the slots that lower_bound(key) would look at, most likely.
+  void fetch_near(const Key& key) const;
   // Interior: the slot whose range holds `key`, which is in [first, last].
   u32 child_slot(const Key& key) const;
   // Interior: the last key that slot's child may hold.

@@ -69,6 +69,12 @@ Node* Tree::descend(const Key& key, u8 level, Missing& missing) {
   return node;
 }
 
+const Node* Tree::resident_leaf(const Key& key) const {
+  const Node* node = root_;
+  while (node != nullptr && !node->is_leaf()) node = node->children[node->child_slot(key)];
+  return node;
+}
+
 // Writes only what changes: the line is shared with nobody, but it would have to be written back.
 void Tree::use(Node& node) {
   const u64 now = cache_.pool().now();
@@ -77,26 +83,40 @@ void Tree::use(Node& node) {
 }
 
 Node* Tree::leaf_of(const Key& key, Missing& missing) {
-  if (hint_ != nullptr && hint_->covers(key)) {
-    use(*hint_);
-    return hint_;
+  for (Recent& recent : recent_) {
+    if (recent.leaf == nullptr || !recent.leaf->covers(key)) continue;
+    if (&recent != &recent_.front()) std::swap(recent, recent_.front());
+    use(*recent_.front().leaf);
+    return recent_.front().leaf;
   }
   Node* const leaf = descend(key, 0, missing);
-  if (leaf != nullptr) hint_ = leaf;
-  hint_slot_ = no_slot;
+  if (leaf != nullptr) remember(leaf);
   return leaf;
 }
 
-// As leaf.lower_bound(key), quick when the last question of this leaf was for a neighbour of `key`.
+void Tree::remember(Node* leaf) {
+  if (leaf == recent_.front().leaf) return;
+  recent_.back() = recent_.front();
+  recent_.front() = {leaf, Recent::no_slot};
+}
+
+void Tree::forget_recent(const Node& leaf) {
+  for (Recent& recent : recent_) {
+    if (recent.leaf == &leaf) recent = {};
+  }
+}
+
+// As leaf.lower_bound(key), for the leaf used last; quick when the last question was for a neighbour of `key`.
 u32 Tree::slot_of(const Node& leaf, const Key& key) {
+  assert(recent_.front().leaf == &leaf);
   const Slot* const slots = leaf.slots();
   const u32 count = leaf.count();
-  const u32 near = hint_slot_;
+  u32& near = recent_.front().slot;
   if (near < count && (near == 0 || is_less(slots[near - 1], key))) {
     if (!is_less(slots[near], key)) return near;
-    if (near + 1 == count || !is_less(slots[near + 1], key)) return hint_slot_ = near + 1;
+    if (near + 1 == count || !is_less(slots[near + 1], key)) return ++near;
   }
-  return hint_slot_ = leaf.lower_bound(key);
+  return near = leaf.lower_bound(key);
 }
 
 Lookup Tree::find(const Key& key) {
@@ -163,7 +183,7 @@ void Tree::upsert_slow(Node& leaf, const Key& key, ByteSpan value) {
     slot = target->lower_bound(key);
   }
   target->insert(slot, key, value);
-  hint_ = target;
+  remember(target);
   if (paranoid()) check_invariants();
 }
 
@@ -374,7 +394,7 @@ u32 Tree::slot_in_parent(const Node& node) const {
 }
 
 void Tree::retire(Node& node) {
-  if (hint_ == &node) hint_ = nullptr;
+  forget_recent(node);
   std::erase(empty_, &node);
   // The running checkpoint knows nothing of a node that is younger than it.
   const bool is_young = !node.location.present() && !is_pending(node);
@@ -394,7 +414,7 @@ void Tree::retire(Node& node) {
 }
 
 void Tree::forget(Node& node) {
-  if (hint_ == &node) hint_ = nullptr;
+  forget_recent(node);
   if (node.parent == nullptr) {
     root_ = nullptr;
     root_pointer_ = node.location;

@@ -143,13 +143,17 @@ class Tree {
   void check_invariants() const;
 
  private:
+  friend class Ahead;
   friend class Cursor;
   friend class NodeCache;
 
   // Finding.
   Node* leaf_of(const Key& key, Missing& missing);
   Node* descend(const Key& key, u8 level, Missing& missing);
+  const Node* resident_leaf(const Key& key) const;
   void use(Node& node);
+  void remember(Node* leaf);
+  void forget_recent(const Node& leaf);
   Node* leaf_for_change(const Key& key);
   u32 slot_of(const Node& leaf, const Key& key);
   bool neighbour(Node& leaf, bool right, Node*& next, Missing& missing);
@@ -211,9 +215,14 @@ class Tree {
   Node* root_ = nullptr;
   NodePointer root_pointer_{};  // when root_ is null; absent: the tree is empty
   u8 level_ = 0;                // of the root
-  static constexpr u32 no_slot = ~0u;
-  Node* hint_ = nullptr;        // the leaf used last
-  u32 hint_slot_ = no_slot;     // where in it; only a guess
+  // A leaf that was used, and where in it; the place is only a guess.
+  struct Recent {
+    static constexpr u32 no_slot = ~0u;
+    Node* leaf = nullptr;
+    u32 slot = no_slot;
+  };
+  // The last one first. Two, because a change often goes between two places, as a block's old and new backpointer are.
+  std::array<Recent, 2> recent_;
   u64 generation_ = 1;          // of changes: one more with every freeze
   bool frozen_ = false;
   std::array<std::vector<Node*>, format::node_level_max + 1> dirty_;  // of this generation

@@ -6,11 +6,19 @@
 #include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/data/piece_internal.h"
+#include "engine/slice/extent_ahead.h"
 
 namespace cowfs::data {
 
 struct FileData::DirectWrite : Arrival {
-  DirectWrite(FileData& of_file, AttributeWriter* of_inode) : file(of_file), attributes(of_inode) { arrived = insert; }
+  DirectWrite(FileData& of_file, AttributeWriter* of_inode) : file(of_file), attributes(of_inode) {
+    approach = go_ahead;
+    arrived = insert;
+  }
+  static void go_ahead(Arrival& arrival, u32 step) {
+    DirectWrite& write = static_cast<DirectWrite&>(arrival);
+    write.ahead.take(step, write.file.home_.slice, {write.file.inode_, write.piece.first_block, format::snapshot_live});
+  }
   static void insert(Arrival& arrival) {
     DirectWrite& write = static_cast<DirectWrite&>(arrival);
     write.inserted = write.file.try_insert(write.piece, write.attributes);
@@ -20,6 +28,7 @@ struct FileData::DirectWrite : Arrival {
   FileData& file;
   AttributeWriter* attributes;
   Piece piece;
+  slice::ExtentAhead ahead;
   bool inserted = false;
 };
 

@@ -21,8 +21,15 @@ void Arrival::await_suspend(std::coroutine_handle<> self) {
 
 Status Arrival::await_resume() const { return batch->result; }
 
+void Batch::approach() const {
+  for (u32 step = 0; step < Arrival::approach_steps; ++step) {
+    for (Arrival* arrival = first_arrival; arrival != nullptr; arrival = arrival->next) arrival->approach(*arrival, step);
+  }
+}
+
 void Batch::ended() {
   done = true;
+  if (result) approach();
   for (Arrival* arrival = first_arrival; arrival != nullptr; arrival = arrival->next) {
     if (result) arrival->arrived(*arrival);
     runtime::this_reactor().schedule(arrival->waiter);

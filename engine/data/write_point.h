@@ -11,6 +11,7 @@
 #include "engine/data/bucket_supply.h"
 #include "engine/data/write_buffers.h"
 #include "engine/data/write_turns.h"
+#include "engine/slice/extent_ahead.h"
 #include "engine/slice/slice.h"
 
 namespace cowfs::data {
@@ -28,7 +29,9 @@ struct Batch;
 // Who waits for a device write, and has something to do in the moment in which it has ended: before anyone else runs, and
 // together with the others of the same write. Awaited right after placing.
 struct Arrival {
-  void (*arrived)(Arrival&) = nullptr;  // called when the write succeeded
+  static constexpr u32 approach_steps = slice::ExtentAhead::steps;
+  void (*approach)(Arrival&, u32 step) = nullptr;  // before the first arrives, each step for all of the same write
+  void (*arrived)(Arrival&) = nullptr;             // called when the write succeeded
   Batch* batch = nullptr;               // the awaiter's placement keeps it
   Arrival* next = nullptr;
   std::coroutine_handle<> waiter;
@@ -55,6 +58,9 @@ struct Batch {
   Arrival* last_arrival = nullptr;
 
   void ended();
+
+ private:
+  void approach() const;
 };
 
 struct Placement {

@@ -13,10 +13,6 @@ using format::ExtentKind;
 
 namespace {
 
-Key backpointer_key(Address address, u64 bucket_blocks) {
-  return {format::bucket_of(address, bucket_blocks).value, address.block() % bucket_blocks, 0};
-}
-
 bool wants_orphan(ByteSpan inode_value) {
   format::InodeValue inode;
   std::memcpy(&inode, inode_value.data(), sizeof inode);
@@ -79,7 +75,7 @@ bool Slice::ready(const Update& update, Missing& missing) {
   const auto pointer_ready = [&](ByteSpan value) {
     const Extent extent = format::decode_extent(value);
     return extent.kind != ExtentKind::data ||
-           backpointers.ready(backpointer_key(extent.address, bucket_blocks()), missing.node);
+           backpointers.ready(backpointer_key(extent.address), missing.node);
   };
   const btree::Lookup old = tree(TreeId::extents).find(update.key);
   if (old.state == btree::Lookup::State::found && !pointer_ready(old.value)) return false;
@@ -138,12 +134,16 @@ bool Slice::is_possible(Status pointer) {
   return false;
 }
 
+Key Slice::backpointer_key(Address address) const {
+  return {format::bucket_of(address, bucket_blocks()).value, address.block() % bucket_blocks(), 0};
+}
+
 void Slice::drop_extent_pointer(ByteSpan value) {
   const Extent extent = format::decode_extent(value);
   if (extent.kind != ExtentKind::data) return;
   if (!is_possible(buckets_.check_live(extent.address, extent.blocks, extent.generation))) return;
   buckets_.remove_live(extent.address, extent.blocks, replaying_ ? replay_epoch_ : stream_.current());
-  tree(TreeId::backpointers).erase(backpointer_key(extent.address, bucket_blocks()));
+  tree(TreeId::backpointers).erase(backpointer_key(extent.address));
 }
 
 void Slice::add_extent_pointer(const Key& key, ByteSpan value) {
@@ -154,7 +154,7 @@ void Slice::add_extent_pointer(const Key& key, ByteSpan value) {
   format::BackpointerValue back;
   back.inode = key.inode;
   back.offset_and_blocks = key.offset << 8 | extent.blocks;
-  tree(TreeId::backpointers).upsert(backpointer_key(extent.address, bucket_blocks()), bytes_of(back));
+  tree(TreeId::backpointers).upsert(backpointer_key(extent.address), bytes_of(back));
 }
 
 Task<Result<bool>> Slice::lease_more(std::size_t count, Watermark watermark) {

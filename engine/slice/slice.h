@@ -74,6 +74,8 @@ class Slice {
   // Brings a node in, for which others may go; but none that `held` keeps, which begins here at the latest. One for all
   // loads of a question that needs several nodes at once, or of a transaction.
   Task<Status> load(Missing missing, btree::NodesHeld& held);
+  // Where the derived tree of backpointers has the one of an extent at `address`.
+  Key backpointer_key(format::Address address) const;
   // Looks `key` up, loading as needed. The value is copied: it survives awaits.
   Task<Result<std::optional<std::vector<std::byte>>>> get(TreeId tree, Key key);
 
