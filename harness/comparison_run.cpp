@@ -37,7 +37,7 @@ class ComparisonRun : public RoundExecutor {
     const Action done = execute(medium);
     collect();
     const Action lifted = lift_memory_limit();
-    const Action detached = media_ ? media_->detach() : Action(Done{});
+    const Action detached = detach();
     return !done ? done : lifted ? detached : lifted;
   }
 
@@ -55,6 +55,13 @@ class ComparisonRun : public RoundExecutor {
   double elapsed_seconds() override { return static_cast<double>(monotonic_ns() - began_ns_) / 1e9; }
 
  private:
+  // The image, then the directory that was made for it: another load of this run makes them again.
+  Action detach() {
+    const Action detached = media_ ? media_->detach() : Action(Done{});
+    if (!detached || !image_directory_) return detached;
+    return ledger_.undo_now(*image_directory_);
+  }
+
   void describe(const MediaRequest& medium) {
     comparison_.media = to_text(medium.kind);
     comparison_.workload = workload_.name();
@@ -299,9 +306,10 @@ class ComparisonRun : public RoundExecutor {
     request.plain_image = true;
     if (medium.keep != Keep::nothing) return request;
     request.directory = plain_image_directory(request_, medium.kind);
-    const Action made = ledger_.make({MadeKind::directory, request.directory},
-                                     [&] { return make_private_directory(request.directory); });
+    const Made directory{MadeKind::directory, request.directory};
+    const Action made = ledger_.make(directory, [&] { return make_private_directory(request.directory); });
     if (!made) return made.failure();
+    image_directory_ = directory;
     return request;
   }
 
@@ -314,6 +322,7 @@ class ComparisonRun : public RoundExecutor {
   results::Record& record_;
   results::Comparison comparison_;
   std::optional<Media> media_;
+  std::optional<Made> image_directory_;  // when it is not that of all media
   std::optional<MemoryLimit> limit_;
   std::string loop_trouble_;  // ": why there is no loop device"
   std::vector<Entrant> entrants_;

@@ -80,6 +80,7 @@ class Entrant {
   std::vector<double> reference_mb_s_;
   std::vector<double> finish_seconds_, finish_bytes_;
   std::vector<std::string> complaints_;
+  std::vector<std::string> remarks_;
 };
 
 // Each target, and each cowfs also with the charge when that is asked for.

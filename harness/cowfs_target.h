@@ -98,6 +98,10 @@ class CowfsTarget {
     Charge::pay(1);
     return done(filesystem_.fsync(unpack(handle)));
   }
+  auto truncate(i64 handle, u64 bytes) {
+    Charge::pay(1);
+    return done(filesystem_.truncate(unpack(handle), bytes));
+  }
   auto punch_hole(i64 handle, u64 offset, u64 bytes) {
     Charge::pay(1);
     return done(filesystem_.allocate(unpack(handle), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes));

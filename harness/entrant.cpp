@@ -119,6 +119,7 @@ void Entrant::keep(const RoundResult& measured, const FinishReport& finish, resu
   finish_bytes_.push_back(static_cast<double>(finish.sync_moved.write_bytes));
   for (const std::string& text : measured.complaint_texts)
     if (complaints_.size() < complaint_texts_max) complaints_.push_back(text);
+  for (const std::string& text : measured.remarks) remarks_.push_back(fmt::format("round {}: {}", rounds_.size(), text));
 }
 
 std::vector<std::string> Entrant::notes(const Workload& workload) const {
@@ -139,6 +140,7 @@ std::vector<std::string> Entrant::notes(const Workload& workload) const {
                                 size_text(node_bytes_)));
   }
   notes.insert(notes.end(), complaints_.begin(), complaints_.end());
+  notes.insert(notes.end(), remarks_.begin(), remarks_.end());
   return notes;
 }
 

@@ -89,18 +89,6 @@ class FioCoreHost : public CoreHost {
   }
 };
 
-// A client's own phases, when it is one of the kernel's: ready, its run, the end.
-template <typename Run>
-void go_through_phases(RoundMemory& memory, ClientSlot& slot, Run run) {
-  slot.state = state_ready;
-  memory.wait_while(phase_wait);
-  const std::string failure = run();
-  if (!failure.empty()) return slot.fail(failure);
-  slot.state = state_stopped;
-  for (const Phase phase : {phase_warmup, phase_measure, phase_stop}) memory.wait_while(phase);
-  slot.state = state_done;
-}
-
 // Nothing that is clean stays cached, as with fio's invalidate=1.
 Outcome<std::vector<OpenedFile>> open_files(const FioJob& job, u32 clone, const std::string& directory) {
   std::vector<OpenedFile> files;
@@ -169,7 +157,7 @@ cowfs::Task<void> run_cowfs_client(cowfs::Filesystem& filesystem, RoundMemory& m
   slot.state = state_ready;
   co_await wait_for_phase(memory, phase_warmup);
   co_await fio->run();
-  if (fio->failure().empty()) slot.state = state_stopped;
+  if (fio->failure().empty()) slot.stop();
   else slot.fail(fio->failure());
   co_await wait_for_phase(memory, phase_cleanup);
   co_await files.close();
@@ -294,10 +282,26 @@ Action FioWorkload::check() const {
   if (memory > memory_bytes_max)
     return Failure{FailureKind::request, fmt::format("the jobs' buffers take {} bytes", memory), "use a smaller depth or block size"};
   if (Action fine = check_verify(); !fine) return fine;
+  if (Action fine = check_steady(); !fine) return fine;
   RoundRequest round;
   round.clients = clients();
   round.seconds = seconds();
   return harness::check(round);
+}
+
+// One rule for the jobs that run together, which then go on until it holds.
+Action FioWorkload::check_steady() const {
+  const auto refuse = [](const FioJob& job, const char* what, const char* remedy) {
+    return Failure{FailureKind::request, fmt::format("job {}: {}", job.name, what), remedy};
+  };
+  const FioJob& first = load_.jobs.front();
+  for (const FioJob& job : load_.jobs) {
+    if (job.steady != first.steady) return refuse(job, "another steadystate than the job it runs with", "give both the same");
+    if (!job.steady.on() && load_.precondition_seconds == 0) continue;
+    if (!job.time_based || job.runtime_ns == 0 || job.runtime_ns != first.runtime_ns || job.start_delay_ns > 0)
+      return refuse(job, "may be over before the load is steady", "give all jobs that run together time_based and the same runtime=");
+  }
+  return Done{};
 }
 
 Action FioWorkload::check_verify() const {
@@ -348,9 +352,16 @@ std::vector<std::string> FioWorkload::kernel_notes() const {
   return {"clients are processes with an io_uring each, files and buffers registered"};
 }
 
+// When its warm-up and its window end.
+void FioWorkload::set_ends(RoundRequest& round) const {
+  round.warm_until_all_move = false;
+  round.steady = load_.jobs.front().steady;
+  round.precondition_seconds = load_.precondition_seconds;
+}
+
 Outcome<RoundResult> FioWorkload::run(CowfsTargetMount& target, RoundRequest round, u64 seed, bool system_call_charge) const {
   round.device = target.device_number();
-  round.warm_until_all_move = false;
+  set_ends(round);
   std::map<std::string, bool> made;
   for (u32 client = 0; client < clients(); ++client) {
     std::vector<FioPath> files;
@@ -380,7 +391,7 @@ CowfsClient FioWorkload::cowfs_client(u32 cores, u64 seed) const {
 
 Outcome<RoundResult> FioWorkload::run(KernelTarget& target, RoundRequest round, u64 seed) const {
   round.device = target.device_number();
-  round.warm_until_all_move = false;
+  set_ends(round);
   const auto layout = lay_out(target, load_.jobs);
   if (!layout) return layout.failure();
   if (const Action begun = begin_progress(seed); !begun) return begun.failure();
@@ -400,7 +411,7 @@ Outcome<RoundResult> FioWorkload::run_on_kernel(KernelTarget& target, const Roun
 }
 
 Outcome<RoundResult> FioWorkload::run_on_nothing(RoundRequest round, u64 seed) const {
-  round.warm_until_all_move = false;
+  set_ends(round);
   if (const Action begun = begin_progress(seed); !begun) return begun.failure();
   return run_kernel_clients(round, ClientMode::processes, [&](u32 client, RoundMemory& memory) {
     FioClientOptions options = client_options(client, seed);
@@ -484,6 +495,11 @@ results::MetricValues FioWorkload::metrics(const RoundResult& measured) const {
   percentiles("clat", FioLatency::read, FioLatency::trim);
   percentiles("flush", FioLatency::sync, FioLatency::sync);
   percentiles("response", FioLatency::read_response, FioLatency::trim_response);
+  if (measured.steady) {
+    metrics["steady_iops"] = measured.steady->ops_s;
+    metrics["steady_bandwidth_mb_s"] = measured.steady->mb_s;
+    metrics["steady_after_seconds"] = measured.measured_seconds;
+  }
   if (any_verified(load_.jobs)) {
     metrics["verified_blocks"] = static_cast<double>(measured.latency[static_cast<size_t>(FioLatency::verify)].count);
     metrics["verify_mismatches"] = static_cast<double>(measured.verify_mismatches);

@@ -12,6 +12,7 @@ namespace cowbench::harness {
 struct FioLoad {
   std::string file;                      // for people: the job file's name
   std::vector<workloads::FioJob> jobs;   // that run at the same time
+  u32 precondition_seconds = 0;          // of a window, instead of ramp_time (SteadyBySnia); 0: not
   std::string kept = "";                 // file where it stands how far writes came, for a later run; empty: nowhere
 };
 
@@ -58,6 +59,8 @@ class FioWorkload : public Workload, private Verification {
   Action find_progress() const;
   FioClientOptions client_options(u32 client, u64 seed) const;
   Action check_verify() const;
+  Action check_steady() const;
+  void set_ends(RoundRequest& round) const;
   template <typename Charge, typename Client>
   CowfsClient cowfs_client(u32 cores, u64 seed) const;
   template <typename Client>

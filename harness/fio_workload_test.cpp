@@ -134,6 +134,38 @@ TEST_F(FioWorkloadTest, OnNothingOnlyTheClientsCost) {
   EXPECT_GT(result->ops_s, 100'000);
 }
 
+// The rate itself decides, so that it is wide: a busy machine may halve a second of one.
+TEST_F(FioWorkloadTest, ALoadEndsWhenItIsSteady) {
+  const FioWorkload load =
+      workload("[a]\nrw=randread\nsize=1m\nruntime=60\ntime_based\nrate_iops=500\nsteadystate=iops:90%\nss_dur=2\n");
+  ASSERT_TRUE(load.check().ok());
+  const auto result = run_on_directory(load);
+  ASSERT_TRUE(result.ok()) << to_text(result.failure());
+  EXPECT_GE(result->measured_seconds, 1.8);
+  EXPECT_LT(result->measured_seconds, 60);
+  ASSERT_TRUE(result->steady);
+  EXPECT_NEAR(result->steady->ops_s, 500, 250);
+  EXPECT_EQ(load.metrics(*result).at("steady_iops"), result->steady->ops_s);
+}
+
+TEST_F(FioWorkloadTest, AWindowInWhichItIsNeverSteadyIsSaid) {
+  const FioWorkload load = workload("[a]\nrw=randread\nsize=1m\nruntime=1\ntime_based\nsteadystate=iops:1%\nss_dur=60\n");
+  const auto result = run_on_directory(load);
+  ASSERT_TRUE(result.ok()) << to_text(result.failure());
+  EXPECT_FALSE(result->steady);
+  EXPECT_THAT(result->remarks, testing::ElementsAre("NOT STEADY after 1 s"));
+}
+
+TEST_F(FioWorkloadTest, WindowsPreconditionInsteadOfAWarmUp) {
+  FioLoad given{"test.fio", jobs("[a]\nrw=randread\nsize=1m\nruntime=200ms\ntime_based\nrate_iops=500\nramp_time=1\n")};
+  given.precondition_seconds = 1;
+  const FioWorkload load(std::move(given));
+  const auto result = run_on_directory(load);
+  ASSERT_TRUE(result.ok()) << to_text(result.failure());
+  EXPECT_GE(result->warmup_seconds, 4.5);
+  EXPECT_THAT(result->remarks, testing::ElementsAre(testing::StartsWith("preconditioned for ")));
+}
+
 TEST_F(FioWorkloadTest, WhatDoesNotFitIsSaid) {
   const auto full = run_on_cowfs(workload("[a]\nrw=write\nsize=2g\n"));
   ASSERT_FALSE(full.ok());

@@ -20,6 +20,18 @@ using KernelClient = std::function<void(u32 client, RoundMemory& memory)>;
 // Binds the calling thread as the request says for that client.
 Action apply_pin_of(const RoundRequest& request, u32 client);
 
+// A client's own phases: ready, its run, which returns why it failed (empty: it did not), the end.
+template <typename Run>
+void go_through_phases(RoundMemory& memory, ClientSlot& slot, Run run) {
+  slot.state = state_ready;
+  memory.wait_while(phase_wait);
+  const std::string failure = run();
+  if (!failure.empty()) return slot.fail(failure);
+  slot.stop();
+  for (const Phase phase : {phase_warmup, phase_measure, phase_stop}) memory.wait_while(phase);
+  slot.state = state_done;
+}
+
 // Failures: check()'s, and run_phases()'s. In every case all clients are gone when it returns.
 Outcome<RoundResult> run_kernel_clients(const RoundRequest& request, ClientMode mode, const KernelClient& function);
 

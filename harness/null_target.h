@@ -25,6 +25,7 @@ class NullTarget {
   Ready<i64> pread(i64, MutableByteSpan into, u64) { return {moved(into.size())}; }
   Ready<i64> pwrite(i64, ByteSpan from, u64) { return {moved(from.size())}; }
   Ready<i64> fsync(i64) { return {0}; }
+  Ready<i64> truncate(i64, u64) { return {0}; }
   Ready<i64> fstat(i64, FileStat&) { return {0}; }
   Ready<i64> unlink(const std::string&) { return {result_}; }
   Ready<i64> rename(const std::string&, const std::string&) { return {result_}; }

@@ -32,6 +32,7 @@ class PosixFs {
     return result(::pwrite(static_cast<int>(handle), from.data(), from.size(), static_cast<off_t>(offset)));
   }
   Call fsync(i64 handle) { return result(::fsync(static_cast<int>(handle))); }
+  Call truncate(i64 handle, u64 bytes) { return result(::ftruncate(static_cast<int>(handle), static_cast<off_t>(bytes))); }
   Call fstat(i64 handle, FileStat& into) {
     struct ::stat status;
     return converted(::fstat(static_cast<int>(handle), &status), status, into);

@@ -17,6 +17,7 @@
 
 #include "harness/command.h"
 #include "harness/device_identity.h"
+#include "harness/steady_state.h"
 
 namespace cowbench::harness {
 namespace {
@@ -96,18 +97,14 @@ class Round {
     if (Action started = group_.start(); !started) return started;
     if (Action ready = wait_for(state_ready, start_limit_ns, "not ready"); !ready) return ready;
     started_ns_ = monotonic_ns();
-    const u64 warmup_ns = to_ns(warmup_seconds(request_));
-    if (warmup_ns > 0 || request_.warm_until_all_move) {
-      memory_.enter(phase_warmup);
-      if (Action warm = tick_until(RunProgress::Phase::warmup, warmup_ns); !warm) return warm;
-    }
+    if (Action warm = warm_up(result); !warm) return warm;
 
     group_.window_begins();
     const MachineTime machine_before = machine_time();
     const auto device_before = device_counters();
     const Totals before = totals();
     memory_.enter(phase_measure);
-    if (Action ticked = tick_until(RunProgress::Phase::measure, to_ns(request_.seconds)); !ticked) return ticked;
+    if (Action ticked = measure_window(result); !ticked) return ticked;
     const Totals after = totals();
     memory_.control().phase.store(phase_stop, std::memory_order_release);
     const MachineTime machine_after = machine_time();
@@ -123,6 +120,37 @@ class Round {
     return Done{};
   }
 
+  Action warm_up(RoundResult& result) {
+    if (request_.precondition_seconds > 0) return precondition(result);
+    const u64 warmup_ns = to_ns(warmup_seconds(request_));
+    if (warmup_ns == 0 && !request_.warm_until_all_move) return Done{};
+    memory_.enter(phase_warmup);
+    return tick_until(RunProgress::Phase::warmup, warmup_ns);
+  }
+
+  Action precondition(RoundResult& result) {
+    SteadyBySnia steady(request_.precondition_seconds);
+    memory_.enter(phase_warmup);
+    const u64 longest_ns = u64{SteadyBySnia::windows_max} * request_.precondition_seconds * second_ns;
+    const Action ticked = tick_until(RunProgress::Phase::warmup, longest_ns, &steady);
+    result.remarks.push_back(fmt::format("preconditioned for {} windows of {} s{}", steady.windows_seen(), request_.precondition_seconds,
+                                         settled_ ? "" : ": NOT STEADY by then"));
+    return ticked;
+  }
+
+  Action measure_window(RoundResult& result) {
+    const u64 duration_ns = to_ns(request_.seconds);
+    if (!request_.steady.on()) return tick_until(RunProgress::Phase::measure, duration_ns);
+    SteadyByRule steady(request_.steady);
+    const Action ticked = tick_until(RunProgress::Phase::measure, duration_ns, &steady);
+    if (settled_) {
+      result.steady = {steady.ops_s(), steady.mb_s()};
+    } else {
+      result.remarks.push_back(fmt::format("NOT STEADY after {} s", request_.seconds));
+    }
+    return ticked;
+  }
+
   Totals totals() {
     Totals sum;
     for (u32 client = 0; client < request_.clients; ++client) {
@@ -134,7 +162,7 @@ class Round {
       sum.everybody_moves = sum.everybody_moves && (request_.moves_bytes ? bytes : operations) > 0;
       sum.operations += operations;
     }
-    sum.at_ns = monotonic_ns();
+    sum.at_ns = everybody_stopped() ? last_stop_ns() : monotonic_ns();
     return sum;
   }
 
@@ -196,7 +224,16 @@ class Round {
     return true;
   }
 
-  Action tick_until(RunProgress::Phase phase, u64 duration_ns) {
+  u64 last_stop_ns() {
+    u64 last = 0;
+    for (u32 client = 0; client < request_.clients; ++client)
+      last = std::max(last, memory_.slot(client).stopped_ns.load(std::memory_order_relaxed));
+    return last;
+  }
+
+  // Until the time is over, all clients have stopped, or the load has settled.
+  Action tick_until(RunProgress::Phase phase, u64 duration_ns, Settling* settling = nullptr) {
+    settled_ = false;
     const bool warmup = phase == RunProgress::Phase::warmup;
     const Totals first = totals();
     Totals last = first;
@@ -218,10 +255,12 @@ class Round {
         }
         report({phase, to_seconds(here.at_ns - first.at_ns), to_seconds(duration_ns), cumulative,
                 rate(here.operations, first.operations, here.at_ns - first.at_ns)});
+        const double seconds = to_seconds(here.at_ns - last.at_ns);
         last = here;
         while (tick_ns <= now) tick_ns += second_ns;
+        if (settling != nullptr) settled_ = settling->add(seconds, series_.back().ops_s, series_.back().throughput_mb_s);
       }
-      if (over) return Done{};
+      if (over || settled_) return Done{};
       if (Action fine = look_for_trouble(); !fine) return fine;
       // With a limit of passes the clients may all be done before the time is.
       if (everybody_stopped()) return Done{};
@@ -265,6 +304,7 @@ class Round {
   ClientGroup& group_;
   u64 started_ns_ = 0;
   std::vector<SecondSample> series_;
+  bool settled_ = false;  // in the phase that ended last
 };
 
 }  // namespace
@@ -278,6 +318,11 @@ Action check(const RoundRequest& request) {
     return Failure{FailureKind::request, fmt::format("{} clients: 1 to {}", request.clients, clients_max), ""};
   if (!(request.seconds > 0)) return Failure{FailureKind::request, "the time to run must be more than 0 s", ""};
   return Done{};
+}
+
+void ClientSlot::stop() {
+  stopped_ns = monotonic_ns();
+  state = state_stopped;
 }
 
 void ClientSlot::fail(std::string_view why) {
@@ -296,7 +341,7 @@ void ClientSlot::note(const ClientOutcome& outcome) {
   mismatches = outcome.mismatches;
   for (const std::string& text : outcome.complaint_texts) remark(text);
   if (outcome.failed) return fail(outcome.message);
-  state = state_stopped;
+  stop();
 }
 
 Outcome<std::unique_ptr<RoundMemory>> RoundMemory::map(u32 clients, u32 latency_tables) {

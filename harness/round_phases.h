@@ -21,6 +21,7 @@
 #include "harness/outcome.h"
 #include "harness/round_result.h"
 #include "harness/topology.h"
+#include "workloads/steady_rule.h"
 
 namespace cowbench::harness {
 
@@ -41,6 +42,8 @@ struct RoundRequest {
   bool moves_bytes = true;               // false: the load reads and writes none
   bool warm_until_all_move = true;       // false: the warm-up is as long as asked for, and none at 0 s
   PinPlan pins;                          // empty: not pinned
+  workloads::SteadyRule steady;          // the measured window ends when it holds
+  u32 precondition_seconds = 0;          // instead of a warm-up: windows of so many, until they are steady (SteadyBySnia)
   std::optional<dev_t> device;           // counted over the measured window
   std::function<void(const RunProgress&)> progress;  // about once a second; may be empty
 };
@@ -74,12 +77,14 @@ struct alignas(128) ClientSlot {
   std::atomic<u64> bytes;
   std::atomic<u64> operations;
   std::atomic<u64> write_bytes;
+  std::atomic<u64> stopped_ns;
   std::atomic<u32> state;
   u64 passes, complaints, mismatches;
   double user_seconds, system_seconds;
   char failure[client_text_bytes_max];
   char complaint_texts[complaint_slots][client_text_bytes_max];
 
+  void stop();                                  // its end: it has done all that it was to do, or was told to
   void fail(std::string_view why);              // its end, or the end of what can be measured
   void note(const ClientOutcome& outcome);      // its end, also by failure
   void remark(std::string_view text);           // the first complaint_slots are kept

@@ -36,7 +36,7 @@ class Operations : public ClientGroup {
   }
   void window_ends() override {
     for (CountingHost& host : hosts_) host.stop_requested();
-    for (u32 client = 0; client < memory_.clients(); ++client) memory_.slot(client).state = state_stopped;
+    for (u32 client = 0; client < memory_.clients(); ++client) memory_.slot(client).stop();
   }
   Action end() override { return Done{}; }
 

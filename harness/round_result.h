@@ -24,6 +24,12 @@ struct SecondSample {
   results::LatencyBuckets latency{};  // of all operations that ended in it
 };
 
+// When the rule of a load held, at the end of its measured window: means over the rule's seconds.
+struct SteadyWindow {
+  double ops_s = 0;
+  double mb_s = 0;
+};
+
 struct RoundResult {
   double throughput_mb_s = 0;   // 1e6 bytes, reads and writes as the workload counts them, over the measured window
   double ops_s = 0;
@@ -44,6 +50,8 @@ struct RoundResult {
   std::vector<results::EngineActivity> engine;  // of cowfs
   u64 cached_bytes = 0, node_bytes = 0;         // that it had in memory when the window ended
   std::optional<u64> memory_bytes_max;  // of this process, where the target lives in it
+  std::optional<SteadyWindow> steady;
+  std::vector<std::string> remarks;  // on the round, for the notes
   u64 passes = 0;               // whole loadfiles, over the whole round
   u64 complaints = 0;           // wrong results that dbench prints and survives, over the whole round
   std::vector<std::string> complaint_texts;

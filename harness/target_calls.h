@@ -70,6 +70,7 @@ concept AwaitableVoid = std::same_as<internal::Awaited<T>, void>;
 //   open       -EISDIR for O_RDWR on a directory
 //   pread, pwrite          return the bytes moved; a read past the end returns fewer
 //   fsync                  returns when data and metadata are on the medium
+//   truncate               cuts an open file, or makes it longer with a hole
 //   fdatasync_directory    opens the directory, makes its entries durable, closes it
 //   utime                  sets whole seconds since 1970
 //   lock, unlock           an exclusive byte-range lock of the client (waits), as fcntl's: length 0 is up to the end
@@ -87,6 +88,7 @@ concept TargetCalls = requires(Target& target, const std::string& path, i64 hand
   { target.pread(handle, into, offset) } -> CallResult;
   { target.pwrite(handle, from, offset) } -> CallResult;
   { target.fsync(handle) } -> CallResult;
+  { target.truncate(handle, length) } -> CallResult;
   { target.fstat(handle, stat) } -> CallResult;
   { target.unlink(path) } -> CallResult;
   { target.rename(path, path) } -> CallResult;

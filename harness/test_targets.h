@@ -98,6 +98,10 @@ class MemoryTarget {
     return {static_cast<i64>(from.size())};
   }
   Ready<i64> fsync(i64) { return note("fsync"); }
+  Ready<i64> truncate(i64 handle, u64 bytes) {
+    handles_.at(handle).node->content.resize(bytes);
+    return note("truncate");
+  }
   Ready<i64> fstat(i64 handle, FileStat& out) {
     note("fstat");
     fill(*handles_.at(handle).node, out);
@@ -254,6 +258,9 @@ class SystemCallTarget {
     return done("pwrite", ::pwrite(fd(handle), from.data(), from.size(), static_cast<off_t>(offset)));
   }
   Ready<i64> fsync(i64 handle) { return done("fsync", ::fsync(fd(handle))); }
+  Ready<i64> truncate(i64 handle, u64 bytes) {
+    return done("truncate", ::ftruncate(fd(handle), static_cast<off_t>(bytes)));
+  }
   Ready<i64> fstat(i64 handle, FileStat& out) {
     struct stat info;
     return filled("fstat", ::fstat(fd(handle), &info), info, out);

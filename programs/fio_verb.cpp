@@ -18,6 +18,7 @@ struct FioOptions {
   MeasureOptions measure;
   FioJobOptions jobs;
   bool parse_only = false, show_command = false;
+  u32 precondition_seconds = 0;
 };
 
 int show(const FioOptions& options, const std::vector<FioJob>& jobs) {
@@ -39,6 +40,7 @@ int run_verb(const FioOptions& options, const std::string& command_line) {
   if (options.parse_only || options.show_command) return show(options, jobs);
   Loads loads;
   for (harness::FioLoad& load : harness::fio_loads(name_of(options.jobs), std::move(jobs))) {
+    load.precondition_seconds = options.precondition_seconds;
     if (!options.measure.keep.empty()) load.kept = options.measure.keep + "/progress";
     loads.push_back({std::make_unique<harness::FioWorkload>(std::move(load))});
   }
@@ -58,6 +60,10 @@ void add_fio_verb(CLI::App& program, int& exit_code, const std::string& command_
              "what a job wrote is read back from the target, mounted anew (docs/fio.md)");
   add_job_options(*verb, options->jobs);
   verb->add_flag("--parse-only", options->parse_only, "Check the jobs and stop");
+  verb->add_option("--precondition", options->precondition_seconds,
+                   "Instead of ramp_time: let each round's load run for windows of so many seconds until they are steady by SNIA's rule\n"
+                   "(of five, 20% between the highest and the lowest, a slope of 10%), 25 windows at most")
+      ->check(CLI::Range(1, 3600));
   verb->add_flag("--showcmd", options->show_command, "Print each job as a command line of fio and stop");
   add_measure_options(*verb, options->measure, "fio");
   verb->add_option("--keep", options->measure.keep,

@@ -125,6 +125,14 @@ void summarise(Comparison& comparison, double band) {
   }
 }
 
+std::string_view main_metric(const Comparison& comparison) {
+  const bool moves_bytes = std::ranges::any_of(comparison.results, [](const TargetResult& result) {
+    const auto throughput = result.metrics.find("throughput_mb_s");
+    return throughput != result.metrics.end() && throughput->second.median > 0;
+  });
+  return moves_bytes ? "throughput_mb_s" : "ops_s";
+}
+
 CalibrationRow calibrate(const TargetResult& ours, std::string reference, std::vector<double> throughput_mb_s_rounds,
                          double floor) {
   const std::string metric = "throughput_mb_s";

@@ -27,6 +27,9 @@ Ratio compare(const std::string& metric, const TargetResult& numerator, const Ta
 void summarise(Comparison& comparison, double band = band_default);
 void summarise(Record& record);  // each of its comparisons
 
+// What the comparison is about: throughput, or operations when its load moves no bytes.
+std::string_view main_metric(const Comparison& comparison);
+
 // A reference program measured in the same rounds as `ours` on the same target: medians, the ratio ours / reference,
 // and whether its estimate reaches `floor`. A missing estimate is not ok.
 CalibrationRow calibrate(const TargetResult& ours, std::string reference, std::vector<double> throughput_mb_s_rounds,

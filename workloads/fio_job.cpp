@@ -48,6 +48,13 @@ std::string settle_verify(FioJob& job) {
   return {};
 }
 
+std::string settle_steady(const FioJob& job) {
+  if (job.steady.limit > 0 && !job.steady.on()) return "steadystate= needs steadystate_duration=";
+  if (job.steady.limit == 0 && (job.steady.on() || job.steady.ramp_seconds > 0)) return "steadystate_duration= without steadystate=";
+  if (job.steady.seconds == 1) return "steadystate_duration: one second has no neighbours";
+  return {};
+}
+
 // What no single option can know.
 std::string settle(FioDraft& draft) {
   FioJob& job = draft.job;
@@ -73,6 +80,7 @@ std::string settle(FioDraft& draft) {
     if (!sizes.fixed()) job.random_map = false;
   }
   if (std::string wrong = settle_verify(job); !wrong.empty()) return wrong;
+  if (std::string wrong = settle_steady(job); !wrong.empty()) return wrong;
   if (job.block_align == 0) job.block_align = smallest;
   if (job.does[0] && job.does[1] && job.block_sizes[0].smallest() != job.block_sizes[1].smallest()) job.random_map = false;
   return {};

@@ -14,6 +14,7 @@
 
 #include "workloads/fio_text.h"
 #include "workloads/fio_values.h"
+#include "workloads/steady_rule.h"
 #include "workloads/verify_block.h"
 
 namespace cowbench::workloads {
@@ -100,6 +101,7 @@ struct FioJob {
   u64 runtime_ns = 0;  // 0: until done
   bool time_based = false;
   u64 ramp_ns = 0;
+  SteadyRule steady;  // the job ends when it holds
   u64 start_delay_ns = 0;
   std::array<u64, fio_kind_count> rate_iops{};   // 0: as fast as it goes
   std::array<u64, fio_kind_count> rate_bytes{};  // a second

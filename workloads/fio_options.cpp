@@ -287,6 +287,24 @@ std::string set_start_delay(FioDraft& draft, std::string_view value) {
   return take_time(value, second_ns, draft.job.start_delay_ns);
 }
 
+std::string set_steady(FioDraft& draft, std::string_view value) {
+  const auto rule = parse_steady_rule(value, draft.kilo);
+  if (!rule) return fmt::format("\"{}\" is none of iops, iops_slope, bw, bw_slope with a limit, as in iops:5%", value);
+  SteadyRule& steady = draft.job.steady;
+  steady = {rule->of, rule->slope, rule->limit, rule->percent, steady.seconds, steady.ramp_seconds};
+  return {};
+}
+
+std::string take_seconds(std::string_view value, u32& into) {
+  u64 time_ns = 0;
+  if (std::string wrong = take_time(value, second_ns, time_ns); !wrong.empty()) return wrong;
+  if (time_ns % second_ns != 0 || time_ns / second_ns > 1'000'000) return fmt::format("\"{}\" is no number of whole seconds", value);
+  into = static_cast<u32>(time_ns / second_ns);
+  return {};
+}
+std::string set_steady_duration(FioDraft& draft, std::string_view value) { return take_seconds(value, draft.job.steady.seconds); }
+std::string set_steady_ramp(FioDraft& draft, std::string_view value) { return take_seconds(value, draft.job.steady.ramp_seconds); }
+
 std::string set_kilo(FioDraft& draft, std::string_view value) {
   if (value != "1000" && value != "1024") return fmt::format("\"{}\" is neither 1000 nor 1024", value);
   draft.kilo = value == "1000" ? 1000 : 1024;
@@ -388,6 +406,8 @@ const std::vector<FioOption>& table() {
       {"zero_buffers", FLAG(job.zero_buffers)}, {"refill_buffers", FLAG(job.refill_buffers)},
       {"runtime", TIME(job.runtime_ns, second_ns)}, {"timeout", TIME(job.runtime_ns, second_ns)},
       {"time_based", FLAG(job.time_based)}, {"ramp_time", TIME(job.ramp_ns, second_ns)}, {"startdelay", set_start_delay},
+      {"steadystate", set_steady}, {"ss", set_steady}, {"steadystate_duration", set_steady_duration},
+      {"ss_dur", set_steady_duration}, {"steadystate_ramp_time", set_steady_ramp}, {"ss_ramp", set_steady_ramp},
       {"stonewall", FLAG(job.stonewall)}, {"wait_for_previous", FLAG(job.stonewall)},
       {"rate_iops", [](FioDraft& draft, std::string_view value) { return set_rate(draft, value, draft.job.rate_iops); }},
       {"rate", [](FioDraft& draft, std::string_view value) { return set_rate(draft, value, draft.job.rate_bytes); }},
@@ -434,9 +454,7 @@ const std::vector<FioOption>& table() {
       {"rate_min", {}, {}, not_yet}, {"ratemin", {}, {}, not_yet}, {"rate_iops_min", {}, {}, not_yet},
       {"rate_ignore_thinktime", {}, {}, not_yet}, {"rate_cycle", {}, {}, not_yet}, {"max_latency", {}, {}, not_yet},
       {"latency_target", {}, {}, not_yet}, {"latency_window", {}, {}, not_yet}, {"latency_percentile", {}, {}, not_yet},
-      {"latency_run", {}, {}, not_yet}, {"steadystate", {}, {}, not_yet}, {"ss", {}, {}, not_yet},
-      {"steadystate_duration", {}, {}, not_yet}, {"ss_dur", {}, {}, not_yet}, {"steadystate_ramp_time", {}, {}, not_yet},
-      {"ss_ramp", {}, {}, not_yet}, {"wait_for", {}, {}, "stonewall is what is supported"},
+      {"latency_run", {}, {}, not_yet}, {"wait_for", {}, {}, "stonewall is what is supported"},
       {"exitall", nullptr, "a failure ends the round"}, {"exitall_on_error", nullptr, "a failure ends the round"},
       {"exit_what", {}, {}, not_yet}, {"continue_on_error", {}, {}, "a failure ends the round"},
       {"ignore_error", {}, {}, "a failure ends the round"}, {"error_dump", nullptr, reporting},
