@@ -11,6 +11,7 @@
 
 #include "dashboards/format.h"
 #include "results/metrics.h"
+#include "results/summary.h"
 
 namespace cowbench::dashboards {
 
@@ -108,9 +109,11 @@ std::string result_table(const Comparison& comparison, const Style& style) {
   for (const char* title : {"MB/s", "ops/s", "flush p50", "flush p99", "device MB", "flushes", "write amp."}) {
     table.add_column(title, Align::right);
   }
-  table.add_column(subject_name.empty() ? "ratio" : subject_name + " ÷ this, MB/s (95%)", Align::left);
+  const std::string metric(results::main_metric(comparison));
+  const std::string unit = metric == "ops_s" ? "ops/s" : "MB/s";
+  table.add_column(subject_name.empty() ? "ratio" : fmt::format("{} ÷ this, {} (95%)", subject_name, unit), Align::left);
   for (const TargetResult& result : comparison.results) {
-    const Ratio* ratio = find_ratio(comparison, "throughput_mb_s", subject_name, result.target);
+    const Ratio* ratio = find_ratio(comparison, metric, subject_name, result.target);
     table.add_row({result.label, cell(result, "throughput_mb_s", format_number), cell(result, "ops_s", format_number),
                    cell(result, "flush_p50_ns", format_nanoseconds), cell(result, "flush_p99_ns", format_nanoseconds),
                    cell(result, "device_write_bytes", format_megabytes), cell(result, "device_flushes", format_number),
@@ -205,7 +208,7 @@ std::vector<std::string> notes_of(const Comparison& comparison) {
     for (const std::string& note : result.notes) notes.push_back(result.target + ": " + note);
   }
   for (const Ratio& ratio : comparison.ratios) {
-    if (ratio.metric != "throughput_mb_s" || !ratio.rounds_needed) continue;
+    if (ratio.metric != results::main_metric(comparison) || !ratio.rounds_needed) continue;
     notes.push_back(fmt::format("{} ÷ {}: unclear after {} rounds; about {} rounds would settle it", ratio.numerator,
                                 ratio.denominator, ratio.rounds, *ratio.rounds_needed));
   }

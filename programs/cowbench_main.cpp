@@ -107,6 +107,7 @@ int run(std::vector<std::string> arguments) {
   program.footer(exit_codes_text);
   program.set_version_flag("--version", "cowbench 0.1.0");
   add_dbench_verb(program, exit_code, command_line);
+  add_bench_verb(program, exit_code, command_line);
   add_fio_verb(program, exit_code, command_line, arguments);
   add_rate_verb(program, exit_code, command_line, arguments);
   add_reproduce_verb(program, exit_code, command_line);

@@ -105,7 +105,7 @@ class CowbenchTest : public testing::Test {
 };
 
 TEST_F(CowbenchTest, EachVerbExplainsItself) {
-  for (const char* verb : {"dbench", "topo", "env", "cleanup", "report", "reproduce", "results", "serve", "compare", "track", "bisect"}) {
+  for (const char* verb : {"dbench", "fio", "rate", "bench", "topo", "env", "cleanup", "report", "reproduce", "results", "serve", "compare", "track", "bisect"}) {
     SCOPED_TRACE(verb);
     const Ended ended = run({verb, "--help"});
     EXPECT_EQ(ended.exit_code, 0);
@@ -188,6 +188,41 @@ TEST_F(CowbenchTest, JobsThatCanHaveNoRateAreRefused) {
   const Ended ended = run({"rate", "--target", "null", "--name=a", "--rw=read", "--size=1m"});
   EXPECT_EQ(ended.exit_code, 2);
   EXPECT_THAT(ended.errors, HasSubstr("a ends when its files are done; give it runtime= and time_based"));
+}
+
+TEST_F(CowbenchTest, SmallLoadsRunOnCowfsAndOnADirectory) {
+  std::filesystem::permissions(directory_, std::filesystem::perms::all);
+  std::filesystem::create_directory(in_directory("place"));
+  std::filesystem::permissions(in_directory("place"), std::filesystem::perms::all);
+  const Ended ended = wait_for(start(
+      {"bench", "DWSL", "MWUM", "cosmoflow", "--clients", "2", "--files", "50", "--scale", "0.0001", "-t", "0.2", "--target",
+       "cowfs:cache=64M,node_cache=32M", "--target", "path:" + in_directory("place"), "--rounds", "1", "--size", "768M",
+       "--no-calibrate", "--json", "-"},
+      true));
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  std::string reason;
+  const auto record = results::parse_record(ended.output, reason);
+  ASSERT_TRUE(record.ok()) << reason;
+  ASSERT_THAT(record->comparisons, SizeIs(3));
+  for (const results::Comparison& comparison : record->comparisons) {
+    for (const results::TargetResult& result : comparison.results) {
+      SCOPED_TRACE(comparison.workload + " on " + result.target);
+      EXPECT_GT(result.metrics.at("ops_s").median, 0);
+      if (comparison.workload == "fxmark MWUM") {
+        EXPECT_EQ(result.rounds.front().operations, 100u);
+      }
+      if (comparison.workload.starts_with("mlperf") && result.subject) {  // from the device, not from a cache
+        EXPECT_GE(results::engine_activity(result.rounds.front().engine, "device_read").count, result.rounds.front().operations);
+      }
+    }
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(in_directory("place")));
+}
+
+TEST_F(CowbenchTest, UnknownSmallLoadsAreNamed) {
+  const Ended ended = run({"bench", "MWXL", "--target", "null"});
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_THAT(ended.errors, HasSubstr("there is no load \"MWXL\""));
 }
 
 class KeptRunTest : public CowbenchTest {

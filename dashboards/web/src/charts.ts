@@ -146,7 +146,7 @@ export function percentileChart(comparison: Comparison): [HTMLElement, () => voi
 export function timeChart(comparison: Comparison): [HTMLElement, () => void] | null {
   const lines = comparison.results.flatMap((result, index) =>
     result.rounds
-      .filter((round) => round.throughput_mb_s_each_second.length > 0)
+      .filter((round) => round.throughput_mb_s_each_second.some((rate) => rate > 0))
       .map((round) => ({ result, index, round })),
   );
   if (lines.length === 0) return null;

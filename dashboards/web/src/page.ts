@@ -45,10 +45,17 @@ function find(
   );
 }
 
+/** What the comparison is about: throughput, or operations when its load moves no bytes. */
+function mainMetric(comparison: Comparison): "throughput_mb_s" | "ops_s" {
+  return comparison.results.some((result) => (result.metrics["throughput_mb_s"]?.median ?? 0) > 0)
+    ? "throughput_mb_s"
+    : "ops_s";
+}
+
 function headline(record: RunRecord): HTMLElement {
   const cards = record.comparisons.flatMap((comparison) =>
     comparison.ratios
-      .filter((ratio) => ratio.metric === "throughput_mb_s")
+      .filter((ratio) => ratio.metric === mainMetric(comparison))
       .map((ratio) =>
         html(
           "li",
@@ -64,7 +71,7 @@ function headline(record: RunRecord): HTMLElement {
           html(
             "span",
             { class: "card-detail muted" },
-            `${comparison.media}, ${comparison.clients} clients, ${ratio.rounds} rounds${settle(ratio)}`,
+            `${comparison.media}, ${comparison.workload}, ${comparison.clients} clients, ${ratio.rounds} rounds${settle(ratio)}`,
           ),
         ),
       ),
@@ -72,7 +79,9 @@ function headline(record: RunRecord): HTMLElement {
   return html(
     "section",
     { "aria-labelledby": "headline" },
-    html("h2", { id: "headline" }, "Throughput, as a ratio"),
+    html("h2", { id: "headline" }, record.comparisons.some((comparison) => mainMetric(comparison) === "throughput_mb_s")
+        ? "Throughput, as a ratio"
+        : "Operations, as a ratio"),
     cards.length > 0
       ? html("ul", { class: "cards" }, ...cards)
       : html("p", {}, "Only one target was measured: there is nothing to compare."),
@@ -81,6 +90,8 @@ function headline(record: RunRecord): HTMLElement {
 
 function resultTable(comparison: Comparison): HTMLElement {
   const subject = comparison.results.find((result) => result.subject)?.target;
+  const main = mainMetric(comparison);
+  const unit = main === "ops_s" ? "ops/s" : "MB/s";
   return table(
     `Results on ${comparison.media}, ${comparison.clients} clients: medians of ${comparison.rounds} rounds`,
     [
@@ -89,15 +100,15 @@ function resultTable(comparison: Comparison): HTMLElement {
       { title: "ops/s", numeric: true },
       { title: "Flush p50", numeric: true },
       { title: "Flush p99", numeric: true },
-      { title: "Spread", hint: "of MB/s", numeric: true },
-      { title: subject ? `${subject} ÷ this` : "Ratio", hint: "MB/s, 95%" },
+      { title: "Spread", hint: `of ${unit}`, numeric: true },
+      { title: subject ? `${subject} ÷ this` : "Ratio", hint: `${unit}, 95%` },
     ],
     comparison.results.map((result, index) => {
       const value = (metric: string, format: (value: number) => string) => {
         const summary = result.metrics[metric];
         return summary ? format(summary.median) : absent;
       };
-      const spread = result.metrics["throughput_mb_s"]?.relative_spread;
+      const spread = result.metrics[main]?.relative_spread;
       return [
         html("span", {}, mark(index), ` ${result.label}`),
         value("throughput_mb_s", number),
@@ -105,7 +116,7 @@ function resultTable(comparison: Comparison): HTMLElement {
         value("flush_p50_ns", nanoseconds),
         value("flush_p99_ns", nanoseconds),
         spread === undefined ? absent : percent(spread),
-        result.subject ? absent : ratioCell(find(comparison, "throughput_mb_s", subject, result.target)),
+        result.subject ? absent : ratioCell(find(comparison, main, subject, result.target)),
       ];
     }),
     "results",
@@ -341,11 +352,21 @@ function environmentSection(record: RunRecord): HTMLElement {
 
 export function drawReport(record: RunRecord): void {
   const first = record.comparisons[0];
-  const title = first ? `${first.workload}, ${first.clients} clients` : "no comparison";
+  const workloads = new Set(record.comparisons.map((comparison) => comparison.workload));
+  const load = workloads.size > 1 ? `${workloads.size} loads` : first?.workload;
+  const title = first ? `${load}, ${first.clients} clients` : "no comparison";
   const ids = record.comparisons.map((_, index) => `comparison-${index + 1}`);
   const sections = record.comparisons.map((comparison, index) => section(comparison, record.metrics, ids[index] ?? ""));
   const links = record.comparisons.map((comparison, index) =>
-    html("li", {}, html("a", { href: `#${ids[index]}` }, `${comparison.media}, ${comparison.clients} clients`)),
+    html(
+      "li",
+      {},
+      html(
+        "a",
+        { href: `#${ids[index]}` },
+        `${comparison.media}, ${workloads.size > 1 ? comparison.workload : `${comparison.clients} clients`}`,
+      ),
+    ),
   );
   document
     .getElementById("content")
