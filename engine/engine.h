@@ -21,21 +21,25 @@ namespace cowfs {
 using runtime::Task;
 
 struct FormatOptions {
-  std::vector<std::string> devices;  // block devices or existing image files; this version takes exactly one
-  bool force = false;                // also when the device carries a signature
+  std::vector<std::string> devices;  // block devices or existing image files
+  bool force = false;                // also when a device carries a signature
   std::string label;
   u64 bucket_bytes = 0;   // 0: from capacity
   u16 slices = 0;         // 0: from capacity and cores; a power of two
   unsigned cores = 0;     // that will mostly work on it, though any number can; 0: as many as this process may run on
   u64 journal_bytes = 0;  // 0: from capacity
+  u64 region_bytes = 0;   // files are dealt to slices in pieces of this size; 0: 64 MiB
+  u8 replicas = 1;        // copies of everything, data and metadata, each on another device; 1 to 4
+  std::vector<std::string> device_labels;  // of each device in order, or none; copies are on devices with different labels
   bool single_flush = true;  // a commit flushes the device once, and a mount after a crash verifies the last epoch
 };
 
-// Errors: device_*, device_has_signature, geometry errors.
+// Errors: device_*, device_has_signature, pool_too_few_devices, pool_members_too_many, geometry errors.
 Status format_devices(const FormatOptions& options);
 
 struct MountOptions {
-  std::vector<std::string> devices;
+  std::vector<std::string> devices;    // all of the filesystem, in any order
+  bool degraded = false;               // without those that are missing or stale, while everything has a copy
   std::vector<unsigned> cpus;          // one core each, pinned; empty: every cpu that this process may run on
   bool pin = true;
   u64 cache_bytes = 1 * gib;           // page cache of all cores together
@@ -103,7 +107,7 @@ struct Activity {
 
 class Filesystem {
  public:
-  // Recovers if it has to. Errors: device_*, superblock_*, journal_*, slice_*: what is damaged and where.
+  // Recovers if it has to. Errors: device_*, superblock_*, pool_*, journal_*, slice_*: what is damaged and where.
   static Result<std::unique_ptr<Filesystem>> mount(const MountOptions& options);
   virtual ~Filesystem() = default;
   // Writes everything and stops the cores. After an error the device holds the last committed state.

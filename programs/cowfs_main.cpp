@@ -1,5 +1,6 @@
 // cowfs: makes, shows, checks and repairs filesystems. Each verb parses, calls one function of the engine, and prints.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "engine/admin/members.h"
 #include "engine/admin/tools.h"
 #include "engine/engine.h"
 #include "engine/repair/corrupt.h"
@@ -27,6 +29,14 @@ constexpr const char* exit_codes_text =
     "2 bad usage, or a device that is no intact cowfs device to begin with: missing, in use, too small, read-only,\n"
     "cut off, another format or version. --json prints one object; list prints one a line.";
 
+using Devices = std::vector<std::string>;
+
+// Which of them it is about; all, when that is not known.
+std::string named(const Devices& devices, const cowfs::Error& error) {
+  if (error.place.device < devices.size() && devices.size() > 1) return devices[error.place.device];
+  return fmt::format("{}", fmt::join(devices, " "));
+}
+
 // Of the device, for the user; 1 when something on it is damaged behind its superblock, 2 when it cannot be used at all.
 int report_error(const std::string& device, const cowfs::Error& error) {
   using cowfs::Code;
@@ -38,6 +48,8 @@ int report_error(const std::string& device, const cowfs::Error& error) {
   return unusable ? exit_bad_input : exit_errors_found;
 }
 
+int report_error(const Devices& devices, const cowfs::Error& error) { return report_error(named(devices, error), error); }
+
 void print_notes(const std::vector<std::string>& notes) {
   for (const std::string& note : notes) fmt::print("note: {}\n", note);
 }
@@ -48,23 +60,22 @@ std::string dumped(const ordered_json& object, int indent) {
 }
 
 int format_verb(const cowfs::FormatOptions& options, bool json) {
-  const std::string named = options.devices.front();
   const cowfs::Status made = cowfs::format_devices(options);
   if (!made && made.error().code == cowfs::Code::superblock_geometry_invalid) {
     fmt::print(stderr,
                "cowfs: {}: {} is not possible: slices are a power of two up to 4096, buckets one from 512K to 8M\n",
-               named, made.error().value);
+               named(options.devices, made.error()), made.error().value);
     return exit_bad_input;
   }
-  if (!made) return report_error(named, made.error());
+  if (!made) return report_error(options.devices, made.error());
   const auto shown = admin::show_superblock(options.devices[0]);
-  if (!shown) return report_error(named, shown.error());
-  ordered_json object{{"schema", "cowfs.format/1"}, {"device", named}};
+  if (!shown) return report_error(options.devices.front(), shown.error());
+  ordered_json object{{"schema", "cowfs.format/1"}, {"device", options.devices.front()}, {"devices", options.devices}};
   for (const auto& [name, value] : shown->fields) object["superblock"][name] = value;
   if (json) {
     fmt::print("{}\n", dumped(object, 2));
   } else {
-    fmt::print("{}: formatted\n", named);
+    fmt::print("{}: formatted\n", fmt::join(options.devices, " "));
     for (const auto& [name, value] : shown->fields) fmt::print("{:<22} {}\n", name, value);
   }
   return exit_ok;
@@ -78,11 +89,17 @@ void add_format_verb(CLI::App& program, int& exit_code) {
   };
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand("format", "Make a filesystem; what the device holds is lost");
-  verb->add_option("DEV", options->format.devices, "Block devices or existing image files; this version takes one")
+  verb->add_option("DEV", options->format.devices, "Block devices or existing image files")
       ->required();
   verb->add_flag("--force", options->format.force, "Also when the device carries a filesystem or another signature");
   verb->add_option("--label", options->format.label, "Name of the filesystem, at most 63 bytes")
       ->check([](const std::string& label) { return label.size() < 64 ? "" : "longer than 63 bytes"; });
+  verb->add_option("--replicas", options->format.replicas, "Copies of everything, each on another device")
+      ->check(CLI::Range(1, 4));
+  verb->add_option("--device-labels", options->format.device_labels,
+                   "What fails together: one label for each device, separated by commas; copies have different ones")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   verb->add_option("--slices", options->format.slices, "Parts that cores work on; a power of two (0: from capacity and cores)");
   verb->add_option("--cores", options->format.cores,
                    "Cores that will mostly work on it, though any number can (0: as many as here)");
@@ -94,6 +111,11 @@ void add_format_verb(CLI::App& program, int& exit_code) {
       ->transform(CLI::AsSizeValue(false));
   verb->add_flag("--json", options->json, "As JSON, schema cowfs.format/1");
   verb->callback([options, &exit_code] {
+    const std::vector<std::string>& labels = options->format.device_labels;
+    if (!labels.empty() && labels.size() != options->format.devices.size())
+      throw CLI::ValidationError("--device-labels", "needs one label for each device");
+    for (const std::string& label : labels)
+      if (label.size() > 63) throw CLI::ValidationError("--device-labels", "longer than 63 bytes");
     options->format.bucket_bytes = options->bucket_bytes;
     options->format.journal_bytes = options->journal_bytes;
     exit_code = format_verb(options->format, options->json);
@@ -144,9 +166,9 @@ ordered_json to_json(const admin::Usage& usage) {
   return object;
 }
 
-int usage_verb(const std::string& device, bool json) {
-  const auto usage = admin::usage(device);
-  if (!usage) return report_error(device, usage.error());
+int usage_verb(const Devices& devices, bool json) {
+  const auto usage = admin::usage(devices);
+  if (!usage) return report_error(devices, usage.error());
   if (json) {
     fmt::print("{}\n", dumped(to_json(*usage), 2));
     return exit_ok;
@@ -167,9 +189,9 @@ int usage_verb(const std::string& device, bool json) {
   return exit_ok;
 }
 
-int counters_verb(const std::string& device, bool json) {
-  const auto shown = admin::counters(device);
-  if (!shown) return report_error(device, shown.error());
+int counters_verb(const Devices& devices, bool json) {
+  const auto shown = admin::counters(devices);
+  if (!shown) return report_error(devices, shown.error());
   ordered_json object{{"schema", "cowfs.counters/1"}, {"counters", ordered_json::object()}, {"notes", shown->notes}};
   if (!json) {
     fmt::print("{:<16} {:>14} {:>18} {:>12} {:>12} {:>12} {:>12}\n", "", "count", "bytes", "timed", "p50 ns", "p99 ns",
@@ -198,7 +220,7 @@ int counters_verb(const std::string& device, bool json) {
   return exit_ok;
 }
 
-int list_verb(const std::string& device, const admin::ListOptions& options, bool json) {
+int list_verb(const Devices& devices, const admin::ListOptions& options, bool json) {
   const auto show = [json](const admin::Listed& line) {
     if (json) {
       const ordered_json object{
@@ -209,8 +231,8 @@ int list_verb(const std::string& device, const admin::ListOptions& options, bool
                  line.tree.empty() || line.text.starts_with(line.tree) ? "" : line.tree + " ", line.text);
     }
   };
-  const auto listed = admin::list(device, options, show);
-  if (!listed) return report_error(device, listed.error());
+  const auto listed = admin::list(devices, options, show);
+  if (!listed) return report_error(devices, listed.error());
   // Lines of the listing only go to standard output.
   for (const std::string& note : listed->notes) fmt::print(stderr, "note: {}\n", note);
   return listed->damaged == 0 ? exit_ok : exit_errors_found;
@@ -218,7 +240,7 @@ int list_verb(const std::string& device, const admin::ListOptions& options, bool
 
 void add_list_verb(CLI::App& program, int& exit_code) {
   struct Options {
-    std::string device;
+    Devices devices;
     admin::ListOptions list;
     bool json = false;
   };
@@ -226,18 +248,18 @@ void add_list_verb(CLI::App& program, int& exit_code) {
   CLI::App* verb = program.add_subcommand(
       "list",
       "Show keys or nodes of the trees, as of each slice's newest checkpoint; the journal's newer ones are not in it");
-  verb->add_option("DEV", options->device, "Block device or image file")->required();
+  verb->add_option("DEV", options->devices, "Block devices or image files")->required();
   verb->add_option("--slice", options->list.slice, "Only this slice");
   verb->add_option("--tree", options->list.tree,
                    "Only this tree: inodes, dirents, xattrs, extents, leases, alloc, backpointers or orphans");
   verb->add_flag("--nodes", options->list.nodes, "Nodes instead of keys");
   verb->add_flag("--json", options->json, "One JSON object a line");
-  verb->callback([options, &exit_code] { exit_code = list_verb(options->device, options->list, options->json); });
+  verb->callback([options, &exit_code] { exit_code = list_verb(options->devices, options->list, options->json); });
 }
 
-int list_journal_verb(const std::string& device, bool json) {
-  const auto journal = admin::list_journal(device);
-  if (!journal) return report_error(device, journal.error());
+int list_journal_verb(const Devices& devices, bool json) {
+  const auto journal = admin::list_journal(devices);
+  if (!journal) return report_error(devices, journal.error());
   ordered_json object{{"schema", "cowfs.journal/1"},
                       {"last_epoch", journal->last_epoch},
                       {"oldest_needed_epoch", journal->oldest_needed_epoch},
@@ -298,13 +320,13 @@ std::function<void(const admin::CheckProgress&)> progress_shown(bool json) {
   };
 }
 
-int check_verb(const std::string& device, bool data, bool json) {
+int check_verb(const Devices& devices, bool data, bool json) {
   admin::CheckOptions options;
   options.data = data;
   options.progress = progress_shown(json);
-  const auto report = admin::check(device, options);
+  const auto report = admin::check(devices, options);
   if (options.progress) fmt::print(stderr, "\r\x1b[K");
-  if (!report) return report_error(device, report.error());
+  if (!report) return report_error(devices, report.error());
   if (json) {
     fmt::print("{}\n", dumped(to_json(*report), 2));
     return report->clean() ? exit_ok : exit_errors_found;
@@ -314,7 +336,7 @@ int check_verb(const std::string& device, bool data, bool json) {
   std::string counted;
   for (const auto& [what, count] : report->counted)
     counted += fmt::format("{}{} {}", counted.empty() ? "" : ", ", count, what);
-  fmt::print("{}: {} ({})\n", device,
+  fmt::print("{}: {} ({})\n", fmt::join(devices, " "),
              report->clean() ? std::string("clean") : fmt::format("{} errors found", report->findings_total), counted);
   return report->clean() ? exit_ok : exit_errors_found;
 }
@@ -368,7 +390,7 @@ int repair_verb(const std::string& device, cowfs::repair::RepairOptions options,
 
 void add_check_verb(CLI::App& program, int& exit_code) {
   struct Options {
-    std::string device;
+    Devices devices;
     bool no_data = false, json = false, classes = false, repair = false;
     cowfs::repair::RepairOptions repairs;
   };
@@ -377,7 +399,7 @@ void add_check_verb(CLI::App& program, int& exit_code) {
       "check",
       "Verify everything, without writing: history that a crash left is replayed in memory. With --repair, make good what is "
       "found, in memory first, and write it when it is clean there");
-  verb->add_option("DEV", options->device, "Block device or image file, not mounted");
+  verb->add_option("DEV", options->devices, "Block devices or image files, not mounted; --repair takes one");
   verb->add_flag("--no-data", options->no_data, "Do not read file data");
   verb->add_flag("--classes", options->classes, "Only list what can be found");
   CLI::Option* repair = verb->add_flag("--repair", options->repair, "Repair what is found");
@@ -392,10 +414,11 @@ void add_check_verb(CLI::App& program, int& exit_code) {
       for (const auto& shown : admin::finding_classes()) fmt::print("{:<24} {}\n", shown.name, shown.meaning);
       return;
     }
-    if (options->device.empty()) throw CLI::RequiredError("DEV");
+    if (options->devices.empty()) throw CLI::RequiredError("DEV");
+    if (options->repair && options->devices.size() > 1) throw CLI::ValidationError("--repair", "takes one device");
     options->repairs.data = !options->no_data;
-    exit_code = options->repair ? repair_verb(options->device, options->repairs, options->json)
-                                : check_verb(options->device, !options->no_data, options->json);
+    exit_code = options->repair ? repair_verb(options->devices.front(), options->repairs, options->json)
+                                : check_verb(options->devices, !options->no_data, options->json);
   });
 }
 
@@ -426,18 +449,64 @@ void add_debug_verbs(CLI::App& program, int& exit_code) {
   verb->callback([options, &exit_code] { exit_code = corrupt_verb(options->device, options->corrupt); });
 }
 
-// A verb that takes a device and --json.
-void add_simple_verb(CLI::App& program, int& exit_code, const char* name, const char* description, const char* schema,
-                     int (*run)(const std::string&, bool)) {
+admin::ChunksDone chunks_shown(bool json) {
+  if (json || isatty(STDERR_FILENO) == 0) return {};
+  return [](u64 done, u64 total) { fmt::print(stderr, "\r\x1b[K{} of {} chunks{}", done, total, done == total ? "\n" : ""); };
+}
+
+int device_online_verb(const Devices& devices, bool json) {
+  const auto refilled = admin::bring_up_to_date(devices, chunks_shown(json));
+  if (!refilled) return report_error(devices, refilled.error());
+  if (json) fmt::print("{}\n", dumped({{"schema", "cowfs.device/1"}, {"brought_up_to_date", *refilled}}, 2));
+  if (!json && refilled->empty()) fmt::print("all devices count\n");
+  for (const u16 number : *refilled)
+    if (!json) fmt::print("member {}: brought up to date, counts again\n", number);
+  return exit_ok;
+}
+
+void add_device_verbs(CLI::App& program, int& exit_code) {
   struct Options {
-    std::string device;
+    Devices devices;
+    u16 number = 0;
+    std::string replacement;
+    bool force = false, json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* device = program.add_subcommand("device", "The devices of a filesystem that is not mounted");
+  device->require_subcommand(1);
+  CLI::App* online = device->add_subcommand("online", "Bring stale devices up to date, so that they count again");
+  online->add_option("DEV", options->devices, "The filesystem's devices")->required();
+  online->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");
+  online->callback([options, &exit_code] { exit_code = device_online_verb(options->devices, options->json); });
+  CLI::App* replace = device->add_subcommand("replace", "Put another device in the place of one that is missing or stale");
+  replace->add_option("DEV", options->devices, "The filesystem's other devices")->required();
+  replace->add_option("--member", options->number, "The number that it had, as show-super lists them")->required();
+  replace->add_option("--with", options->replacement, "The new one; what it holds is lost")->required();
+  replace->add_flag("--force", options->force, "Also when the new one carries a filesystem or another signature");
+  replace->callback([options, &exit_code] {
+    const cowfs::Status done = admin::replace_device(options->devices, options->number, options->replacement, options->force,
+                                                     chunks_shown(false));
+    Devices all = options->devices;
+    all.push_back(options->replacement);
+    if (done) fmt::print("{}: member {}\n", options->replacement, options->number);
+    exit_code = done ? exit_ok : report_error(all, done.error());
+  });
+}
+
+// A verb that takes `Named`, a device or all devices of a filesystem, and --json.
+template <typename Named>
+void add_simple_verb(CLI::App& program, int& exit_code, const char* name, const char* description, const char* schema,
+                     int (*run)(const Named&, bool)) {
+  struct Options {
+    Named named;
     bool json = false;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand(name, description);
-  verb->add_option("DEV", options->device, "Block device or image file")->required();
+  constexpr bool is_one = std::is_same_v<Named, std::string>;
+  verb->add_option("DEV", options->named, is_one ? "Block device or image file" : "Block devices or image files")->required();
   verb->add_flag("--json", options->json, fmt::format("As JSON, schema {}", schema));
-  verb->callback([options, run, &exit_code] { exit_code = run(options->device, options->json); });
+  verb->callback([options, run, &exit_code] { exit_code = run(options->named, options->json); });
 }
 
 int run(int argument_count, char** arguments) {
@@ -446,7 +515,7 @@ int run(int argument_count, char** arguments) {
   program.require_subcommand(1);
   program.set_version_flag("--version", "cowfs 0.1.0");
   add_format_verb(program, exit_code);
-  add_simple_verb(program, exit_code, "show-super", "Show the superblock", "cowfs.superblock/1", show_super_verb);
+  add_simple_verb(program, exit_code, "show-super", "Show the superblock of a device, and who else belongs to its filesystem", "cowfs.superblock/1", show_super_verb);
   add_simple_verb(program, exit_code, "usage", "Show where the space went, as the next mount will find it",
                   "cowfs.usage/1", usage_verb);
   add_simple_verb(program, exit_code, "counters",
@@ -456,6 +525,7 @@ int run(int argument_count, char** arguments) {
   add_simple_verb(program, exit_code, "list-journal", "Show the journal entries that recovery needs", "cowfs.journal/1",
                   list_journal_verb);
   add_check_verb(program, exit_code);
+  add_device_verbs(program, exit_code);
   add_debug_verbs(program, exit_code);
   program.footer(exit_codes_text);
   for (CLI::App* verb : program.get_subcommands({})) verb->footer(exit_codes_text);

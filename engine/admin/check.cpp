@@ -46,7 +46,7 @@ std::optional<FindingClass> class_of(Code refused) {
 
 }  // namespace
 
-Checker::Checker(device::Device& device, const SuperblockFound& superblock, const CheckOptions& options)
+Checker::Checker(device::Device& device, const pool::SuperblockFound& superblock, const CheckOptions& options)
     : device_(device), found_(superblock), superblock_(superblock.superblock), options_(options), medium_(device) {}
 
 void Checker::found(FindingClass what_class, At at, std::string what) {
@@ -186,18 +186,27 @@ std::vector<FindingClassShown> finding_classes() {
 }
 
 Task<Result<CheckReport>> check_device(device::Device& device, CheckOptions options) {
-  const Result<SuperblockFound> found = co_await read_superblock(device);
+  Result<pool::SuperblockFound> found = co_await pool::read_superblock(device);
   if (!found) co_return found.error();
-  Checker checker(device, *found, options);
+  if (format::is_of_pool(found->superblock)) co_return Error{Code::superblock_devices_missing, found->superblock.device_count};
+  co_return co_await check_device(device, std::move(*found), std::move(options));
+}
+
+Task<Result<CheckReport>> check_device(device::Device& device, pool::SuperblockFound found, CheckOptions options) {
+  Checker checker(device, found, options);
   co_await checker.run();
   co_return std::move(checker.report);
 }
 
-Result<CheckReport> check(const std::string& path, const CheckOptions& options) {
-  const auto opened = ReadOnlyDevice::open(path);
+Result<CheckReport> check(const DeviceNames& devices, const CheckOptions& options) {
+  const auto opened = ReadOnlyDevice::open(devices);
   if (!opened) return opened.error();
+  const pool::SuperblockFound found{(*opened)->superblock(), (*opened)->assembled().damaged_copies};
   device::Device* device = &(*opened)->device();
-  return (*opened)->run([device, &options] { return check_device(*device, options); });
+  Result<CheckReport> report = (*opened)->run([device, &found, &options] { return check_device(*device, found, options); });
+  const std::vector<std::string>& absent = (*opened)->assembled().absent;
+  if (report) report->notes.insert(report->notes.begin(), absent.begin(), absent.end());
+  return report;
 }
 
 }  // namespace cowfs::admin

@@ -43,7 +43,7 @@ struct Item {
 
 class Checker {
  public:
-  Checker(device::Device& device, const SuperblockFound& superblock, const CheckOptions& options);
+  Checker(device::Device& device, const pool::SuperblockFound& superblock, const CheckOptions& options);
 
   // Everything; the report is complete when it answers.
   Task<void> run();
@@ -110,7 +110,7 @@ class Checker {
   void advance(u64 done);
 
   device::Device& device_;
-  const SuperblockFound& found_;
+  const pool::SuperblockFound& found_;
   const format::Superblock& superblock_;
   const CheckOptions& options_;
   MediumReader medium_;

@@ -4,6 +4,7 @@
 #include "engine/admin/check_internal.h"
 #include "engine/codec/crc32c.h"
 #include "engine/device/aligned_buffer.h"
+#include "engine/device/copies.h"
 #include "engine/journal/recovery.h"
 
 namespace cowfs::admin {
@@ -36,8 +37,13 @@ Task<void> Checker::check_commit_ring() {
   }
   const u64 filesystem = format::filesystem_id(superblock_);
   for (u64 slot = 0; slot < format::commit_slots; ++slot) {
-    const ByteSpan raw = ring.span().subspan(slot * commit_slot_bytes, commit_slot_bytes);
-    const Status valid = format::validate_commit(raw, filesystem);
+    const MutableByteSpan raw = ring.span().subspan(slot * commit_slot_bytes, commit_slot_bytes);
+    Status valid = format::validate_commit(raw, filesystem);
+    if (!valid) {
+      const auto check = [filesystem](ByteSpan copy) { return format::validate_commit(copy, filesystem); };
+      const u64 offset = superblock_.commit_ring_block * block_bytes + slot * commit_slot_bytes;
+      valid = co_await device::read_other_copies(device_, offset, raw, check, valid.error());
+    }
     if (valid) count("commit blocks");
     const bool foreign = !valid && valid.error().code == Code::commit_block_identity_mismatch;
     if (valid || foreign || !was_commit_block(raw, filesystem)) continue;
@@ -168,13 +174,15 @@ Task<void> Checker::check_space_list(const format::SliceHeader& header, u16 slic
   device::AlignedBuffer raw(bytes);
   if (bytes > 0) {
     const format::NodePointer pointer{place.value, 0, 0, static_cast<u32>(raw.size())};
-    const Status read = co_await medium_.read(pointer, raw.span());
+    const auto check = [bytes, slice, place, expected = u32{header.space_list_checksum}](ByteSpan list) -> Status {
+      if (codec::crc32c(list.first(bytes)) == expected) return {};
+      return Error{Code::space_list_checksum_mismatch, slice, {.slice = slice, .offset_bytes = place.offset_bytes()}};
+    };
+    Status read = co_await medium_.read(pointer, raw.span());
+    if (read) read = check(raw.span());
+    if (!read) read = co_await medium_.read_other_copies(pointer, raw.span(), check, read.error());
     if (!read) {
       found(FindingClass::space_list_damaged, at, to_text(read.error()));
-      co_return;
-    }
-    if (codec::crc32c({raw.data(), bytes}) != header.space_list_checksum) {
-      found(FindingClass::space_list_damaged, at, fmt::format("the checksum does not match, {}", block_text(place)));
       co_return;
     }
     reachable[format::bucket_of(place, superblock_.bucket_blocks).value] += raw.size() / block_bytes;

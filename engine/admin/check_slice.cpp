@@ -239,13 +239,19 @@ Task<void> Checker::check_data_extent(u16 slice, const Item* item) {
               fmt::format("inode {:#x}, {}", item->key.inode, extent_text(item->key, extent))};
   device::AlignedBuffer buffer(extent.blocks * block_bytes);
   const format::NodePointer pointer{extent.address.value, 0, 0, static_cast<u32>(buffer.size())};
-  const Status read = co_await medium_.read(pointer, buffer.span());
-  if (!read) {
+  std::array<le32, format::extent_blocks_max> actual;
+  const auto check = [&actual, &extent](ByteSpan data) -> Status {
+    codec::blocks_crc32c(data.data(), extent.blocks, actual.data());
+    if (std::equal(extent.checksums, extent.checksums + extent.blocks, actual.begin())) return {};
+    return Error{Code::extent_checksum_mismatch, extent.address.value};
+  };
+  Status read = co_await medium_.read(pointer, buffer.span());
+  if (read) read = check(buffer.span());
+  if (!read) read = co_await medium_.read_other_copies(pointer, buffer.span(), check, read.error());
+  if (!read && read.error().code != Code::extent_checksum_mismatch) {
     found(FindingClass::data_unreadable, at, to_text(read.error()));
     co_return;
   }
-  std::array<le32, format::extent_blocks_max> actual;
-  codec::blocks_crc32c(buffer.data(), extent.blocks, actual.data());
   for (u32 i = 0; i < extent.blocks; ++i) {
     if (actual[i] == extent.checksums[i]) continue;
     found(FindingClass::data_checksum_wrong, at,

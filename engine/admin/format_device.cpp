@@ -6,12 +6,13 @@
 #include <cerrno>
 #include <ctime>
 
-#include "engine/admin/superblocks.h"
+#include "engine/admin/device_session.h"
 #include "engine/device/aligned_buffer.h"
-#include "engine/device/file_device.h"
 #include "engine/format/journal.h"
 #include "engine/journal/journal.h"
-#include "engine/runtime/cores.h"
+#include "engine/pool/plan.h"
+#include "engine/pool/pool.h"
+#include "engine/pool/superblocks.h"
 #include "engine/runtime/topology.h"
 
 namespace cowfs::admin {
@@ -57,7 +58,9 @@ Identity random_identity() {
   return identity;
 }
 
-Task<Result<Superblock>> format_device(device::Device& device, FormatOptions options, Identity identity) {
+namespace {
+
+Result<Superblock> plan_superblock(const FormatOptions& options, const Identity& identity, Bytes capacity, u64 bucket_bytes) {
   Superblock superblock{};
   superblock.uuid = identity.filesystem;
   superblock.device_uuid = identity.device;
@@ -67,24 +70,88 @@ Task<Result<Superblock>> format_device(device::Device& device, FormatOptions opt
   superblock.device_count = 1;
   superblock.created_ns = identity.created_ns;
   std::memcpy(superblock.label, options.label.data(), std::min(options.label.size(), sizeof superblock.label - 1));
-  format::GeometryRequest request;
-  request.capacity = device.capacity();
-  request.bucket_bytes = options.bucket_bytes;
-  request.slices = options.slices;
-  request.cores = options.cores;
-  request.journal_bytes = options.journal_bytes;
+  const format::GeometryRequest request{.capacity = capacity,
+                                        .bucket_bytes = bucket_bytes,
+                                        .slices = options.slices,
+                                        .cores = options.cores,
+                                        .journal_bytes = options.journal_bytes};
   const Status planned = format::plan_geometry(request, superblock);
-  if (!planned) co_return planned.error();
+  if (!planned) return planned.error();
+  if (options.region_bytes != 0) superblock.region_bytes = options.region_bytes;
   format::seal(superblock);
   const Status valid = format::validate(superblock);
-  if (!valid) co_return valid.error();
+  if (!valid) return valid.error();
+  return superblock;
+}
 
+// Everything but the superblocks.
+Task<Status> write_empty(device::Device& device, const Superblock& superblock) {
   Status done = co_await write_slice_headers(device, superblock);
   if (done) done = co_await journal::Journal::initialise(device, superblock);
   if (done) done = co_await device.flush();
-  if (done) done = co_await write_superblocks(device, superblock);
-  if (!done) co_return done.error();
-  co_return superblock;
+  co_return done;
+}
+
+Task<Status> format_alone(device::Device& device, const FormatOptions& options, const Identity& identity) {
+  const Result<Superblock> superblock = plan_superblock(options, identity, device.capacity(), options.bucket_bytes);
+  if (!superblock) co_return superblock.error();
+  Status done = co_await write_empty(device, *superblock);
+  if (done) done = co_await pool::write_superblocks(device, *superblock);
+  co_return done;
+}
+
+Result<format::PoolMap> plan_map(const std::vector<device::Device*>& devices, const FormatOptions& options,
+                                 const Identity& identity, u64 bucket_bytes) {
+  std::vector<pool::NewMember> members;
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    pool::NewMember& member = members.emplace_back();
+    member.device = identity.device;
+    member.device[14] = static_cast<u8>(member.device[14] ^ i >> 8);
+    member.device[15] = static_cast<u8>(member.device[15] ^ i);
+    if (i < options.device_labels.size()) member.label = options.device_labels[i];
+    member.capacity_blocks = devices[i]->capacity().value / block_bytes;
+  }
+  Result<format::PoolMap> map = pool::plan(members, options.replicas, bucket_bytes / block_bytes);
+  if (!map) return map;
+  map->sequence = 1;
+  map->session = identity.hash_seed;
+  return map;
+}
+
+// The size of a bucket comes from that of the space, which is known in whole chunks of buckets only later.
+Task<Status> format_pool(const std::vector<device::Device*>& devices, const FormatOptions& options, const Identity& identity) {
+  Bytes space{0};
+  for (const device::Device* device : devices) {
+    if (device->capacity() < format::device_bytes_min) co_return Error{Code::device_too_small, device->capacity().value};
+    space.value += device->capacity().value / std::max<u64>(options.replicas, 1);
+  }
+  const Result<Superblock> sized = plan_superblock(options, identity, space, options.bucket_bytes);
+  if (!sized) co_return sized.error();
+  const u64 bucket_bytes = sized->bucket_blocks * block_bytes;
+  Result<format::PoolMap> map = plan_map(devices, options, identity, bucket_bytes);
+  if (!map) co_return map.error();
+  // The space ends with a block that no bucket has, as a device does.
+  space.value = map->chunks() * map->chunk_buckets * bucket_bytes + block_bytes;
+  Result<Superblock> superblock = plan_superblock(options, identity, space, bucket_bytes);
+  if (!superblock) co_return superblock.error();
+  superblock->features_required = superblock->features_required | format::feature_pool;
+  map->filesystem = format::filesystem_id(*superblock);
+  pool::Pool made(*superblock, std::move(*map), devices, false);
+  Status done = co_await write_empty(made, *superblock);
+  if (done) done = co_await made.publish();
+  co_return done;
+}
+
+}  // namespace
+
+Task<Status> format_devices(std::vector<device::Device*> devices, FormatOptions options, Identity identity) {
+  if (devices.size() == 1 && options.replicas == 1) co_return co_await format_alone(*devices[0], options, identity);
+  co_return co_await format_pool(devices, options, identity);
+}
+
+Task<bool> carries_ours(device::Device& device) {
+  const Result<pool::SuperblockFound> found = co_await pool::read_superblock(device);
+  co_return found || (found.error().code != Code::superblock_magic_mismatch && found.error().code != Code::device_too_small);
 }
 
 Result<std::string> find_signature(const std::string& path) {
@@ -109,39 +176,28 @@ namespace cowfs {
 
 namespace {
 
-Task<Status> format_one(device::Device* device, FormatOptions options) {
-  if (!options.force) {
-    const Result<admin::SuperblockFound> ours = co_await admin::read_superblock(*device);
-    const bool none = !ours && (ours.error().code == Code::superblock_magic_mismatch ||
-                                ours.error().code == Code::device_too_small);
-    if (!none) co_return Error{Code::device_has_signature};
+Task<Status> format_unless_taken(std::vector<device::Device*> devices, FormatOptions options) {
+  for (std::size_t i = 0; i < devices.size() && !options.force; ++i) {
+    if (co_await admin::carries_ours(*devices[i])) co_return Error{Code::device_has_signature, 0, {.device = static_cast<u32>(i)}};
   }
-  const Result<format::Superblock> made = co_await admin::format_device(*device, options, admin::random_identity());
-  co_return made ? Status{} : Status{made.error()};
+  co_return co_await admin::format_devices(std::move(devices), std::move(options), admin::random_identity());
 }
 
 }  // namespace
 
 Status format_devices(const FormatOptions& options) {
-  if (options.devices.size() != 1) return Error{Code::device_count_unsupported, options.devices.size()};
-  if (!options.force) {
-    const Result<std::string> signature = admin::find_signature(options.devices[0]);
-    if (!signature) return signature.error();
-    if (!signature->empty()) return Error{Code::device_has_signature};
+  for (std::size_t i = 0; i < options.devices.size() && !options.force; ++i) {
+    const Result<std::string> signature = admin::find_signature(options.devices[i]);
+    const Place place{.device = static_cast<u32>(i)};
+    if (!signature) return Error{signature.error().code, signature.error().value, place};
+    if (!signature->empty()) return Error{Code::device_has_signature, 0, place};
   }
-  const auto device = device::open_device(options.devices[0], device::OpenMode::read_write);
-  if (!device) return device.error();
-  runtime::CoresSettings settings;
-  settings.cores = 1;
-  settings.pin = false;
-  const auto cores = runtime::Cores::start(settings);
-  if (!cores) return cores.error();
-  device::Device* target = device->get();
+  const auto session = admin::DeviceSession::open(options.devices, device::OpenMode::read_write);
+  if (!session) return session.error();
   FormatOptions chosen = options;
   if (chosen.cores == 0) chosen.cores = static_cast<unsigned>(runtime::allowed_processors().size());
-  const Status done = (*cores)->run(0, [target, &chosen] { return format_one(target, chosen); });
-  (*cores)->stop();
-  return done;
+  const std::vector<device::Device*> devices = (*session)->devices();
+  return (*session)->run([&devices, &chosen] { return format_unless_taken(devices, chosen); });
 }
 
 }  // namespace cowfs

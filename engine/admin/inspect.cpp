@@ -180,27 +180,47 @@ Task<Result<ListSummary>> list_slices(ReadOnlyDevice* opened, const ListOptions*
 
 }  // namespace
 
-Result<SuperblockShown> show_superblock(const std::string& path) {
-  const auto opened = ReadOnlyDevice::open(path);
-  if (!opened) return opened.error();
-  return SuperblockShown{fields_of(format::to_text((*opened)->superblock())), (*opened)->notes()};
+namespace {
+
+Task<Result<SuperblockShown>> show(device::Device* device) {
+  const Result<pool::SuperblockFound> found = co_await pool::read_superblock(*device);
+  if (!found) co_return found.error();
+  std::string text = format::to_text(found->superblock);
+  SuperblockShown shown{{}, found->notes};
+  if (format::is_of_pool(found->superblock)) {
+    const std::optional<format::PoolMap> map = co_await pool::read_map(*device, found->superblock);
+    if (map) text += format::to_text(*map, found->superblock.bucket_blocks);
+    if (!map) shown.notes.push_back("its map of the filesystem's devices is damaged");
+  }
+  shown.fields = fields_of(text);
+  co_return std::move(shown);
 }
 
-Result<Usage> usage(const std::string& path) {
-  const auto opened = ReadOnlyDevice::open(path);
+}  // namespace
+
+Result<SuperblockShown> show_superblock(const std::string& path) {
+  const auto session = DeviceSession::open(path, device::OpenMode::read_only);
+  if (!session) return session.error();
+  device::Device* device = (*session)->devices().front();
+  return (*session)->run([device] { return show(device); });
+}
+
+Result<Usage> usage(const DeviceNames& devices) {
+  const auto opened = ReadOnlyDevice::open(devices);
   if (!opened) return opened.error();
   RecoveredState recovered((*opened)->device(), (*opened)->superblock());
   RecoveredState* state = &recovered;
   const format::Superblock* superblock = &(*opened)->superblock();
   Result<Usage> measured = (*opened)->run([state, superblock] { return measure(state, superblock); });
   if (measured) {
-    measured->notes.insert(measured->notes.begin(), (*opened)->notes().begin(), (*opened)->notes().end());
+    const std::vector<std::string> notes = (*opened)->notes();
+    measured->notes.insert(measured->notes.begin(), notes.begin(), notes.end());
   }
   return measured;
 }
 
-Result<CountersShown> counters(const std::string& path) {
-  const auto opened = ReadOnlyDevice::open(path);
+Result<CountersShown> counters(const DeviceNames& devices) {
+  const auto opened = ReadOnlyDevice::open(devices);
   if (!opened) return opened.error();
   RecoveredState recovered((*opened)->device(), (*opened)->superblock());
   RecoveredState* state = &recovered;
@@ -212,9 +232,9 @@ Result<CountersShown> counters(const std::string& path) {
   return shown;
 }
 
-Result<ListSummary> list(const std::string& path, const ListOptions& options,
+Result<ListSummary> list(const DeviceNames& devices, const ListOptions& options,
                          const std::function<void(const Listed&)>& show) {
-  const auto opened = ReadOnlyDevice::open(path);
+  const auto opened = ReadOnlyDevice::open(devices);
   if (!opened) return opened.error();
   if (options.slice && *options.slice >= (*opened)->superblock().slices) {
     return Error{Code::slice_unknown, *options.slice};
@@ -227,8 +247,8 @@ Result<ListSummary> list(const std::string& path, const ListOptions& options,
   return (*opened)->run([device, &options, &show] { return list_slices(device, &options, &show); });
 }
 
-Result<JournalShown> list_journal(const std::string& path) {
-  const auto opened = ReadOnlyDevice::open(path);
+Result<JournalShown> list_journal(const DeviceNames& devices) {
+  const auto opened = ReadOnlyDevice::open(devices);
   if (!opened) return opened.error();
   ReadOnlyDevice* device = opened->get();
   const Result<journal::History> history = (*opened)->run([device] { return history_of(device); });

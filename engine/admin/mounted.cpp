@@ -2,10 +2,10 @@
 #include <chrono>
 #include <thread>
 
-#include "engine/admin/superblocks.h"
-#include "engine/device/file_device.h"
+#include "engine/admin/device_session.h"
 #include "engine/engine.h"
 #include "engine/fs/operations.h"
+#include "engine/pool/assemble.h"
 #include "engine/runtime/cores.h"
 
 namespace cowfs {
@@ -42,8 +42,8 @@ std::vector<Activity> named(const format::ActivityTotals& totals) {
 
 class Mounted final : public Filesystem {
  public:
-  Mounted(std::unique_ptr<device::Device> device, std::unique_ptr<runtime::Cores> cores)
-      : device_(std::move(device)), cores_(std::move(cores)) {}
+  Mounted(std::vector<std::unique_ptr<device::Device>> devices, std::unique_ptr<runtime::Cores> cores)
+      : devices_(std::move(devices)), cores_(std::move(cores)) {}
   ~Mounted() override {
     if (cores_ == nullptr) return;
     if (state_ != nullptr) cores_->run(0, [this] { return state_->abandon(); });
@@ -52,18 +52,20 @@ class Mounted final : public Filesystem {
   }
 
   Status open(const MountOptions& options) {
-    device::Device* target = device_.get();
-    const Result<admin::SuperblockFound> found = cores_->run(0, [target] { return admin::read_superblock(*target); });
-    if (!found) return found.error();
+    const pool::AssembleOptions how{.degraded = options.degraded, .read_only = options.read_only};
+    Result<pool::Assembled> assembled = cores_->run(0, [&] { return pool::assemble(admin::plain(devices_), how); });
+    if (!assembled) return assembled.error();
+    assembled_ = std::move(*assembled);
+    device::Device* target = assembled_.device;
     fs::FilesystemSettings settings;
     settings.core.cache_bytes = std::max(options.cache_bytes / cores_->count(), cache_bytes_per_core_min);
     settings.core.populate_cache = options.populate_cache;
     settings.core.node_bytes = options.node_cache_bytes / cores_->count();
-    settings.discard = options.discard && device_->discards();
+    settings.discard = options.discard && target->discards();
     settings.read_only = options.read_only;
     settings.commit_interval_ns = options.commit_interval_ns;
     settings.io_limit_ns = options.io_limit_ns;
-    state_ = std::make_unique<FilesystemState>(found->superblock, std::vector<device::Device*>{target}, cores_->count(),
+    state_ = std::make_unique<FilesystemState>(assembled_.superblock, std::vector<device::Device*>{target}, cores_->count(),
                                                settings);
     operations_ = std::make_unique<fs::Operations>(*state_);
     return cores_->run(0, [this] { return state_->open(); });
@@ -158,7 +160,7 @@ class Mounted final : public Filesystem {
   }
 
   Counters counters() override {
-    const device::DeviceCounts device = device_->counts();
+    const device::DeviceCounts device = assembled_.device->counts();
     Counters counters;
     counters.device_write_bytes = device.written_bytes;
     counters.device_read_bytes = device.read_bytes;
@@ -168,7 +170,10 @@ class Mounted final : public Filesystem {
     }
     return counters;
   }
-  std::string integrity_label() const override { return "crc32c per 4 KiB, fsync=flush"; }
+  std::string integrity_label() const override {
+    const u8 copies = assembled_.device->copies();
+    return (copies > 1 ? std::to_string(copies) + " copies, " : "") + "crc32c per 4 KiB, fsync=flush";
+  }
 
   std::vector<Activity> activities() override {
     const format::ActivityTotals totals = cores_->run(0, [this] { return state_->activity_since_mount(); });
@@ -199,7 +204,8 @@ class Mounted final : public Filesystem {
     co_return;
   }
 
-  std::unique_ptr<device::Device> device_;
+  std::vector<std::unique_ptr<device::Device>> devices_;
+  pool::Assembled assembled_;
   std::unique_ptr<runtime::Cores> cores_;
   std::unique_ptr<FilesystemState> state_;
   std::unique_ptr<fs::Operations> operations_;
@@ -208,10 +214,9 @@ class Mounted final : public Filesystem {
 }  // namespace
 
 Result<std::unique_ptr<Filesystem>> Filesystem::mount(const MountOptions& options) {
-  if (options.devices.size() != 1) return Error{Code::device_count_unsupported, options.devices.size()};
   const device::OpenMode mode = options.read_only ? device::OpenMode::read_only : device::OpenMode::read_write;
-  auto device = device::open_device(options.devices[0], mode);
-  if (!device) return device.error();
+  auto devices = admin::open_devices(options.devices, mode);
+  if (!devices) return devices.error();
   runtime::CoresSettings settings;
   settings.pin = options.pin;
   settings.cores = static_cast<u16>(options.cpus.size());
@@ -219,7 +224,7 @@ Result<std::unique_ptr<Filesystem>> Filesystem::mount(const MountOptions& option
   settings.reactor.spin_ns = options.spin_us * 1000;
   auto cores = runtime::Cores::start(settings);
   if (!cores) return cores.error();
-  auto mounted = std::make_unique<Mounted>(std::move(*device), std::move(*cores));
+  auto mounted = std::make_unique<Mounted>(std::move(*devices), std::move(*cores));
   const Status opened = mounted->open(options);
   if (!opened) return opened.error();
   return std::unique_ptr<Filesystem>(std::move(mounted));

@@ -1,30 +1,27 @@
 #include "engine/admin/read_only_device.h"
 
 #include "engine/device/aligned_buffer.h"
-#include "engine/device/file_device.h"
+#include "engine/device/copies.h"
 
 namespace cowfs::admin {
 
-Result<std::unique_ptr<ReadOnlyDevice>> ReadOnlyDevice::open(const std::string& path) {
-  auto device = device::open_device(path, device::OpenMode::read_only);
-  if (!device) return device.error();
-  runtime::CoresSettings settings;
-  settings.cores = 1;
-  settings.pin = false;
-  auto cores = runtime::Cores::start(settings);
-  if (!cores) return cores.error();
+Result<std::unique_ptr<ReadOnlyDevice>> ReadOnlyDevice::open(const DeviceNames& names) {
+  auto session = DeviceSession::open(names, device::OpenMode::read_only);
+  if (!session) return session.error();
+  const std::vector<device::Device*> devices = (*session)->devices();
+  const pool::AssembleOptions options{.degraded = true, .read_only = true};
+  Result<pool::Assembled> assembled = (*session)->run([&] { return pool::assemble(devices, options); });
+  if (!assembled) return assembled.error();
   std::unique_ptr<ReadOnlyDevice> opened(new ReadOnlyDevice);
-  opened->device_ = std::move(*device);
-  opened->cores_ = std::move(*cores);
-  device::Device* target = opened->device_.get();
-  Result<SuperblockFound> found = opened->run([target] { return read_superblock(*target); });
-  if (!found) return found.error();
-  opened->found_ = std::move(*found);
+  opened->session_ = std::move(*session);
+  opened->assembled_ = std::move(*assembled);
   return opened;
 }
 
-ReadOnlyDevice::~ReadOnlyDevice() {
-  if (cores_ != nullptr) cores_->stop();
+std::vector<std::string> ReadOnlyDevice::notes() const {
+  std::vector<std::string> notes = assembled_.damaged_copies;
+  notes.insert(notes.end(), assembled_.absent.begin(), assembled_.absent.end());
+  return notes;
 }
 
 Task<Status> MediumReader::read(format::NodePointer pointer, MutableByteSpan image) {
@@ -34,6 +31,12 @@ Task<Status> MediumReader::read(format::NodePointer pointer, MutableByteSpan ima
                     Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
   }
   co_return co_await device_.read(address.offset_bytes(), image);
+}
+
+Task<Status> MediumReader::read_other_copies(format::NodePointer pointer, MutableByteSpan image, Verify verify, Error wrong) {
+  if (wrong.code == Code::metadata_address_invalid) co_return wrong;
+  const u64 offset = format::Address{pointer.address}.offset_bytes();
+  co_return co_await device::read_other_copies(device_, offset, image, std::move(verify), wrong);
 }
 
 format::Address MediumReader::allocate(u64) {
@@ -53,21 +56,24 @@ Task<SliceHeaderFound> read_slice_header(device::Device& device, const format::S
   device::AlignedBuffer raw(block_bytes);
   for (u64 place = 0; place < 2; ++place) {
     const u64 offset = (superblock.slice_headers_block + slice * 2ull + place) * block_bytes;
-    Status valid = co_await device.read(offset, raw.span());
-    const bool is_read = valid.ok();
-    format::SliceHeader header;
-    std::memcpy(&header, raw.data(), sizeof header);
-    const bool blank =
-        std::all_of(raw.data(), raw.data() + raw.size(), [](std::byte byte) { return byte == std::byte{0}; });
-    if (is_read) valid = format::validate_slice_header(header, format::filesystem_id(superblock), slice);
-    if (!valid) {
-      Error error = valid.error();
-      error.place.device = device.index();
-      error.place.offset_bytes = offset;
-      if (!is_read || !blank) found.damaged.push_back(error);
-    } else if (!found.newest || header.sequence > found.newest->sequence) {
-      found.newest = header;
+    std::optional<Error> damaged;
+    bool any = false;  // copy is as it should be
+    for (u8 copy = 1; copy <= device.copies(); ++copy) {
+      Status valid = co_await device.read(offset, raw.span(), copy);
+      const bool is_read = valid.ok();
+      format::SliceHeader header;
+      std::memcpy(&header, raw.data(), sizeof header);
+      const bool blank =
+          std::all_of(raw.data(), raw.data() + raw.size(), [](std::byte byte) { return byte == std::byte{0}; });
+      if (is_read) valid = format::validate_slice_header(header, format::filesystem_id(superblock), slice);
+      any = any || valid || (is_read && blank);
+      if (!valid && (!is_read || !blank)) damaged = valid.error();
+      if (valid && (!found.newest || header.sequence > found.newest->sequence)) found.newest = header;
     }
+    if (any || !damaged) continue;
+    damaged->place.device = device.index();
+    damaged->place.offset_bytes = offset;
+    found.damaged.push_back(*damaged);
   }
   co_return found;
 }

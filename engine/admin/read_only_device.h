@@ -1,36 +1,35 @@
-// A device that is looked at: opened read-only, with one core to read it and its best superblock.
+// A filesystem that is looked at: its devices opened read-only, with one core to read them and the best superblock.
 #pragma once
 #include <memory>
 #include <string>
 
-#include "engine/admin/superblocks.h"
+#include "engine/admin/device_session.h"
 #include "engine/btree/tree.h"
 #include "engine/device/device_set.h"
 #include "engine/fs/filesystem_state.h"
-#include "engine/runtime/cores.h"
+#include "engine/pool/assemble.h"
 
 namespace cowfs::admin {
 
 class ReadOnlyDevice {
  public:
-  // Errors: of open_device, of Cores, of read_superblock.
-  static Result<std::unique_ptr<ReadOnlyDevice>> open(const std::string& path);
-  ~ReadOnlyDevice();
+  // Errors: of DeviceSession, of pool::assemble.
+  static Result<std::unique_ptr<ReadOnlyDevice>> open(const DeviceNames& names);
 
-  device::Device& device() { return *device_; }
-  const format::Superblock& superblock() const { return found_.superblock; }
-  const std::vector<std::string>& notes() const { return found_.notes; }
+  device::Device& device() { return *assembled_.device; }
+  const format::Superblock& superblock() const { return assembled_.superblock; }
+  const pool::Assembled& assembled() const { return assembled_; }
+  std::vector<std::string> notes() const;
   // Runs the Task that `function` makes on the core, and waits.
   template <typename Function>
   auto run(Function function) {
-    return cores_->run(0, std::move(function));
+    return session_->run(std::move(function));
   }
 
  private:
   ReadOnlyDevice() = default;
-  std::unique_ptr<device::Device> device_;
-  std::unique_ptr<runtime::Cores> cores_;
-  SuperblockFound found_;
+  std::unique_ptr<DeviceSession> session_;
+  pool::Assembled assembled_;
 };
 
 // Reads nodes from the medium, past every cache. Error metadata_address_invalid: the pointer leads outside the device.
@@ -38,6 +37,7 @@ class MediumReader final : public btree::NodeStore {
  public:
   explicit MediumReader(device::Device& device) : device_(device) {}
   Task<Status> read(format::NodePointer pointer, MutableByteSpan image) override;
+  Task<Status> read_other_copies(format::NodePointer pointer, MutableByteSpan image, Verify verify, Error wrong) override;
   // Never called: nothing is written.
   format::Address allocate(u64 blocks) override;
   Task<Status> write(format::Address address, ByteSpan image) override;

@@ -1,6 +1,8 @@
 // What the program `cowfs` does to a device that is not mounted: looking at it, and checking it. Nothing here writes to
 // the device, which is opened read-only; history that a crash left to replay is replayed in memory.
 //
+// Devices of a filesystem that are missing or stale are noted, while everything has a copy without them.
+//
 // For threads that are no cores; each call takes as long as it takes and answers when it is done.
 #pragma once
 #include <functional>
@@ -14,7 +16,14 @@
 
 namespace cowfs::admin {
 
-// show-super
+// The devices of one filesystem, in any order; most have one.
+struct DeviceNames {
+  DeviceNames(std::string name) : names{std::move(name)} {}
+  DeviceNames(std::vector<std::string> all) : names(std::move(all)) {}
+  std::vector<std::string> names;
+};
+
+// show-super: of one device
 
 struct SuperblockShown {
   std::vector<std::pair<std::string, std::string>> fields;  // name and value, in order
@@ -50,7 +59,7 @@ struct Usage {
 };
 
 // As the next mount will find it. Errors: as a mount.
-Result<Usage> usage(const std::string& path);
+Result<Usage> usage(const DeviceNames& devices);
 
 // counters
 
@@ -60,7 +69,7 @@ struct CountersShown {
 };
 
 // Totals as of the newest unmount or checkpoint of slice 0. Errors: as a mount.
-Result<CountersShown> counters(const std::string& path);
+Result<CountersShown> counters(const DeviceNames& devices);
 
 // list
 
@@ -85,7 +94,7 @@ struct ListSummary {
 
 // Shows the trees as of each slice's newest checkpoint; what only the journal has is not in them, and noted.
 // Errors: of opening; superblock_*; argument_invalid (no such slice or tree). A damaged slice header or node is a line.
-Result<ListSummary> list(const std::string& path, const ListOptions& options,
+Result<ListSummary> list(const DeviceNames& devices, const ListOptions& options,
                          const std::function<void(const Listed&)>& show);
 
 // list-journal
@@ -110,7 +119,7 @@ struct JournalShown {
 };
 
 // Errors: of opening; superblock_*; journal_*.
-Result<JournalShown> list_journal(const std::string& path);
+Result<JournalShown> list_journal(const DeviceNames& devices);
 
 // check
 
@@ -149,7 +158,7 @@ struct CheckReport {
 // the state after recovery: pointers, generations, overlaps, leases, derived trees against primary ones, names, links,
 // parents, sizes, accounting; and data checksums. What recovery itself refuses is a finding.
 // Errors: of opening; superblock_* when no copy is good; device_truncated. Then nothing was checked.
-Result<CheckReport> check(const std::string& path, const CheckOptions& options);
+Result<CheckReport> check(const DeviceNames& devices, const CheckOptions& options);
 
 // Every class of findings with its meaning.
 struct FindingClassShown {

@@ -18,6 +18,13 @@ std::optional<Tree::Want> Tree::want(const Missing& missing) {
   return Want{parent->pointer(slot), parent, slot, parent->key(slot), parent->slot_last(slot)};
 }
 
+std::optional<Tree::Want> Tree::still_wanted(const Missing& missing, const NodePointer& pointer) {
+  std::optional<Want> now = want(missing);
+  if (now && std::memcmp(&now->pointer, &pointer, sizeof pointer) == 0) return now;
+  reached(Point::node_load_overtaken);
+  return std::nullopt;
+}
+
 runtime::Task<Status> Tree::load(NodeStore& store, Missing missing) {
   const std::optional<Want> before = want(missing);
   if (!before) co_return Status{};
@@ -28,15 +35,21 @@ runtime::Task<Status> Tree::load(NodeStore& store, Missing missing) {
   const MutableByteSpan image(node->image(), pointer.blocks() * block_bytes);
   runtime::Task<Status> reading = store.read(pointer, image);
   Status status = co_await reading;
+  if (!status) status = placed(status.error(), pointer, identity_);
 
   // Someone else may have brought it in, or changed, moved or removed it: then a failed read means nothing.
-  const std::optional<Want> now = want(missing);
-  if (!now || std::memcmp(&now->pointer, &pointer, sizeof pointer) != 0) {
-    reached(Point::node_load_overtaken);
-    co_return Status{};
+  std::optional<Want> now = still_wanted(missing, pointer);
+  if (!now) co_return Status{};
+  const auto check = [this, pointer, level = missing.level, first = now->first, last = now->last](ByteSpan read) {
+    return check_image(read, pointer, identity_, level, {first, last});
+  };
+  if (status) status = check(image);
+  if (!status) {
+    runtime::Task<Status> retrying = store.read_other_copies(pointer, image, check, status.error());
+    status = co_await retrying;
+    now = still_wanted(missing, pointer);
+    if (!now) co_return Status{};
   }
-  if (!status) co_return placed(status.error(), pointer, identity_);
-  status = check_image(image, pointer, identity_, missing.level, {now->first, now->last});
   if (!status) co_return status;
   adopt(*node.release(), *now);
   co_return Status{};

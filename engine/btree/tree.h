@@ -9,6 +9,7 @@
 //
 // One core; not thread-safe. Values and cursors are valid until the next change of the tree or the next await.
 #pragma once
+#include <functional>
 #include <array>
 #include <optional>
 #include <vector>
@@ -49,6 +50,10 @@ class NodeStore {
   virtual ~NodeStore() = default;
   // Reads the image that `pointer` names; `image` is pointer.blocks() blocks, block-aligned.
   virtual runtime::Task<Status> read(NodePointer pointer, MutableByteSpan image) = 0;
+  // After an image that could not be read, or is not what it should be (`wrong`): one from another copy that `verify` accepts.
+  // Error: `wrong`; there is none.
+  using Verify = std::function<Status(ByteSpan image)>;
+  virtual runtime::Task<Status> read_other_copies(NodePointer, MutableByteSpan, Verify, Error wrong) { co_return wrong; }
   // A place for a node of `blocks` blocks. Cannot fail: the checkpoint reserved what it needs.
   virtual format::Address allocate(u64 blocks) = 0;
   // Writes an image (whole blocks) to its place; may buffer a copy until the store's owner drains it, before settle().
@@ -193,6 +198,7 @@ class Tree {
     Key last = format::key_max;
   };
   std::optional<Want> want(const Missing& missing);
+  std::optional<Want> still_wanted(const Missing& missing, const NodePointer& pointer);
   void adopt(Node& node, const Want& want);
 
   // Checkpoint.

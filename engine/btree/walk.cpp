@@ -34,6 +34,22 @@ struct Level {
   }
 };
 
+// From the first copy that is what it should be. `memory`: of the largest node.
+runtime::Task<Status> read_node(NodeStore& store, NodePointer pointer, format::NodeIdentity identity, u8 level, SlotRange range,
+                                MutableByteSpan memory) {
+  const Status possible = check_pointer(pointer, identity);
+  if (!possible) co_return possible;
+  const MutableByteSpan image = memory.first(pointer.blocks() * block_bytes);
+  runtime::Task<Status> reading = store.read(pointer, image);
+  Status status = co_await reading;
+  if (!status) status = placed(status.error(), pointer, identity);
+  const auto check = [=](ByteSpan read) { return check_image(read, pointer, identity, level, range); };
+  if (status) status = check(image);
+  if (status) co_return status;
+  runtime::Task<Status> retrying = store.read_other_copies(pointer, image, check, status.error());
+  co_return co_await retrying;
+}
+
 }  // namespace
 
 runtime::Task<Status> walk(NodeStore& store, format::NodeIdentity identity, Root root, NodeVisitor& visitor) {
@@ -53,14 +69,7 @@ runtime::Task<Status> walk(NodeStore& store, format::NodeIdentity identity, Root
   for (;;) {
     Level& here = levels[depth];
     const MutableByteSpan memory(here.image.get(), format::node_bytes);
-    Status status = check_pointer(pointer, identity);
-    if (status.ok()) {
-      const MutableByteSpan image = memory.first(pointer.blocks() * block_bytes);
-      runtime::Task<Status> reading = store.read(pointer, image);
-      status = co_await reading;
-      if (!status) status = placed(status.error(), pointer, identity);
-    }
-    if (status.ok()) status = check_image(memory, pointer, identity, static_cast<u8>(depth), here.range);
+    const Status status = co_await read_node(store, pointer, identity, static_cast<u8>(depth), here.range, memory);
     if (status.ok()) {
       const Status visited = visitor.visit(pointer, here.header(), memory.first(pointer.image_bytes));
       if (!visited) co_return visited;

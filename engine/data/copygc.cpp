@@ -6,6 +6,7 @@
 #include "engine/codec/crc32c.h"
 #include "engine/data/extent_edit.h"
 #include "engine/device/aligned_buffer.h"
+#include "engine/device/copies.h"
 
 namespace cowfs::data {
 
@@ -105,11 +106,27 @@ Task<Status> CopyGc::copy(std::vector<Move>& moves) {
   co_return result ? applied : result;
 }
 
+namespace {
+
+bool has_checksums(ByteSpan blocks, const std::vector<le32>& checksums) {
+  std::vector<le32> actual(checksums.size());
+  codec::blocks_crc32c(blocks.data(), actual.size(), actual.data());
+  return actual == checksums;
+}
+
+}  // namespace
+
 // Reads, verifies and places one extent, in as many pieces as the write point gives.
 Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
   device::AlignedBuffer data(move.blocks * block_bytes);
   const space::BucketPin pin = home_.slice.buckets().pin(move.from);
-  const Status read = co_await home_.slice.devices()[move.from.device()].read(move.from.offset_bytes(), data.span());
+  device::Device& device = home_.slice.devices()[move.from.device()];
+  // With one copy, they are checked as they are copied.
+  const auto check = [&move, is_needed = move.checked && device.copies() > 1](ByteSpan read) -> Status {
+    if (!is_needed || has_checksums(read, move.checksums)) return {};
+    return Error{Code::extent_damaged_in_place, move.key.inode};
+  };
+  const Status read = co_await device::read_verified(device, move.from.offset_bytes(), data.span(), check);
   if (!read) co_return read;
   for (u32 done = 0; done < move.blocks;) {
     Result<Placement> placed = co_await home_.moved.place(move.blocks - done);

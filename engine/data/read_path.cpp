@@ -7,6 +7,7 @@
 #include "engine/base/points.h"
 #include "engine/codec/crc32c.h"
 #include "engine/data/file_data.h"
+#include "engine/device/copies.h"
 
 namespace cowfs::data {
 
@@ -90,10 +91,14 @@ Task<Result<u64>> FileData::read_extent(u64 first_block, MutableByteSpan into, b
     ExtentRead reading;
     const Status begun = begin_read(extent, static_cast<u32>(skipped), static_cast<u32>(count), reading);
     if (!begun) co_return begun.error();
-    const Status read = co_await home_.slice.devices()[reading.place.device].read(reading.place.offset_bytes, part);
+    device::Device& device = home_.slice.devices()[reading.place.device];
+    Status read = co_await device.read(reading.place.offset_bytes, part);
+    if (read) read = verify(reading, part);
+    if (!read) {
+      const auto check = [this, &reading](ByteSpan data) { return verify(reading, data); };
+      read = co_await device::read_other_copies(device, reading.place.offset_bytes, part, check, read.error());
+    }
     if (!read) co_return read.error();
-    const Status verified = verify(reading, part);
-    if (!verified) co_return verified.error();
     co_return count;
   }
   if (at.state() != btree::Cursor::State::missing) at = home_.slice.tree(TreeId::extents).seek({inode_, first_block, 0});

@@ -16,13 +16,15 @@ constexpr u64 ns_per_ms = 1'000'000;
 
 }  // namespace
 
-IoAwaiter::IoAwaiter(Device& device, Kind request, std::byte* memory, u64 offset_bytes, u64 bytes, bool is_durable)
+IoAwaiter::IoAwaiter(Device& device, Kind request, std::byte* memory, u64 offset_bytes, u64 bytes, bool is_durable,
+                     u8 which_copy)
     : device_(device) {
   kind = request;
   data = memory;
   offset = offset_bytes;
   length = bytes;
   durable = is_durable;
+  copy = which_copy;
 }
 
 void IoAwaiter::await_suspend(std::coroutine_handle<> waiting) {

@@ -21,7 +21,7 @@ class Device;
 // device_short_io; both name the place. ETIMEDOUT: the device has failed (see set_time_limit).
 class IoAwaiter : private IoOperation {
  public:
-  IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable);
+  IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable, u8 copy);
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiter);
   Status await_resume() const;
@@ -89,6 +89,8 @@ class Device {
   virtual Bytes capacity() const = 0;
   virtual std::string describe() const = 0;  // path or kind, for people
   virtual bool discards() const = 0;         // discard does something
+  virtual u8 copies() const { return 1; }    // that it keeps of everything, on different devices; see copies.h
+  virtual bool may_heal() const { return false; }  // a copy that is wrong may be overwritten with one that is good
   // Starts `operation`; calls operation.completed on this core when it is done. Short transfers are continued by the
   // implementation; result is the whole length or -errno.
   virtual void start(IoOperation& operation) = 0;
@@ -110,15 +112,16 @@ class Device {
   // Latencies are by the clocks of the cores, which are read once a turn.
   Totals totals(IoOperation::Kind kind) const { return counters_.totals(kind); }
 
-  IoAwaiter read(u64 offset_bytes, MutableByteSpan into) {
-    return {*this, IoOperation::Kind::read, into.data(), offset_bytes, into.size(), false};
+  // `copy`: see IoOperation.
+  IoAwaiter read(u64 offset_bytes, MutableByteSpan into, u8 copy = 0) {
+    return {*this, IoOperation::Kind::read, into.data(), offset_bytes, into.size(), false, copy};
   }
-  IoAwaiter write(u64 offset_bytes, ByteSpan from, bool durable = false) {
-    return {*this, IoOperation::Kind::write, const_cast<std::byte*>(from.data()), offset_bytes, from.size(), durable};
+  IoAwaiter write(u64 offset_bytes, ByteSpan from, bool durable = false, u8 copy = 0) {
+    return {*this, IoOperation::Kind::write, const_cast<std::byte*>(from.data()), offset_bytes, from.size(), durable, copy};
   }
-  IoAwaiter flush() { return {*this, IoOperation::Kind::flush, nullptr, 0, 0, false}; }
+  IoAwaiter flush() { return {*this, IoOperation::Kind::flush, nullptr, 0, 0, false, 0}; }
   IoAwaiter discard(u64 offset_bytes, u64 length_bytes) {
-    return {*this, IoOperation::Kind::discard, nullptr, offset_bytes, length_bytes, false};
+    return {*this, IoOperation::Kind::discard, nullptr, offset_bytes, length_bytes, false, 0};
   }
 
  protected:

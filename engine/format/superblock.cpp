@@ -25,7 +25,7 @@ constexpr u64 default_slices_max = 256;
 constexpr u64 commit_ring_first_block = 128;
 constexpr u64 capacity_blocks_max = 1ull << 48;
 
-constexpr u64 known_required_features = feature_counters | feature_single_flush | feature_lost_extents;
+constexpr u64 known_required_features = feature_counters | feature_single_flush | feature_lost_extents | feature_pool;
 
 u32 checksum_of(const Superblock& superblock) { return codec::crc32c(bytes_of(superblock).subspan(sizeof(le32))); }
 

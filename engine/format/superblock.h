@@ -21,6 +21,7 @@ constexpr u64 superblock_second_copy = 64;
 constexpr u64 feature_counters = 1;      // slice 0 may have a counters tree
 constexpr u64 feature_single_flush = 2;  // a commit may be flushed together with what it commits
 constexpr u64 feature_lost_extents = 4;  // a repair made extents that are lost
+constexpr u64 feature_pool = 8;          // the device is a member of a pool (pool_map.h): sizes are those of the pool's space
 
 constexpr u64 commit_slot_blocks = 4;
 constexpr u64 commit_slots = 64;
@@ -60,11 +61,13 @@ struct Superblock {  // 4096 bytes
   le64 hash_seed;              // of dirent_hash
   le32 usable_percent;         // of data buckets that users may fill; the rest keeps copygc moving
   le32 reserved_word;
-  u8 reserved[4096 - 304];
+  le64 map_sequence;           // of the pool map that counts; without a pool 0
+  u8 reserved[4096 - 312];
 };
 static_assert(sizeof(Superblock) == 4096);
 
 u64 filesystem_id(const Superblock& superblock);  // first 8 bytes of uuid
+inline bool is_of_pool(const Superblock& superblock) { return (superblock.features_required & feature_pool) != 0; }
 
 // Sets magic, version and checksum.
 void seal(Superblock& superblock);

@@ -23,6 +23,7 @@ class BucketFeed {
   BucketFeed(const BucketFeed&) = delete;
   BucketFeed& operator=(const BucketFeed&) = delete;
 
+  device::Device& device() const { return device_; }
   bool has(u64 bucket) const { return place_.contains(bucket); }
   // The bytes of `bucket`, which stay until done(). It never waits for another reader: one that is far ahead of the
   // others only makes them read again. Errors: of the device; then there is no done(). Precondition: has(bucket).

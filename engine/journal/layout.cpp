@@ -1,6 +1,7 @@
 #include "engine/journal/layout.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "engine/base/points.h"
 #include "engine/device/aligned_buffer.h"
@@ -66,18 +67,30 @@ bool JournalLayout::contains(const format::EntryPointer& pointer) const {
 
 namespace {
 
-// Newest first; `damaged` are places that hold something of this filesystem, perhaps, and no valid block.
-std::vector<Commit> valid_commits(ByteSpan ring, u64 filesystem, std::vector<u64>& damaged) {
+// A place that holds something of this filesystem, perhaps, and no valid block in any copy.
+struct DamagedPlace {
+  u64 slot = 0;
+  ByteSpan raw;
+};
+
+// Of `rings`, the copies: newest first.
+std::vector<Commit> valid_commits(const std::vector<device::AlignedBuffer>& rings, u64 filesystem,
+                                  std::vector<DamagedPlace>& damaged) {
   std::vector<Commit> commits;
   for (u64 slot = 0; slot < format::commit_slots; ++slot) {
-    const ByteSpan raw = ring.subspan(slot * slot_bytes, slot_bytes);
-    const Status valid = format::validate_commit(raw, filesystem);
-    if (!valid.ok()) {
-      if (valid.error().code != Code::commit_block_identity_mismatch) damaged.push_back(slot);
-      continue;
+    std::optional<Commit> newest;
+    std::vector<DamagedPlace> wrong;
+    for (const device::AlignedBuffer& ring : rings) {
+      const ByteSpan raw = ring.span().subspan(slot * slot_bytes, slot_bytes);
+      const Status valid = format::validate_commit(raw, filesystem);
+      if (!valid.ok() && valid.error().code != Code::commit_block_identity_mismatch) wrong.push_back({slot, raw});
+      if (!valid.ok()) continue;
+      Commit commit = decode(raw);
+      const bool is_in_place = commit.epoch.value % format::commit_slots == slot;
+      if (is_in_place && (!newest || commit.epoch > newest->epoch)) newest = std::move(commit);
     }
-    Commit commit = decode(raw);
-    if (commit.epoch.value % format::commit_slots == slot) commits.push_back(std::move(commit));
+    if (newest) commits.push_back(std::move(*newest));
+    if (!newest) damaged.insert(damaged.end(), wrong.begin(), wrong.end());
   }
   std::sort(commits.begin(), commits.end(), [](const Commit& a, const Commit& b) { return a.epoch > b.epoch; });
   return commits;
@@ -85,31 +98,46 @@ std::vector<Commit> valid_commits(ByteSpan ring, u64 filesystem, std::vector<u64
 
 }  // namespace
 
-Task<std::vector<Commit>> CommitRing::read_valid() {
-  device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
-  for (u64 slot = 0; slot < format::commit_slots; ++slot) {
-    const MutableByteSpan place = buffer.span().subspan(slot * slot_bytes, slot_bytes);
-    device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes + slot * slot_bytes, place);
-    const Status status = co_await read;
-    if (!status.ok()) std::memset(place.data(), 0, place.size());
+// Places that cannot be read are zeros. They may lie on different devices.
+Task<std::vector<device::AlignedBuffer>> CommitRing::read_copies(std::vector<Status>& places) {
+  std::vector<device::AlignedBuffer> rings;
+  places.assign(format::commit_slots, Status{});
+  std::vector<u8> unread(format::commit_slots);
+  for (u8 copy = 1; copy <= device_.copies(); ++copy) {
+    device::AlignedBuffer& ring = rings.emplace_back(format::commit_slots * slot_bytes);
+    device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes, ring.span(), copy);
+    const Status all = co_await read;
+    for (u64 slot = 0; slot < format::commit_slots && !all.ok(); ++slot) {
+      const MutableByteSpan place = ring.span().subspan(slot * slot_bytes, slot_bytes);
+      device::IoAwaiter read_one = device_.read(layout_.commit_ring_block * block_bytes + slot * slot_bytes, place, copy);
+      const Status one = co_await read_one;
+      if (one.ok()) continue;
+      std::memset(place.data(), 0, place.size());
+      if (++unread[slot] == device_.copies()) places[slot] = one;
+    }
   }
-  std::vector<u64> damaged;
-  co_return valid_commits(buffer.span(), layout_.filesystem, damaged);
+  co_return std::move(rings);
+}
+
+Task<std::vector<Commit>> CommitRing::read_valid() {
+  std::vector<Status> places;
+  const std::vector<device::AlignedBuffer> rings = co_await read_copies(places);
+  std::vector<DamagedPlace> damaged;
+  co_return valid_commits(rings, layout_.filesystem, damaged);
 }
 
 Task<Result<std::vector<Commit>>> CommitRing::read_all() {
-  device::AlignedBuffer buffer(format::commit_slots * slot_bytes);
-  device::IoAwaiter read = device_.read(layout_.commit_ring_block * block_bytes, buffer.span());
-  const Status status = co_await read;
-  if (!status.ok()) co_return status.error();
-  std::vector<u64> damaged;
-  std::vector<Commit> commits = valid_commits(buffer.span(), layout_.filesystem, damaged);
-  for (u64 slot : damaged) {
+  std::vector<Status> places;
+  const std::vector<device::AlignedBuffer> rings = co_await read_copies(places);
+  for (const Status& place : places)
+    if (!place.ok()) co_return place.error();
+  std::vector<DamagedPlace> damaged;
+  std::vector<Commit> commits = valid_commits(rings, layout_.filesystem, damaged);
+  for (const DamagedPlace& place : damaged) {
     if (commits.empty()) break;
-    const ByteSpan raw = buffer.span().subspan(slot * slot_bytes, slot_bytes);
-    const u64 lost = lost_epoch(raw, slot, layout_.filesystem, commits.front().epoch.value);
+    const u64 lost = lost_epoch(place.raw, place.slot, layout_.filesystem, commits.front().epoch.value);
     if (lost == 0) continue;
-    const u64 offset = layout_.commit_ring_block * block_bytes + slot * slot_bytes;
+    const u64 offset = layout_.commit_ring_block * block_bytes + place.slot * slot_bytes;
     co_return Error{Code::journal_commit_damaged, lost, {.device = layout_.device_index, .offset_bytes = offset}};
   }
   co_return commits;

@@ -2,6 +2,7 @@
 #pragma once
 #include <vector>
 
+#include "engine/device/aligned_buffer.h"
 #include "engine/device/device.h"
 #include "engine/format/journal.h"
 #include "engine/format/superblock.h"
@@ -45,7 +46,7 @@ class CommitRing {
  public:
   CommitRing(device::Device& device, const JournalLayout& layout) : device_(device), layout_(layout) {}
 
-  // Every valid commit block, newest first. Empty places, damaged older blocks and torn ones are skipped. Errors: of the
+  // Every valid commit block, newest first; of copies that differ, the newest. Empty places, damaged older blocks and torn ones are skipped. Errors: of the
   // device; journal_commit_damaged: a block was newer than every valid one, and cannot have been torn.
   Task<Result<std::vector<Commit>>> read_all();
   // The same, whatever is damaged or cannot be read beside them.
@@ -55,6 +56,9 @@ class CommitRing {
   Task<Status> write(const Commit& commit, bool durable);
 
  private:
+  // `places`: the error of each that no copy of could be read.
+  Task<std::vector<device::AlignedBuffer>> read_copies(std::vector<Status>& places);
+
   device::Device& device_;
   JournalLayout layout_;
 };

@@ -16,6 +16,7 @@
 #include <tuple>
 
 #include "engine/base/points.h"
+#include "engine/device/copies.h"
 #include "engine/journal/verify.h"
 #include "engine/runtime/on.h"
 
@@ -26,6 +27,28 @@ namespace {
 ByteSpan entry_in(ByteSpan bucket, const JournalLayout& layout, const format::EntryPointer& pointer) {
   const u64 block = format::Address{pointer.address}.block() % layout.bucket_blocks;
   return bucket.subspan(block * block_bytes, pointer.bytes);
+}
+
+device::Verify entry_check(const JournalLayout& layout, const format::EntryPointer& pointer) {
+  return [filesystem = layout.filesystem, pointer](ByteSpan raw) {
+    return format::validate_entry(raw.first(pointer.bytes), filesystem, pointer);
+  };
+}
+
+device::AlignedBuffer buffer_for(const format::EntryPointer& pointer) {
+  return device::AlignedBuffer(round_up(pointer.bytes, block_bytes));
+}
+
+// An entry that is wrong in the copy that was read; `buffer` holds it. Error: `wrong`.
+Task<Result<ByteSpan>> entry_of_other_copy(device::Device& device, JournalLayout layout, format::EntryPointer pointer,
+                                           device::AlignedBuffer& buffer, Error wrong) {
+  if (device.copies() == 1) co_return wrong;
+  buffer = buffer_for(pointer);
+  const u64 offset = format::Address{pointer.address}.offset_bytes();
+  const Status read =
+      co_await device::read_other_copies(device, offset, buffer.span(), entry_check(layout, pointer), wrong);
+  if (!read.ok()) co_return read.error();
+  co_return ByteSpan(buffer.span()).first(pointer.bytes);
 }
 
 // The first entry of each bucket, as far as it looks like one.
@@ -133,6 +156,10 @@ class WalkWindow {
     bucket_ = bucket;
     co_return bytes_;
   }
+  // Of an entry in this bucket that is wrong in it; valid until the next one.
+  Task<Result<ByteSpan>> other_copy(format::EntryPointer pointer, Error wrong) {
+    return entry_of_other_copy(device_, layout_, pointer, other_copy_, wrong);
+  }
   void let_go() {
     if (held_) feed_.done(bucket_);
     held_ = false;
@@ -144,6 +171,7 @@ class WalkWindow {
   const JournalLayout& layout_;
   BucketFeed& feed_;
   device::AlignedBuffer own_;  // for buckets that were not foreseen
+  device::AlignedBuffer other_copy_;
   ByteSpan bytes_;
   u64 bucket_ = ~0ull;
   bool held_ = false;
@@ -201,6 +229,11 @@ Task<Status> walk_chain(const JournalLayout& layout, const Commit& commit, forma
       if (!bucket.ok()) co_return bucket.error();
       raw = entry_in(*bucket, layout, pointer);
       verdict = format::validate_entry(raw, layout.filesystem, pointer);
+      if (!verdict.ok()) {
+        const Result<ByteSpan> other = co_await window.other_copy(pointer, verdict.error());
+        verdict = other.ok() ? Status{} : Status{other.error()};
+        if (other.ok()) raw = *other;
+      }
       std::memcpy(&header, raw.data(), sizeof header);
       if (verdict.ok() && (header.stream >= streams_max || (newer && !goes_back(*newer, header))))
         verdict = Error{Code::journal_chain_broken, pointer.epoch, place};
@@ -290,6 +323,20 @@ History history_of(const JournalLayout& layout, const Commit& commit, Walk& walk
   return history;
 }
 
+// Entries that may have reached only some of the copies are in all of them afterwards.
+Task<Status> settle_entries(const History& history, Epoch flushed, device::Device& device) {
+  if (device.copies() == 1) co_return Status{};
+  for (const HistoryEntry& entry : history.entries) {
+    if (entry.epoch() <= flushed) continue;
+    device::AlignedBuffer buffer = buffer_for(entry.pointer);
+    const u64 offset = format::Address{entry.pointer.address}.offset_bytes();
+    const Result<bool> settled =
+        co_await device::settle_copies(device, offset, buffer.span(), entry_check(history.layout, entry.pointer));
+    if (!settled.ok()) co_return settled.error();
+  }
+  co_return Status{};
+}
+
 // What `commit` says history is. Nothing when it was flushed together with what is missing of it. Entries that were
 // flushed before it was written cannot be missing: one that does not verify was damaged later.
 Task<Result<std::optional<History>>> history_to(device::Device& device, const JournalLayout& layout,
@@ -302,6 +349,7 @@ Task<Result<std::optional<History>>> history_to(device::Device& device, const Jo
   if (walk->broken) co_return history;
   history = history_of(layout, commit, *walk);
   if (flushed == commit.epoch) co_return history;
+  if (const Status settled = co_await settle_entries(*history, flushed, device); !settled.ok()) co_return settled.error();
   const Result<bool> there = co_await data_is_there(*history, flushed, device);
   if (!there.ok()) co_return there.error();
   if (!*there) history.reset();
@@ -339,8 +387,12 @@ Task<Result<History>> read_history(device::Device& device, const format::Superbl
 }
 
 Task<Status> retire(History& history, device::Device& device) {
-  if (history.refused.value == 0) co_return Status{};
-  const Epoch last{history.refused.value + 1};
+  if (history.refused.value == 0 && device.copies() == 1) co_return Status{};
+  if (device.copies() > 1) {
+    device::IoAwaiter flush = device.flush();
+    if (const Status flushed = co_await flush; !flushed.ok()) co_return flushed;
+  }
+  const Epoch last{std::max(history.refused, history.last).value + 1};
   const Commit commit{.epoch = last,
                       .oldest_needed = history.oldest_needed,
                       .session = history.session,
@@ -386,9 +438,14 @@ Task<Result<bool>> ReplayReader::next() {
     const Status moved = co_await move(window, bucket);
     if (!moved.ok()) co_return moved.error();
   }
-  const ByteSpan raw = entry_in(window.bytes, history_.layout, entry.pointer);
+  ByteSpan raw = entry_in(window.bytes, history_.layout, entry.pointer);
   const Status valid = format::validate_entry(raw, history_.layout.filesystem, entry.pointer);
-  if (!valid.ok()) co_return valid.error();
+  if (!valid.ok()) {
+    const Result<ByteSpan> other =
+        co_await entry_of_other_copy(feed_.device(), history_.layout, entry.pointer, other_copy_, valid.error());
+    if (!other.ok()) co_return other.error();
+    raw = *other;
+  }
   epoch_ = entry.epoch();
   entry_ = raw;
   co_return true;

@@ -51,14 +51,16 @@ struct History {
   History part(u64 slices) const;
 };
 
-// Finds the newest commit and walks its chains back to oldest_needed, on all cores. Reads only.
+// Finds the newest commit and walks its chains back to oldest_needed, on all cores. Reads only, but for copies that are
+// wrong, or that miss what the newest commit stands for: a device that may heal gets the good ones.
 // Errors: of the device; journal_no_commit (no valid commit block); journal_commit_damaged (the newest one);
 // journal_chain_broken (an entry that was acknowledged does not verify; place says where).
 Task<Result<History>> read_history(device::Device& device, const format::Superblock& superblock);
 
 // Before anything is written after a crash: a durable commit block says that history ends before the epoch that
 // read_history refused. Otherwise it might become whole after all, when the same program writes the same data to the
-// same places. Does nothing when none was refused. Errors: of the device.
+// same places. On a device with several copies also when none was refused: then all of them know where history ends.
+// Errors: of the device.
 Task<Status> retire(History& history, device::Device& device);
 
 // Reads the entries of a history in order, on the core of its feed.
@@ -86,6 +88,7 @@ class ReplayReader {
 
   const History& history_;
   BucketFeed& feed_;
+  device::AlignedBuffer other_copy_;  // of an entry that is wrong in its window
   std::size_t position_ = 0;
   Epoch epoch_;
   ByteSpan entry_;

@@ -8,6 +8,7 @@
 
 #include "engine/codec/crc32c.h"
 #include "engine/device/aligned_buffer.h"
+#include "engine/device/copies.h"
 #include "engine/format/values.h"
 #include "engine/journal/stream.h"
 
@@ -67,13 +68,14 @@ Task<Result<bool>> data_is_there(const History& history, Epoch previous, device:
     Extent extent;
     if (!names_data(place.second, value, history.layout, device.capacity().value / block_bytes, extent)) continue;
     const MutableByteSpan data = buffer.span().first(extent.blocks * block_bytes);
-    device::IoAwaiter read = device.read(extent.address.offset_bytes(), data);
-    const Status status = co_await read;
-    if (!status.ok()) co_return status.error();
-    for (u32 block = 0; block < extent.blocks; ++block) {
-      const ByteSpan bytes = ByteSpan(data).subspan(block * block_bytes, block_bytes);
-      if (codec::crc32c(bytes) != extent.checksums[block]) co_return false;
-    }
+    const auto check = [&extent](ByteSpan blocks) -> Status {
+      for (u32 block = 0; block < extent.blocks; ++block)
+        if (codec::crc32c(blocks.subspan(block * block_bytes, block_bytes)) != extent.checksums[block])
+          return Error{Code::extent_checksum_mismatch, block};
+      return {};
+    };
+    const Result<bool> there = co_await device::settle_copies(device, extent.address.offset_bytes(), data, check);
+    if (!there.ok() || !*there) co_return there;
   }
   co_return true;
 }

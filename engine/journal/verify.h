@@ -13,7 +13,8 @@ constexpr u64 verified_bytes_max = 16 * mib;
 // it could not.
 u64 verification_bytes(format::TreeId tree, format::UpdateKind kind, ByteSpan value);
 
-// True when all data that history names since `previous` is on the device. Reads only. Errors: of the device.
+// True when all data that history names since `previous` is on the device. Reads only, but for copies that miss some of it.
+// Errors: of the device.
 // What was replaced again before the end of history does not count: its bucket may have been written again since.
 Task<Result<bool>> data_is_there(const History& history, Epoch previous, device::Device& device);
 

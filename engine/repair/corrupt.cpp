@@ -3,8 +3,8 @@
 #include <sys/stat.h>
 
 #include "engine/admin/check_device.h"
+#include "engine/admin/device_session.h"
 #include "engine/device/overlay_device.h"
-#include "engine/repair/device_session_internal.h"
 
 namespace cowfs::repair {
 
@@ -37,7 +37,7 @@ Task<Status> write_bytes(device::Device* device, u64 offset, ByteSpan from) {
   co_return co_await device->write(first, raw.span());
 }
 
-Medium medium_of(DeviceSession& session, device::Device& device) {
+Medium medium_of(admin::DeviceSession& session, device::Device& device) {
   return {[&session, &device](u64 offset, MutableByteSpan into) {
             (void)session.run([&device, offset, into] { return read_bytes(&device, offset, into); });
           },
@@ -46,7 +46,7 @@ Medium medium_of(DeviceSession& session, device::Device& device) {
           }};
 }
 
-Result<admin::CheckReport> checked(DeviceSession& session, device::Device& device, bool data) {
+Result<admin::CheckReport> checked(admin::DeviceSession& session, device::Device& device, bool data) {
   admin::CheckOptions options;
   options.data = data;
   return session.run([&device, options] { return admin::check_device(device, options); });
@@ -75,14 +75,14 @@ bool is_block_device(const std::string& path) {
 
 Result<Planted> corrupt(const std::string& path, const CorruptOptions& options) {
   if (is_block_device(path) && !options.force) return Planted{{}, "it is a block device: --force says that it is meant"};
-  auto session = DeviceSession::open(path, device::OpenMode::read_write);
+  auto session = admin::DeviceSession::open(path, device::OpenMode::read_write);
   if (!session) return session.error();
-  device::Device& device = (*session)->device();
+  device::Device& device = *(*session)->devices().front();
   const Result<admin::CheckReport> before = checked(**session, device, false);
   if (!before) return before.error();
   if (!before->clean()) return Planted{{}, "it is damaged already: " + before->findings.front().name};
 
-  const auto found = (*session)->run([&device] { return admin::read_superblock(device); });
+  const auto found = (*session)->run([&device] { return pool::read_superblock(device); });
   if (!found) return found.error();
   auto history = (*session)->run([&] { return journal::read_history(device, found->superblock); });
   if (!history) return history.error();

@@ -14,10 +14,10 @@
 #include <set>
 
 #include "engine/admin/check_device.h"
+#include "engine/admin/device_session.h"
 #include "engine/admin/read_only_device.h"
 #include "engine/device/overlay_device.h"
 #include "engine/journal/layout.h"
-#include "engine/repair/device_session_internal.h"
 #include "engine/repair/mend_internal.h"
 #include "engine/repair/rebuild_internal.h"
 #include "engine/runtime/reactor.h"
@@ -143,7 +143,7 @@ Task<Status> Repairer::carry_out(Plan plan) {
   if (done && plan.ring && !plan.rebuild) done = co_await clear_ring();
   if (!done || !write_superblocks_) co_return done;
   superblock_.sequence = superblock_.sequence + 1;
-  co_return co_await admin::write_superblocks(view_, superblock_);
+  co_return co_await pool::write_superblocks(view_, superblock_);
 }
 
 Task<Status> Repairer::mend_and_rebuild() {
@@ -247,7 +247,7 @@ Task<Status> Repairer::clear_ring() {
 
 Task<Status> Repairer::write() {
   Status done;
-  if (write_superblocks_) done = co_await admin::write_superblocks(device_, superblock_);
+  if (write_superblocks_) done = co_await pool::write_superblocks(device_, superblock_);
   const u64 bucket_blocks = superblock_.bucket_blocks;
   const u64 headers = superblock_.slice_headers_block;
   const u64 ring = superblock_.commit_ring_block;
@@ -268,8 +268,9 @@ Task<Status> Repairer::write_blocks(u64 first_block, u64 end_block) {
 }  // namespace
 
 Task<Result<RepairReport>> repair_device(device::Device& device, RepairOptions options) {
-  const Result<admin::SuperblockFound> found = co_await admin::read_superblock(device);
+  const Result<pool::SuperblockFound> found = co_await pool::read_superblock(device);
   if (!found) co_return found.error();
+  if (format::is_of_pool(found->superblock)) co_return Error{Code::pool_repair_unsupported, found->superblock.device_count};
   Repairer repairer(device, found->superblock, std::move(options));
   const Status done = co_await repairer.run();
   if (!done) co_return done.error();
@@ -278,9 +279,9 @@ Task<Result<RepairReport>> repair_device(device::Device& device, RepairOptions o
 
 Result<RepairReport> repair(const std::string& path, const RepairOptions& options) {
   const device::OpenMode mode = options.dry_run ? device::OpenMode::read_only : device::OpenMode::read_write;
-  const auto session = DeviceSession::open(path, mode);
+  const auto session = admin::DeviceSession::open(path, mode);
   if (!session) return session.error();
-  device::Device* device = &(*session)->device();
+  device::Device* device = (*session)->devices().front();
   return (*session)->run([device, &options] { return repair_device(*device, options); });
 }
 

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "engine/admin/superblocks.h"
+#include "engine/pool/superblocks.h"
 #include "engine/device/sim_device.h"
 #include "engine/runtime/sim_reactor.h"
 
@@ -82,7 +82,7 @@ namespace {
 MetadataEditor editor_of(Image& sound) {
   runtime::SimCores cores({.cores = 1, .seed = 1});
   device::SimDevice device(sound, {});
-  const auto found = cores.run(0, [&] { return admin::read_superblock(device); });
+  const auto found = cores.run(0, [&] { return pool::read_superblock(device); });
   assert(found.ok());
   auto history = cores.run(0, [&] { return journal::read_history(device, found->superblock); });
   assert(history.ok());
@@ -209,13 +209,13 @@ std::string Crafter::change_commit(const Medium& medium, Draws& draws) const {
 std::string Crafter::change_superblock(Image& image, Draws& draws) const {
   runtime::SimCores cores({.cores = 1, .seed = 1});
   device::SimDevice device(image, {});
-  const auto found = cores.run(0, [&] { return admin::read_superblock(device); });
+  const auto found = cores.run(0, [&] { return pool::read_superblock(device); });
   format::Superblock changed = found ? found->superblock : editor_.superblock();
   constexpr u64 from = 2 * sizeof(le64);  // checksum and magic come first
   const MutableByteSpan fields{reinterpret_cast<std::byte*>(&changed) + from,
                                offsetof(format::Superblock, reserved) - from};
   const std::string what = change_number(fields, {}, draws);
-  const Status written = cores.run(0, [&] { return admin::write_superblocks(device, changed); });
+  const Status written = cores.run(0, [&] { return pool::write_superblocks(device, changed); });
   if (written) image = device.image();
   return "superblock: " + what;
 }

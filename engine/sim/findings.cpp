@@ -4,10 +4,22 @@
 
 namespace cowfs::sim {
 
+namespace {
+
+Task<Result<admin::CheckReport>> check_all(SimulatedFilesystem* filesystem) {
+  std::vector<device::Device*> devices;
+  for (std::size_t i = 0; i < filesystem->device_count(); ++i)
+    if (filesystem->has_device(i)) devices.push_back(&filesystem->device(i));
+  const Result<pool::Assembled> assembled = co_await pool::assemble(devices, {.degraded = true, .read_only = true});
+  if (!assembled) co_return assembled.error();
+  pool::SuperblockFound found{assembled->superblock, assembled->damaged_copies};
+  co_return co_await admin::check_device(*assembled->device, std::move(found), admin::CheckOptions{});
+}
+
+}  // namespace
+
 std::vector<std::string> findings_in(SimulatedFilesystem& filesystem) {
-  device::SimDevice* device = &filesystem.device();
-  const Result<admin::CheckReport> report =
-      filesystem.run(0, [device] { return admin::check_device(*device, admin::CheckOptions{}); });
+  const Result<admin::CheckReport> report = filesystem.run(0, [&filesystem] { return check_all(&filesystem); });
   if (!report) return {"check: " + to_text(report.error())};
   std::vector<std::string> lines;
   for (const admin::Finding& one : report->findings) {
@@ -17,9 +29,11 @@ std::vector<std::string> findings_in(SimulatedFilesystem& filesystem) {
   return lines;
 }
 
-std::vector<std::string> findings_in(const Image& image) {
-  SimulatedFilesystem filesystem(image, {.cores = 1});
+std::vector<std::string> findings_in(const Images& images) {
+  SimulatedFilesystem filesystem(images, {.cores = 1});
   return findings_in(filesystem);
 }
+
+std::vector<std::string> findings_in(const Image& image) { return findings_in(Images{image}); }
 
 }  // namespace cowfs::sim

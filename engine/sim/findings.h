@@ -4,8 +4,9 @@
 
 namespace cowfs::sim {
 
-// On the device of a filesystem with one core that is not mounted; or why check cannot look.
+// On the devices of a filesystem with one core that is not mounted; or why check cannot look.
 std::vector<std::string> findings_in(SimulatedFilesystem& filesystem);
+std::vector<std::string> findings_in(const Images& images);
 std::vector<std::string> findings_in(const Image& image);
 
 }  // namespace cowfs::sim

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "engine/admin/check_device.h"
-#include "engine/admin/superblocks.h"
+#include "engine/pool/superblocks.h"
 #include "engine/repair/corrupt.h"
 #include "engine/repair/repair.h"
 #include "engine/sim/crafted_image.h"
@@ -187,7 +187,7 @@ repair::Medium medium_of(Image& image) {
 repair::MetadataEditor editor_of(Image& image) {
   runtime::SimCores cores({.cores = 1});
   device::SimDevice device(image, {});
-  const auto superblock = cores.run(0, [&] { return admin::read_superblock(device); });
+  const auto superblock = cores.run(0, [&] { return pool::read_superblock(device); });
   auto history = cores.run(0, [&] { return journal::read_history(device, superblock->superblock); });
   return {medium_of(image), superblock->superblock, std::move(*history)};
 }

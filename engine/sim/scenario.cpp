@@ -58,7 +58,7 @@ ScenarioSettings random_scenario(Random& random) {
 }
 
 Scenario::Scenario(const ScenarioSettings& settings)
-    : settings_(settings), random_(settings.seed), image_(make_filesystem(settings.format)) {}
+    : settings_(settings), random_(settings.seed), images_(make_devices(settings.format)) {}
 
 Scenario::~Scenario() = default;
 
@@ -72,7 +72,7 @@ void Scenario::add(const char* what, const Status& status) {
 
 bool Scenario::mount(MountSettings settings) {
   settings.node_fill_bytes = settings_.node_fill_bytes;
-  filesystem_ = std::make_unique<SimulatedFilesystem>(std::move(image_), settings);
+  filesystem_ = std::make_unique<SimulatedFilesystem>(std::move(images_), settings);
   add("mount", filesystem_->mount());
   if (sound() && clients_.empty()) filesystem_->run(0, [this] { return set_up(); });
   return sound();
@@ -108,7 +108,7 @@ Task<void> Scenario::set_up() {
 
 void Scenario::close() {
   add("close", filesystem_->close());
-  image_ = filesystem_->device().crash_image_all_lost();
+  images_ = filesystem_->crash_images_all_lost();
   filesystem_.reset();
 }
 
@@ -172,10 +172,15 @@ void Scenario::expect_exact() {
   }
 }
 
-void Scenario::expect_recovers(Image image, u64 seed) {
+void Scenario::expect_recovers(Images images, u64 seed) {
   ++crashes_tried_;
   Random random(seed);
-  SimulatedFilesystem recovered(std::move(image), random_settings(random));
+  const auto draw_mount = [this, &random] {
+    MountSettings drawn = random_settings(random);
+    drawn.degraded = settings_.format.replicas > 1;
+    return drawn;
+  };
+  SimulatedFilesystem recovered(std::move(images), draw_mount());
   const Status mounted = recovered.mount();
   if (!mounted && settings_.corruption_expected) return;
   add("recovery", mounted);
@@ -188,7 +193,7 @@ void Scenario::expect_recovers(Image image, u64 seed) {
 
   // The recovery itself may be cut short; the next one finds the same.
   if (random.one_in(2)) add("closing what was recovered", recovered.close());
-  SimulatedFilesystem again(recovered.device().crash_image(random), random_settings(random));
+  SimulatedFilesystem again(recovered.crash_images(random), draw_mount());
   add("second recovery", again.mount());
   if (!sound()) return;
   const TreeFound found_again = walk(again);
@@ -203,8 +208,7 @@ void Scenario::fsync_acknowledged() {
   if (crash_one_in_ == 0 || !random_.one_in(crash_one_in_) || !sound()) return;
   const u64 seed = random_.next();
   const bool all_lost = random_.one_in(2);
-  expect_recovers(all_lost ? filesystem_->device().crash_image_all_lost() : filesystem_->device().crash_image(random_),
-                  seed);
+  expect_recovers(all_lost ? filesystem_->crash_images_all_lost() : filesystem_->crash_images(random_), seed);
 }
 
 }  // namespace cowfs::sim

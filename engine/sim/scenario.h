@@ -37,8 +37,9 @@ class Scenario {
   void run_clients(u64 operations);
   void run_lists(const std::vector<Operations>& lists);
   void expect_exact();
-  // Mounts a crash image elsewhere, holds it to the model, and recovers it a second time.
-  void expect_recovers(Image image, u64 seed);
+  // Mounts crash images elsewhere, holds them to the model, and recovers them a second time.
+  void expect_recovers(Images images, u64 seed);
+  void expect_recovers(Image image, u64 seed) { expect_recovers(Images{std::move(image)}, seed); }
   // Crash images are taken and tried after one in so many acknowledged fsyncs.
   void try_crashes_after_syncs(u64 one_in);
 
@@ -62,7 +63,7 @@ class Scenario {
 
   const ScenarioSettings settings_;
   Random random_;
-  Image image_;
+  Images images_;
   Model model_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<SimulatedFilesystem> filesystem_;

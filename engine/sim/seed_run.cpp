@@ -12,7 +12,7 @@ namespace {
 constexpr std::array fault_names{
     "none",         "clock-jump",      "power-cut",  "read-error",        "write-error",      "flush-error",
     "hung",         "lost-write",      "lost-flush", "misdirected-write", "misdirected-read", "flipped-write",
-    "flipped-read", "flipped-at-rest", "unreadable"};
+    "flipped-read", "flipped-at-rest", "unreadable", "device-lost"};
 static_assert(fault_names.size() == fault_count);
 
 constexpr u64 unreadable_bytes = 1 * mib;
@@ -34,7 +34,10 @@ MountSettings narrow_settings(Random& random) {
 bool is_of_device(Fault fault) { return fault > Fault::clock_jump; }
 
 // What the device did not say, the engine can only find out: by an error, never by wrong bytes.
-bool is_silent(Fault fault) { return fault >= Fault::lost_write && fault != Fault::unreadable; }
+bool is_silent(Fault fault) { return fault >= Fault::lost_write && fault < Fault::unreadable; }
+
+// Where everything has another copy, nobody notices.
+bool is_of_one_device(Fault fault) { return is_of_device(fault) && fault != Fault::power_cut && fault != Fault::hung; }
 
 class History {
  public:
@@ -43,13 +46,17 @@ class History {
   SeedResult run() {
     ScenarioSettings settings = random_scenario(random_);
     result_.fault = draw_fault();
-    settings.errors_expected = is_of_device(result_.fault);
-    settings.corruption_expected = is_silent(result_.fault);
+    draw_devices(settings.format);
+    const bool is_covered = settings.format.replicas > 1 && is_of_one_device(result_.fault);
+    settings.errors_expected = is_of_device(result_.fault) && !is_covered;
+    settings.corruption_expected = is_silent(result_.fault) && !is_covered;
     const u64 rounds = is_of_device(result_.fault) ? 1 : 1 + random_.below(3);
     operations_ = options_.operations / rounds / settings.clients + 1;
     result_.configuration = "fault " + std::string(name(result_.fault)) + ", " + std::to_string(settings.clients) +
                             " clients, " + std::to_string(settings.format.slices) + " slices, " +
                             std::to_string(rounds) + " mounts, " +
+                            std::to_string(settings.format.replicas) + " copies on " +
+                            std::to_string(settings.format.devices) + " devices, " +
                             (settings.format.single_flush ? "one flush" : "two flushes");
     Scenario scenario(settings);
     if (!settings.errors_expected && random_.one_in(2)) scenario.try_crashes_after_syncs(one_sync_in);
@@ -79,6 +86,15 @@ class History {
     return options_.faults[random_.below(options_.faults.size())];
   }
 
+  // One device, or several with as many copies as there is room for.
+  void draw_devices(FormatSettings& format) {
+    if (result_.fault == Fault::device_lost || options_.replicas || random_.one_in(3)) format.devices = 2 + random_.below(3);
+    if (format.devices == 1) return;
+    format.replicas = static_cast<u8>(1 + random_.below(std::min<u64>(format.devices, 3)));
+    if (options_.replicas) format.replicas = *options_.replicas;
+    format.device_bytes += 8 * mib;  // what does not fill a chunk is lost
+  }
+
   void mount(Scenario& scenario) {
     MountSettings settings = narrow_settings(random_);
     if (options_.cores) settings.cores = *options_.cores;
@@ -102,14 +118,18 @@ class History {
   }
 
   void trace(Scenario& scenario) {
-    result_.trace_hash = std::rotl(result_.trace_hash, 7) ^ scenario.filesystem().cores().trace_hash() ^
-                         scenario.filesystem().device().trace_hash();
+    result_.trace_hash = std::rotl(result_.trace_hash, 7) ^ scenario.filesystem().cores().trace_hash();
+    for (std::size_t i = 0; i < scenario.filesystem().device_count(); ++i)
+      result_.trace_hash = std::rotl(result_.trace_hash, 7) ^ scenario.filesystem().device(i).trace_hash();
   }
 
   // The fault strikes somewhere in the load; afterwards the power goes, and what is left is recovered.
   void meet_fault(Scenario& scenario) {
-    device::SimDevice& device = scenario.filesystem().device();
+    SimulatedFilesystem& filesystem = scenario.filesystem();
+    const std::size_t struck = random_.below(filesystem.device_count());
+    device::SimDevice& device = filesystem.device(struck);
     device.set_faults(draw_faults());
+    if (result_.fault == Fault::power_cut) filesystem.share_power();
     if (result_.fault == Fault::unreadable) {
       device.make_unreadable(round_down(random_.below(device.capacity().value - unreadable_bytes), block_bytes),
                              unreadable_bytes);
@@ -120,9 +140,12 @@ class History {
     }
     trace(scenario);
     if (!scenario.sound()) return;
-    device.power_cut();
+    filesystem.power_cut();
     scenario.abandon();
-    scenario.expect_recovers(device.crash_image(random_), random_.next());
+    Images images = filesystem.crash_images(random_);
+    const bool is_gone = result_.fault == Fault::device_lost && filesystem.assembled().device->copies() > 1;
+    if (is_gone && random_.one_in(2)) images[struck] = Image{};
+    scenario.expect_recovers(std::move(images), random_.next());
   }
 
   device::SimFaults draw_faults() {
@@ -131,6 +154,7 @@ class History {
     faults.for_good = random_.one_in(4);
     switch (result_.fault) {
       case Fault::power_cut:
+      case Fault::device_lost:
         faults.power_cut_at = 2 * at;
         break;
       case Fault::read_error:

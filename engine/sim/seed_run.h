@@ -27,8 +27,9 @@ enum class Fault : u8 {
   flipped_read,
   flipped_at_rest,
   unreadable,  // a range of the medium, for good
+  device_lost,  // one of several, at any request
 };
-constexpr unsigned fault_count = static_cast<unsigned>(Fault::unreadable) + 1;
+constexpr unsigned fault_count = static_cast<unsigned>(Fault::device_lost) + 1;
 const char* name(Fault fault);
 std::optional<Fault> fault_of(std::string_view name);
 
@@ -40,6 +41,7 @@ struct SeedOptions {
   u64 operations = 300;               // of all clients together
   std::vector<Fault> faults = {};     // to draw from; empty: all
   std::optional<u16> cores = {};      // of every mount; otherwise drawn
+  std::optional<u8> replicas = {};    // on 2 to 4 devices; otherwise drawn
   std::optional<Script> script = {};  // instead of drawn operations
 };
 

@@ -41,6 +41,7 @@ void print(const std::vector<std::string>& problems) {
 std::string repeat_line(const SeedOptions& options) {
   std::string line = "cowfs-sim --seed " + std::to_string(options.seed) + " --ops " + std::to_string(options.operations);
   if (options.cores) line += " --cores " + std::to_string(*options.cores);
+  if (options.replicas) line += " --replicas " + std::to_string(*options.replicas);
   if (!options.faults.empty()) line += " --faults ";
   for (std::size_t i = 0; i < options.faults.size(); ++i) line += (i > 0 ? "," : "") + std::string(name(options.faults[i]));
   return line;
@@ -119,6 +120,8 @@ int main(int argc, char** argv) {
   app.add_option("--ops", request.options.operations, "operations of all clients together")->check(CLI::PositiveNumber);
   app.add_option("--faults", faults, "what may happen, separated by commas; all when not given")->delimiter(',');
   app.add_option("--cores", cores, "of every mount; drawn when not given")->check(CLI::Range(1, 16));
+  app.add_option("--replicas", request.options.replicas, "On several devices, with so many copies; drawn when not given")
+      ->check(CLI::Range(1, 2));
   app.add_flag("--minimise", request.minimise, "after a failure, look for a shorter list of operations");
   app.add_flag("--points", request.points, "at the end: how often each named point of a rare path fired");
   app.add_option("--sequences", request.length, "instead: every power cut of all sequences of so many operations")

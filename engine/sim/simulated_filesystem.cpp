@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/admin/format_device.h"
-#include "engine/admin/superblocks.h"
 
 namespace cowfs::sim {
 
@@ -15,7 +14,7 @@ device::SimDeviceSettings with_seed(device::SimDeviceSettings settings, u64 seed
 }
 
 // Small regions, and nothing that does not depend on the seed.
-Task<Status> format_small(device::SimDevice* device, FormatSettings settings) {
+Task<Status> format_small(std::vector<device::Device*> devices, FormatSettings settings) {
   Random random(settings.seed);
   admin::Identity identity;
   for (auto* uuid : {&identity.filesystem, &identity.device}) {
@@ -25,13 +24,10 @@ Task<Status> format_small(device::SimDevice* device, FormatSettings settings) {
   FormatOptions options;
   options.slices = settings.slices;
   options.journal_bytes = settings.journal_bytes;
+  options.region_bytes = settings.region_bytes;
   options.single_flush = settings.single_flush;
-  const Result<format::Superblock> made = co_await admin::format_device(*device, options, identity);
-  if (!made) co_return made.error();
-  format::Superblock superblock = *made;
-  superblock.region_bytes = settings.region_bytes;
-  superblock.sequence = superblock.sequence + 1;
-  co_return co_await admin::write_superblocks(*device, superblock);
+  options.replicas = settings.replicas;
+  co_return co_await admin::format_devices(std::move(devices), options, identity);
 }
 
 constexpr u64 token_portion = 32;
@@ -65,29 +61,53 @@ MountSettings random_settings(Random& random) {
   return settings;
 }
 
-Image make_filesystem(const FormatSettings& settings) {
+Images make_devices(const FormatSettings& settings) {
   runtime::SimCores cores({.cores = 1, .seed = settings.seed});
-  device::SimDevice device(Bytes{settings.device_bytes}, device::SimDeviceSettings{.seed = settings.seed});
-  device::SimDevice* target = &device;
-  const Status made = cores.run(0, [target, settings] { return format_small(target, settings); });
+  std::vector<std::unique_ptr<device::SimDevice>> devices;
+  std::vector<device::Device*> targets;
+  for (u64 i = 0; i < settings.devices; ++i) {
+    const device::SimDeviceSettings one{.seed = settings.seed + i};
+    targets.push_back(devices.emplace_back(std::make_unique<device::SimDevice>(Bytes{settings.device_bytes}, one)).get());
+  }
+  const Status made = cores.run(0, [&targets, settings] { return format_small(targets, settings); });
   assert(made.ok());
   cores.settle();
-  return device.image();
+  Images images;
+  for (const auto& device : devices) images.push_back(device->image());
+  return images;
+}
+
+Image make_filesystem(const FormatSettings& settings) {
+  assert(settings.devices == 1);
+  return std::move(make_devices(settings).front());
 }
 
 SimulatedFilesystem::SimulatedFilesystem(Image image, const MountSettings& settings)
+    : SimulatedFilesystem(Images{std::move(image)}, settings) {}
+
+SimulatedFilesystem::SimulatedFilesystem(Images images, const MountSettings& settings)
     : settings_(settings),
       cores_({.cores = settings.cores,
               .seed = settings.seed,
               .steps_max = settings.steps_max,
-              .clock_jumps = settings.clock_jumps}),
-      device_(std::move(image), with_seed(settings.device, settings.seed)) {}
+              .clock_jumps = settings.clock_jumps}) {
+  for (Image& image : images) {
+    std::unique_ptr<device::SimDevice>& device = devices_.emplace_back();
+    const u64 seed = settings.seed + devices_.size() - 1;
+    if (image.size() > 0) device = std::make_unique<device::SimDevice>(std::move(image), with_seed(settings.device, seed));
+  }
+}
 
 SimulatedFilesystem::~SimulatedFilesystem() { abandon(); }
 
 Status SimulatedFilesystem::mount() {
-  const Result<admin::SuperblockFound> found = cores_.run(0, [this] { return admin::read_superblock(device_); });
-  if (!found) return found.error();
+  std::vector<device::Device*> named;
+  for (const auto& device : devices_)
+    if (device != nullptr) named.push_back(device.get());
+  const pool::AssembleOptions how{.degraded = settings_.degraded};
+  Result<pool::Assembled> assembled = cores_.run(0, [&named, how] { return pool::assemble(named, how); });
+  if (!assembled) return assembled.error();
+  assembled_ = std::move(*assembled);
   fs::FilesystemSettings settings;
   settings.core.cache_bytes = settings_.cache_bytes;
   settings.core.populate_cache = false;
@@ -99,8 +119,8 @@ Status SimulatedFilesystem::mount() {
   settings.commit_interval_ns = settings_.commit_interval_ns;
   settings.discard = settings_.discard;
   settings.io_limit_ns = settings_.io_limit_ns;
-  state_ = std::make_unique<RationedState>(found->superblock, std::vector<device::Device*>{&device_}, cores_.count(),
-                                           settings);
+  state_ = std::make_unique<RationedState>(assembled_.superblock, std::vector<device::Device*>{assembled_.device},
+                                           cores_.count(), settings);
   operations_ = std::make_unique<fs::Operations>(*state_);
   return cores_.run(0, [this] { return state_->open(); });
 }
@@ -119,6 +139,42 @@ void SimulatedFilesystem::abandon() {
   operations_.reset();
   state_.reset();
   cores_.settle();
+}
+
+void SimulatedFilesystem::power_cut() {
+  for (const auto& device : devices_)
+    if (device != nullptr && !device->power_is_cut()) device->power_cut();
+}
+
+void SimulatedFilesystem::share_power() {
+  for (const auto& device : devices_) {
+    device->set_observer([this](const device::SimDevice& one) {
+      if (one.power_is_cut()) power_cut();
+    });
+  }
+}
+
+namespace {
+
+template <typename Show>
+Images images_of(const std::vector<std::unique_ptr<device::SimDevice>>& devices, Show show) {
+  Images images;
+  for (const auto& device : devices) images.push_back(device != nullptr ? show(*device) : Image{});
+  return images;
+}
+
+}  // namespace
+
+Images SimulatedFilesystem::crash_images(Random& random) const {
+  return images_of(devices_, [&random](const device::SimDevice& device) { return device.crash_image(random); });
+}
+
+Images SimulatedFilesystem::crash_images_all_lost() const {
+  return images_of(devices_, [](const device::SimDevice& device) { return device.crash_image_all_lost(); });
+}
+
+Images SimulatedFilesystem::images() const {
+  return images_of(devices_, [](const device::SimDevice& device) { return device.image(); });
 }
 
 }  // namespace cowfs::sim

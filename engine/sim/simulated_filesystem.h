@@ -1,5 +1,5 @@
-// The whole engine on simulated cores and a simulated device: one seed, one history. A mount owns its cores and its
-// device; what survives it is an image, from which the next mount starts, with any number of cores.
+// The whole engine on simulated cores and simulated devices: one seed, one history. A mount owns its cores and its
+// devices; what survives it are their images, from which the next mount starts, with any number of cores.
 #pragma once
 #include <functional>
 #include <memory>
@@ -7,15 +7,19 @@
 #include "engine/device/sim_device.h"
 #include "engine/fs/filesystem_state.h"
 #include "engine/fs/operations.h"
+#include "engine/pool/assemble.h"
 #include "engine/runtime/sim_reactor.h"
 
 namespace cowfs::sim {
 
 using device::Image;
+using Images = std::vector<Image>;  // of the devices of one filesystem; an empty one: it is missing
 using runtime::Task;
 
 struct FormatSettings {
-  u64 device_bytes = 64 * mib;
+  u64 device_bytes = 64 * mib;  // of each
+  u64 devices = 1;
+  u8 replicas = 1;
   u16 slices = 4;
   u64 region_bytes = 256 * kib;
   u64 journal_bytes = 8 * mib;
@@ -34,6 +38,7 @@ struct MountSettings {
   std::size_t inodes_max = 128 * 1024;
   std::size_t name_places = 4096;
   bool discard = false;
+  bool degraded = false;
   u64 steps_max = 1'000'000'000;  // of one run(), see SimSettings
   u64 io_limit_ns = 1'000'000'000;
   bool clock_jumps = false;  // of the wall clock
@@ -56,7 +61,9 @@ struct SpaceRequests {
 // Everything that a seed can vary without changing what must come out.
 MountSettings random_settings(Random& random);
 
-// The image of a new filesystem.
+// The images of a new filesystem.
+Images make_devices(const FormatSettings& settings);
+// Of one device.
 Image make_filesystem(const FormatSettings& settings);
 
 // A filesystem that can be told to run out of space. Tokens come in small portions, so that it is asked often.
@@ -77,11 +84,12 @@ class RationedState final : public fs::FilesystemState {
 class SimulatedFilesystem {
  public:
   SimulatedFilesystem(Image image, const MountSettings& settings);
+  SimulatedFilesystem(Images images, const MountSettings& settings);
   ~SimulatedFilesystem();
   SimulatedFilesystem(const SimulatedFilesystem&) = delete;
   SimulatedFilesystem& operator=(const SimulatedFilesystem&) = delete;
 
-  // Errors: of the superblock, of recovery. Afterwards only abandon() or destruction.
+  // Errors: of assembling, of recovery. Afterwards only abandon() or destruction.
   Status mount();
   Status close();
   void abandon();
@@ -89,7 +97,18 @@ class SimulatedFilesystem {
 
   u16 core_count() const { return cores_.count(); }
   runtime::SimCores& cores() { return cores_; }
-  device::SimDevice& device() { return device_; }
+  std::size_t device_count() const { return devices_.size(); }
+  bool has_device(std::size_t index) const { return devices_[index] != nullptr; }
+  // Precondition: it is not missing.
+  device::SimDevice& device(std::size_t index = 0) { return *devices_[index]; }
+  void power_cut();  // on all devices
+  // When the power of one device goes, it goes for all.
+  void share_power();
+  const pool::Assembled& assembled() const { return assembled_; }
+  // Of all devices: what a power cut may leave, each by itself; that at its worst; what is there if nothing is lost.
+  Images crash_images(Random& random) const;
+  Images crash_images_all_lost() const;
+  Images images() const;
   RationedState& state() { return *state_; }
   fs::Operations& operations() { return *operations_; }
 
@@ -102,7 +121,8 @@ class SimulatedFilesystem {
  private:
   MountSettings settings_;
   runtime::SimCores cores_;
-  device::SimDevice device_;
+  std::vector<std::unique_ptr<device::SimDevice>> devices_;  // null: missing
+  pool::Assembled assembled_;
   std::unique_ptr<RationedState> state_;
   std::unique_ptr<fs::Operations> operations_;
 };

@@ -1,5 +1,7 @@
 #include "engine/slice/metadata_space.h"
 
+#include "engine/device/copies.h"
+
 #include <algorithm>
 
 #include "engine/base/points.h"
@@ -49,6 +51,18 @@ runtime::Task<Status> MetadataSpace::read(format::NodePointer pointer, MutableBy
                     Place{.device = address.device(), .offset_bytes = address.offset_bytes()}};
   }
   co_return co_await devices_[address.device()].read(address.offset_bytes(), image);
+}
+
+runtime::Task<Status> MetadataSpace::read_other_copies(format::NodePointer pointer, MutableByteSpan image, Verify verify,
+                                                       Error wrong) {
+  const Address address{pointer.address};
+  if (wrong.code == Code::metadata_address_invalid) co_return wrong;
+  // While a mount opens, not all buckets are known, and none is written.
+  const BucketId bucket = format::bucket_of(address, buckets_.bucket_blocks());
+  space::BucketPin pin;
+  if (buckets_.find(bucket) != nullptr) pin = buckets_.pin(address);
+  co_return co_await device::read_other_copies(devices_[address.device()], address.offset_bytes(), image, std::move(verify),
+                                               wrong);
 }
 
 Address MetadataSpace::allocate(u64 blocks) {

@@ -26,6 +26,8 @@ class MetadataSpace final : public btree::NodeStore {
   bool add_bucket(Epoch epoch);
 
   runtime::Task<Status> read(format::NodePointer pointer, MutableByteSpan image) override;
+  runtime::Task<Status> read_other_copies(format::NodePointer pointer, MutableByteSpan image, Verify verify,
+                                          Error wrong) override;
   format::Address allocate(u64 blocks) override;
   runtime::Task<Status> write(format::Address address, ByteSpan image) override;
   void release(const format::NodePointer& pointer) override { dead_.push_back({pointer.address, pointer.blocks()}); }

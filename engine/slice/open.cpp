@@ -23,23 +23,40 @@ constexpr u64 inode_counter_max = 1ull << 47;
 
 }  // namespace
 
+// The newest of a place's copies; those that differ become like it. A header from the future counts in none.
+Task<Status> Slice::read_header_place(u64 place, Epoch last, format::SliceHeader& header, bool& prepared) {
+  device::Device& device = devices_[0];
+  Status best = Error{Code::slice_header_missing, id_};
+  std::vector<u8> others;
+  AlignedBuffer raw(block_bytes);
+  for (u8 copy = 1; copy <= device.copies(); ++copy) {
+    Status state = co_await device.read(header_offset_bytes(place), raw.span(), copy);
+    if (!state) std::memset(raw.data(), 0, raw.size());
+    format::SliceHeader one;
+    std::memcpy(&one, raw.data(), sizeof one);
+    if (state) state = format::validate_slice_header(one, format::filesystem_id(superblock_), id_);
+    if (state && one.checkpoint_epoch > last.value) {
+      prepared = one.publish_epoch == one.checkpoint_epoch;
+      from_future_ = true;
+      state = Error{Code::slice_header_from_future, one.checkpoint_epoch, Place{.device = 0, .slice = id_}};
+    }
+    const bool is_same = best && state && std::memcmp(&one, &header, sizeof one) == 0;
+    const bool is_better = state && (!best || one.sequence > header.sequence);
+    if (copy == 1 || is_better) best = state, header = one;
+    if (is_better) others.assign({1, 2, 3, 4});
+    if (is_better || is_same) std::erase(others, copy);
+  }
+  std::erase_if(others, [&device](u8 copy) { return copy > device.copies() || !device.may_heal(); });
+  std::memcpy(raw.data(), &header, sizeof header);
+  for (const u8 copy : others) (void)co_await device.write(header_offset_bytes(place), raw.span(), false, copy);
+  co_return best;
+}
+
 Task<Status> Slice::read_header(Epoch oldest_needed, Epoch last) {
   std::array<format::SliceHeader, 2> headers{};
   std::array<Status, 2> states;
   bool prepared = false;  // one of them is of a repair that was cut off before its commit
-  AlignedBuffer raw(block_bytes);
-  for (u64 place = 0; place < 2; ++place) {
-    states[place] = co_await devices_[0].read(header_offset_bytes(place), raw.span());
-    if (!states[place]) continue;
-    std::memcpy(&headers[place], raw.data(), block_bytes);
-    states[place] = format::validate_slice_header(headers[place], format::filesystem_id(superblock_), id_);
-    if (states[place] && headers[place].checkpoint_epoch > last.value) {
-      prepared = headers[place].publish_epoch == headers[place].checkpoint_epoch;
-      from_future_ = true;
-      states[place] =
-          Error{Code::slice_header_from_future, headers[place].checkpoint_epoch, Place{.device = 0, .slice = id_}};
-    }
-  }
+  for (u64 place = 0; place < 2; ++place) states[place] = co_await read_header_place(place, last, headers[place], prepared);
   if (!states[0] && !states[1]) co_return Error{Code::slice_header_missing, id_, Place{.device = 0, .slice = id_}};
   const u64 best = !states[0] || (states[1] && headers[1].sequence > headers[0].sequence) ? 1 : 0;
   header_ = headers[best];
@@ -109,14 +126,17 @@ Task<Status> Slice::restore_space(std::vector<BucketId> leased) {
     AlignedBuffer raw(count * sizeof(format::MetadataBucket));
     const format::Address place{header_.space_list_address};
     const format::NodePointer pointer{place.value, 0, 0, static_cast<u32>(raw.size())};
-    const Status read = co_await metadata_.read(pointer, raw.span());
+    const auto check = [this, place, count](ByteSpan list) -> Status {
+      if (codec::crc32c(list.first(count * sizeof(format::MetadataBucket))) == header_.space_list_checksum) return {};
+      return Error{Code::space_list_checksum_mismatch, id_,
+                   Place{.device = place.device(), .slice = id_, .offset_bytes = place.offset_bytes()}};
+    };
+    Status read = co_await metadata_.read(pointer, raw.span());
+    if (read) read = check(raw.span());
+    if (!read) read = co_await metadata_.read_other_copies(pointer, raw.span(), check, read.error());
     if (!read) co_return read;
     std::vector<format::MetadataBucket> list(count);
     std::memcpy(list.data(), raw.data(), count * sizeof(format::MetadataBucket));
-    if (codec::crc32c({raw.data(), count * sizeof(format::MetadataBucket)}) != header_.space_list_checksum) {
-      co_return Error{Code::space_list_checksum_mismatch, id_,
-                      Place{.device = place.device(), .slice = id_, .offset_bytes = place.offset_bytes()}};
-    }
     for (const format::MetadataBucket& entry : list) {
       const BucketId id{entry.bucket};
       if (buckets_.find(id) == nullptr) borrow(id);

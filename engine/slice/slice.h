@@ -153,6 +153,7 @@ class Slice {
   std::size_t buckets_for_checkpoint(u64 dirty_blocks) const;
   std::size_t buckets_for_metadata(u64 dirty_blocks) const;
   u64 header_offset_bytes(u64 sequence) const;
+  Task<Status> read_header_place(u64 place, Epoch last, format::SliceHeader& header, bool& prepared);
 
   u16 id_;
   const format::Superblock& superblock_;

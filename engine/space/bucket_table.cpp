@@ -136,7 +136,9 @@ void BucketTable::close(BucketId id, Epoch now) {
 void BucketTable::free_metadata(BucketId id) {
   Bucket& bucket = at(id);
   assert(bucket.state == BucketState::metadata);
-  finish_freeing(index_.at(id.value));
+  if (bucket.pins == 0) return finish_freeing(index_.at(id.value));
+  bucket.state = BucketState::freeing;  // by the last who repairs a copy in it
+  bucket.freed = {};
 }
 
 Status BucketTable::check_live(Address address, u32 blocks, u32 generation) const {

@@ -1,4 +1,4 @@
-#include "engine/admin/superblocks.h"
+#include "engine/pool/superblocks.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "engine/device/aligned_buffer.h"
 
-namespace cowfs::admin {
+namespace cowfs::pool {
 
 using format::Superblock;
 
@@ -48,7 +48,8 @@ Task<Result<SuperblockFound>> read_superblock(device::Device& device) {
     any = true;
   }
   if (!any) co_return problem;
-  if (found.superblock.capacity_blocks * block_bytes > capacity) co_return Error{Code::device_truncated, capacity};
+  const bool is_alone = !format::is_of_pool(found.superblock);
+  if (is_alone && found.superblock.capacity_blocks * block_bytes > capacity) co_return Error{Code::device_truncated, capacity};
   co_return found;
 }
 
@@ -66,4 +67,4 @@ Task<Status> write_superblocks(device::Device& device, Superblock superblock) {
   co_return co_await device.write(places[0] * block_bytes, raw.span(), true);
 }
 
-}  // namespace cowfs::admin
+}  // namespace cowfs::pool

@@ -7,7 +7,7 @@
 #include "engine/format/superblock.h"
 #include "engine/runtime/task.h"
 
-namespace cowfs::admin {
+namespace cowfs::pool {
 
 using runtime::Task;
 
@@ -16,11 +16,11 @@ struct SuperblockFound {
   std::vector<std::string> notes;  // copies that were damaged or older, for people
 };
 
-// The valid copy with the highest sequence; its geometry fits the device. Damaged copies are noted.
+// The valid copy with the highest sequence; its geometry fits the device, unless that is of a pool. Damaged copies are noted.
 // Errors: superblock_*; device_truncated; device_too_small (no room for any copy); of the device.
 Task<Result<SuperblockFound>> read_superblock(device::Device& device);
 
 // Seals and writes every copy, the first one last, and flushes: until then the device is not a filesystem.
 Task<Status> write_superblocks(device::Device& device, format::Superblock superblock);
 
-}  // namespace cowfs::admin
+}  // namespace cowfs::pool

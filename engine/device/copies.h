@@ -1,0 +1,26 @@
+// Reading what a device keeps in several copies: who knows how to tell good bytes from bad ones finds a good copy here, and
+// the bad ones are overwritten with it.
+#pragma once
+#include <functional>
+
+#include "engine/device/device.h"
+#include "engine/runtime/task.h"
+
+namespace cowfs::device {
+
+// What is wrong with the bytes that were read.
+using Verify = std::function<Status(ByteSpan)>;
+
+// After a read whose result, or whose bytes, were `wrong`: looks through all copies, puts a good one into `into` and, if the device
+// may heal, writes it over those that were not. Nobody else writes there meanwhile. Error: `wrong`, when no copy is good, or
+// there is only one.
+runtime::Task<Status> read_other_copies(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify, Error wrong);
+
+// Reads all copies; true when one is good. Those that are not are overwritten with it, if the device may heal.
+// `into`: a good one. One copy is read like any block: an error of the device is one.
+runtime::Task<Result<bool>> settle_copies(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify);
+
+// Reads and verifies; then the other copies.
+runtime::Task<Status> read_verified(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify);
+
+}  // namespace cowfs::device

@@ -1,0 +1,140 @@
+#include "engine/format/pool_map.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "engine/codec/crc32c.h"
+
+namespace cowfs::format {
+namespace {
+
+u32 checksum_of(ByteSpan sealed) { return codec::crc32c(sealed.subspan(sizeof(le32))); }
+
+bool is_sound(const PoolMember& member, u64 bucket_blocks, u64 chunk_buckets) {
+  const bool known = member.state == static_cast<u8>(MemberState::current) || member.state == static_cast<u8>(MemberState::stale);
+  return known && member.label[sizeof member.label - 1] == '\0' && member.capacity_blocks < 1ull << 48 &&
+         member.first_bucket <= member.capacity_blocks / bucket_blocks && member.chunks <= 1u << 16 &&
+         member.chunks <= whole_chunks(member.capacity_blocks, member.first_bucket, bucket_blocks, chunk_buckets);
+}
+
+// Each place is on a member that has it, no place is used twice, and a chunk's copies lie on different members.
+bool places_are_sound(const PoolMap& map) {
+  std::vector<std::vector<bool>> used;
+  for (const PoolMember& member : map.members) used.emplace_back(member.chunks);
+  for (std::size_t i = 0; i < map.places.size(); ++i) {
+    const ChunkPlace& place = map.places[i];
+    if (place.member >= map.members.size() || place.chunk >= map.members[place.member].chunks) return false;
+    if (used[place.member][place.chunk]) return false;
+    used[place.member][place.chunk] = true;
+    for (std::size_t other = i - i % map.copies; other < i; ++other)
+      if (map.places[other].member == place.member) return false;
+  }
+  return true;
+}
+
+std::string label_text(const PoolMember& member) {
+  std::string text;
+  for (const char character : member.label) {
+    if (character == '\0') break;
+    text += character >= ' ' && character <= '~' ? character : '?';
+  }
+  return text;
+}
+
+}  // namespace
+
+const char* name(MemberState state) { return state == MemberState::current ? "current" : "stale"; }
+
+u64 whole_chunks(u64 capacity_blocks, u64 first_bucket, u64 bucket_blocks, u64 chunk_buckets) {
+  const u64 buckets = (capacity_blocks - 1) / bucket_blocks;  // the last block holds a copy of the superblock
+  return (buckets - std::min(buckets, first_bucket)) / chunk_buckets;
+}
+
+u64 encoded_bytes(const PoolMap& map) {
+  return sizeof(PoolMapHeader) + map.members.size() * sizeof(PoolMember) + map.places.size() * sizeof(ChunkPlace);
+}
+
+std::vector<std::byte> encode(const PoolMap& map) {
+  const u64 bytes = encoded_bytes(map);
+  assert(bytes <= pool_map_bytes_max);
+  std::vector<std::byte> raw(round_up(bytes, block_bytes));
+  PoolMapHeader header{};
+  header.magic = pool_map_magic;
+  header.filesystem = map.filesystem;
+  header.sequence = map.sequence;
+  header.session = map.session;
+  header.mounts = map.mounts;
+  header.epoch = map.epoch;
+  header.bytes = static_cast<u32>(bytes);
+  header.chunks = map.chunks();
+  header.chunk_buckets = map.chunk_buckets;
+  header.members = static_cast<u16>(map.members.size());
+  header.copies = map.copies;
+  header.columns = map.columns;
+  std::byte* at = raw.data() + sizeof header;
+  std::memcpy(at, map.members.data(), map.members.size() * sizeof(PoolMember));
+  at += map.members.size() * sizeof(PoolMember);
+  std::memcpy(at, map.places.data(), map.places.size() * sizeof(ChunkPlace));
+  std::memcpy(raw.data(), &header, sizeof header);
+  header.checksum = checksum_of(ByteSpan(raw).first(bytes));
+  std::memcpy(raw.data(), &header, sizeof header);
+  return raw;
+}
+
+Result<PoolMap> decode_pool_map(ByteSpan raw, u64 filesystem, u64 bucket_blocks) {
+  u64 checks = 0;
+  const auto damaged = [&checks] { return Error{Code::pool_map_damaged, checks}; };
+  PoolMapHeader header;
+  std::memcpy(&header, raw.data(), sizeof header);
+  if (++checks; header.magic != pool_map_magic || header.filesystem != filesystem) return damaged();
+  if (++checks; header.bytes < sizeof header || header.bytes > raw.size()) return damaged();
+  if (++checks; header.checksum != checksum_of(raw.first(header.bytes))) return damaged();
+  if (++checks; header.members == 0 || header.members > pool_members_max) return damaged();
+  if (++checks; header.copies == 0 || header.copies > pool_copies_max) return damaged();
+  if (++checks; !std::has_single_bit(header.columns) || header.columns > pool_columns_max) return damaged();
+  if (++checks; !std::has_single_bit(u32{header.chunk_buckets}) || header.chunk_buckets > 1u << 24) return damaged();
+  if (++checks; header.chunks == 0 || header.chunks % header.columns != 0) return damaged();
+  const u64 members_bytes = header.members * sizeof(PoolMember);
+  const u64 places_bytes = u64{header.chunks} * header.copies * sizeof(ChunkPlace);
+  if (++checks; header.bytes != sizeof header + members_bytes + places_bytes) return damaged();
+  PoolMap map{.filesystem = filesystem,
+              .sequence = header.sequence,
+              .session = header.session,
+              .mounts = header.mounts,
+              .epoch = header.epoch,
+              .chunk_buckets = header.chunk_buckets,
+              .copies = header.copies,
+              .columns = header.columns,
+              .members = std::vector<PoolMember>(header.members),
+              .places = std::vector<ChunkPlace>(u64{header.chunks} * header.copies)};
+  std::memcpy(map.members.data(), raw.data() + sizeof header, members_bytes);
+  std::memcpy(map.places.data(), raw.data() + sizeof header + members_bytes, places_bytes);
+  ++checks;
+  for (const PoolMember& member : map.members)
+    if (!is_sound(member, bucket_blocks, map.chunk_buckets)) return damaged();
+  if (++checks; !places_are_sound(map)) return damaged();
+  return map;
+}
+
+std::string to_text(const PoolMap& map, u64 bucket_blocks) {
+  const u64 chunk_bytes = map.chunk_buckets * bucket_blocks * block_bytes;
+  std::string text = fmt::format("{:<22} {} chunks of {} MiB, {} on {} devices, {} side by side\n", "pool", map.chunks(),
+                                 chunk_bytes / mib, map.copies == 1 ? "one copy" : fmt::format("{} copies", map.copies),
+                                 map.members.size(), map.columns);
+  text += fmt::format("{:<22} {}, mounted {} times, last after epoch {}\n", "pool map", map.sequence, map.mounts, map.epoch);
+  std::vector<u64> used(map.members.size());
+  for (const ChunkPlace& place : map.places) ++used[place.member];
+  for (std::size_t i = 0; i < map.members.size(); ++i) {
+    const PoolMember& member = map.members[i];
+    const std::string label = label_text(member);
+    text += fmt::format("{:<22} {}, {} of {} chunks{}{}\n", fmt::format("member {}", i),
+                        name(static_cast<MemberState>(member.state)), used[i], u32{member.chunks},
+                        label.empty() ? "" : ", label ", label);
+  }
+  return text;
+}
+
+}  // namespace cowfs::format

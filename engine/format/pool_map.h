@@ -1,0 +1,95 @@
+// The map of a pool: which devices belong to a filesystem of several, and on which of them each chunk of its space lies.
+// Each member holds it, in two places that are written in turn; the member's superblock says which one counts.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/format/superblock.h"
+
+namespace cowfs::format {
+
+constexpr u32 pool_map_magic = 0x4d574f43;  // "COWM"
+constexpr u64 pool_map_first_block = 2;
+constexpr u64 pool_map_place_blocks = 31;
+constexpr u64 pool_map_bytes_max = pool_map_place_blocks * block_bytes;
+static_assert(pool_map_first_block + 2 * pool_map_place_blocks <= superblock_second_copy);
+
+constexpr u16 pool_members_max = 255;
+constexpr u8 pool_copies_max = 4;
+constexpr u8 pool_columns_max = 16;
+
+enum class MemberState : u8 {
+  current = 1,  // holds what it should
+  stale = 2,    // was away while something was written, or failed: nothing on it counts
+};
+const char* name(MemberState state);
+
+struct PoolMapHeader {  // 64 bytes, then `members` PoolMembers, then `copies` ChunkPlaces for each chunk
+  le32 checksum;        // crc32c of every byte after it, up to `bytes`
+  le32 magic;           // pool_map_magic
+  le64 filesystem;      // first 8 bytes of the filesystem's UUID
+  le64 sequence;        // grows with each map; its place is sequence % 2
+  le64 session;         // random: two maps of one sequence differ in it
+  le64 mounts;          // for writing, so far
+  le64 epoch;           // newest commit when the last of them began
+  le32 bytes;
+  le32 chunks;
+  le32 chunk_buckets;   // of one chunk; a power of two
+  le16 members;
+  u8 copies;            // of each chunk, on as many members
+  u8 columns;           // consecutive buckets lie in so many chunks in turn; a power of two that divides `chunks`
+};
+static_assert(sizeof(PoolMapHeader) == 64);
+
+struct PoolMember {    // 128 bytes
+  Uuid device;
+  char label[64];      // failure domain, NUL-padded: copies of a chunk have different ones. Empty: its own
+  le64 capacity_blocks;
+  le32 first_bucket;   // of chunk 0; what lies before it is the superblock's
+  le32 chunks;         // that it has room for
+  u8 state;            // MemberState
+  u8 reserved[31];
+};
+static_assert(sizeof(PoolMember) == 128);
+
+struct ChunkPlace {  // 4 bytes
+  le16 member;
+  le16 chunk;        // of the member
+};
+static_assert(sizeof(ChunkPlace) == 4);
+
+// Decoded.
+struct PoolMap {
+  u64 filesystem = 0;
+  u64 sequence = 0;
+  u64 session = 0;
+  u64 mounts = 0;
+  u64 epoch = 0;
+  u32 chunk_buckets = 0;
+  u8 copies = 0;
+  u8 columns = 0;
+  std::vector<PoolMember> members;
+  std::vector<ChunkPlace> places;  // chunk * copies + copy
+
+  u32 chunks() const { return static_cast<u32>(places.size() / copies); }
+  const ChunkPlace& place(u64 chunk, u8 copy) const { return places[chunk * copies + copy]; }
+};
+
+constexpr u64 pool_map_block(u64 sequence) {
+  return pool_map_first_block + sequence % 2 * pool_map_place_blocks;
+}
+
+// Whole blocks, sealed. Precondition: it fits pool_map_bytes_max.
+std::vector<std::byte> encode(const PoolMap& map);
+u64 encoded_bytes(const PoolMap& map);
+
+// `raw`: a whole place. Errors: pool_map_damaged (value: which check failed first, counted from 1).
+Result<PoolMap> decode_pool_map(ByteSpan raw, u64 filesystem, u64 bucket_blocks);
+
+// Of buckets on a device of this size, from `first_bucket` on.
+u64 whole_chunks(u64 capacity_blocks, u64 first_bucket, u64 bucket_blocks, u64 chunk_buckets);
+
+std::string to_text(const PoolMap& map, u64 bucket_blocks);
+
+}  // namespace cowfs::format

@@ -1,0 +1,185 @@
+#include "engine/pool/assemble.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "engine/device/aligned_buffer.h"
+#include "engine/format/journal.h"
+
+namespace cowfs::pool {
+
+using device::Device;
+using format::MemberState;
+using format::PoolMap;
+using format::Superblock;
+
+namespace {
+
+struct Named {
+  Device* device = nullptr;
+  Superblock superblock;
+  std::optional<PoolMap> map;  // its own; none: damaged
+};
+
+Error at(Code code, u64 value, std::size_t index) { return {code, value, {.device = static_cast<u32>(index)}}; }
+
+// The newest of all maps.
+Result<const PoolMap*> newest_of(const std::vector<Named>& named) {
+  const PoolMap* newest = nullptr;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    const PoolMap* map = named[i].map ? &*named[i].map : nullptr;
+    if (map == nullptr) continue;
+    if (newest != nullptr && map->sequence == newest->sequence && map->session != newest->session)
+      return at(Code::pool_split_brain, map->sequence, i);
+    if (newest == nullptr || map->sequence > newest->sequence) newest = map;
+  }
+  if (newest == nullptr) return at(Code::pool_map_damaged, 0, 0);
+  return newest;
+}
+
+bool is_stale(const PoolMap& map, u16 member) { return map.members[member].state == static_cast<u8>(MemberState::stale); }
+
+// Each named device at its number in the newest map.
+Result<std::vector<Device*>> in_order(const std::vector<Named>& named, const PoolMap& newest) {
+  std::vector<Device*> members(newest.members.size());
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    const u16 number = named[i].superblock.device_index;
+    if (number >= members.size() || newest.members[number].device != named[i].superblock.device_uuid)
+      return at(Code::pool_device_foreign, i + 1, i);
+    if (members[number] != nullptr) return at(Code::pool_device_twice, i + 1, i);
+    if (named[i].device->capacity().value / block_bytes < newest.members[number].capacity_blocks)
+      return at(Code::device_truncated, named[i].device->capacity().value, i);
+    members[number] = named[i].device;
+  }
+  return members;
+}
+
+// Two halves were mounted, each without the other: each says that the other is stale, and each has what the other lacks.
+Status check_one_history(const std::vector<Named>& named, const PoolMap& newest) {
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    if (!named[i].map || !is_stale(newest, named[i].superblock.device_index)) continue;
+    for (u16 other = 0; other < named[i].map->members.size() && other < newest.members.size(); ++other)
+      if (is_stale(*named[i].map, other) && !is_stale(newest, other)) return at(Code::pool_split_brain, newest.sequence, i);
+  }
+  return {};
+}
+
+// The newest epoch that a commit block in any copy of the ring is of.
+Task<u64> newest_epoch(Pool& pool, const Superblock& superblock) {
+  constexpr u64 slot_bytes = format::commit_slot_blocks * block_bytes;
+  device::AlignedBuffer slot(slot_bytes);
+  u64 newest = 0;
+  for (u8 copy = 1; copy <= pool.copies(); ++copy) {
+    for (u64 i = 0; i < format::commit_slots; ++i) {
+      const Status read = co_await pool.read(superblock.commit_ring_block * block_bytes + i * slot_bytes, slot.span(), copy);
+      if (!read || !format::validate_commit(slot.span(), format::filesystem_id(superblock))) continue;
+      format::CommitBlock block;
+      std::memcpy(&block, slot.data(), sizeof block);
+      newest = std::max<u64>(newest, block.epoch);
+    }
+  }
+  co_return newest;
+}
+
+// A mount tells every member of itself before it commits anything: who does not know of the last one, although it committed,
+// is an old copy. If it did not, it may have been cut off while it told them.
+void distrust_ignorant(const std::vector<Named>& named, Pool& pool, u64 epoch) {
+  for (const Named& one : named) {
+    const bool knows = one.map && one.map->mounts >= pool.map().mounts;
+    if (!knows && epoch > pool.map().epoch) pool.distrust(one.superblock.device_index);
+  }
+}
+
+Status check_complete(const std::vector<Named>& named, const Pool& pool, const AssembleOptions& options,
+                      std::vector<std::string>& notes) {
+  u64 missing = 0;
+  std::optional<std::size_t> stale;
+  for (u16 number = 0; number < pool.map().members.size(); ++number) {
+    if (pool.is_current(number)) continue;
+    if (pool.member(number) == nullptr) {
+      ++missing;
+      notes.push_back(fmt::format("member {} is missing", number));
+      continue;
+    }
+    for (std::size_t i = 0; i < named.size(); ++i)
+      if (named[i].superblock.device_index == number) stale = i;
+    notes.push_back(fmt::format("member {} ({}) is stale: what is on it is not used", number, pool.member(number)->describe()));
+  }
+  if (const u64 lost = pool.chunks_lost(); lost > 0) {
+    if (missing > 0) return Error{Code::superblock_devices_missing, missing};
+    return Error{Code::pool_chunks_lost, lost};
+  }
+  if (options.degraded) return {};
+  if (missing > 0) return Error{Code::superblock_devices_missing, missing};
+  if (stale) return at(Code::pool_device_stale, *stale + 1, *stale);
+  return {};
+}
+
+Task<Result<Assembled>> assemble_pool(const std::vector<Named>& named, AssembleOptions options) {
+  const Result<const PoolMap*> newest = newest_of(named);
+  if (!newest) co_return newest.error();
+  Result<std::vector<Device*>> members = in_order(named, **newest);
+  if (!members) co_return members.error();
+  if (const Status one = check_one_history(named, **newest); !one) co_return one.error();
+  Assembled assembled;
+  for (const Named& one : named)
+    if (one.map && one.map->sequence == (*newest)->sequence) assembled.superblock = one.superblock;
+  assembled.pool = std::make_unique<Pool>(assembled.superblock, **newest, std::move(*members), options.read_only);
+  assembled.device = assembled.pool.get();
+  const u64 epoch = co_await newest_epoch(*assembled.pool, assembled.superblock);
+  distrust_ignorant(named, *assembled.pool, epoch);
+  if (const Status complete = check_complete(named, *assembled.pool, options, assembled.absent); !complete)
+    co_return complete.error();
+  assembled.superblock.device_index = 0;
+  assembled.superblock.device_count = 1;
+  if (!options.read_only) {
+    const Status begun = co_await assembled.pool->begin_mount(epoch);
+    if (!begun) co_return begun.error();
+  }
+  co_return std::move(assembled);
+}
+
+}  // namespace
+
+Task<std::optional<PoolMap>> read_map(Device& device, const Superblock& superblock) {
+  device::AlignedBuffer raw(format::pool_map_bytes_max);
+  std::optional<PoolMap> none;
+  const Status read = co_await device.read(format::pool_map_block(superblock.map_sequence) * block_bytes, raw.span());
+  if (!read) co_return none;
+  Result<PoolMap> map =
+      format::decode_pool_map(raw.span(), format::filesystem_id(superblock), superblock.bucket_blocks);
+  if (!map || map->sequence != superblock.map_sequence) co_return none;
+  co_return std::move(*map);
+}
+
+Task<Result<Assembled>> assemble(std::vector<Device*> devices, AssembleOptions options) {
+  std::vector<Named> named;
+  std::vector<std::string> notes;
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    Result<SuperblockFound> found = co_await read_superblock(*devices[i]);
+    if (!found) {
+      Error error = found.error();
+      error.place.device = static_cast<u32>(i);
+      co_return error;
+    }
+    notes.insert(notes.end(), found->notes.begin(), found->notes.end());
+    named.push_back({devices[i], found->superblock, std::nullopt});
+    if (named[i].superblock.uuid != named[0].superblock.uuid) co_return at(Code::pool_device_foreign, i + 1, i);
+  }
+  if (!format::is_of_pool(named[0].superblock)) {
+    if (named.size() > 1) co_return at(Code::pool_device_twice, 2, 1);
+    Assembled alone;
+    alone.device = devices[0];
+    alone.superblock = named[0].superblock;
+    alone.damaged_copies = std::move(notes);
+    co_return std::move(alone);
+  }
+  for (Named& one : named) one.map = co_await read_map(*one.device, one.superblock);
+  Result<Assembled> assembled = co_await assemble_pool(named, options);
+  if (assembled) assembled->damaged_copies = std::move(notes);
+  co_return std::move(assembled);
+}
+
+}  // namespace cowfs::pool

@@ -1,0 +1,291 @@
+// One request becomes parts, one for each copy of each piece that lies in one run on a member. They live in one allocation until
+// the last has been answered, on the core that asked.
+#include "engine/pool/pool.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "engine/base/points.h"
+#include "engine/device/aligned_buffer.h"
+#include "engine/pool/superblocks.h"
+
+namespace cowfs::pool {
+
+using format::MemberState;
+using runtime::IoOperation;
+
+struct Pool::Part : IoOperation {
+  Fan* fan = nullptr;
+  Piece piece = {};
+  u16 member = 0;
+  u8 copies_tried = 0;  // reads
+};
+
+struct Pool::Fan {
+  Pool& pool;
+  IoOperation& asked;
+  std::vector<Part> parts;
+  std::size_t pending = 1;  // parts under way, and the start of them
+  i64 error = 0;
+};
+
+Pool::Pool(const format::Superblock& superblock, format::PoolMap map, std::vector<device::Device*> members, bool read_only)
+    : superblock_(superblock),
+      bucket_blocks_(superblock.bucket_blocks),
+      read_only_(read_only),
+      map_(std::move(map)),
+      members_(std::move(members)),
+      current_(members_.size()) {
+  assert(members_.size() == map_.members.size());
+  for (u16 index = 0; index < members_.size(); ++index) {
+    if (members_[index] != nullptr) members_[index]->set_index(index);
+    current_[index] = members_[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
+  }
+}
+
+std::string Pool::describe() const {
+  std::string text;
+  for (const device::Device* member : members_)
+    text += (text.empty() ? "" : " ") + (member == nullptr ? "(missing)" : member->describe());
+  return text;
+}
+
+bool Pool::discards() const {
+  return std::all_of(members_.begin(), members_.end(),
+                     [](const device::Device* member) { return member == nullptr || member->discards(); });
+}
+
+std::vector<Pool::Piece> Pool::pieces_of(const IoOperation& operation) const {
+  const u64 row_buckets = u64{map_.chunk_buckets} * map_.columns;
+  std::vector<Piece> pieces;
+  for (u64 done = 0; done < operation.length;) {
+    const u64 block = (operation.offset + done) / block_bytes;
+    const u64 bucket = block / bucket_blocks_;
+    Piece piece;
+    piece.chunk = bucket / row_buckets * map_.columns + bucket % map_.columns;
+    piece.block = bucket / map_.columns % map_.chunk_buckets * bucket_blocks_ + block % bucket_blocks_;
+    piece.offset = done;
+    const u64 run_blocks = map_.columns == 1 ? map_.chunk_buckets * bucket_blocks_ - piece.block
+                                             : bucket_blocks_ - block % bucket_blocks_;
+    piece.length = std::min(operation.length - done, run_blocks * block_bytes);
+    done += piece.length;
+    pieces.push_back(piece);
+  }
+  return pieces;
+}
+
+u64 Pool::member_offset(const Piece& piece, u8 copy) const {
+  const format::ChunkPlace& place = map_.place(piece.chunk, copy);
+  const u64 bucket = map_.members[place.member].first_bucket + u64{place.chunk} * map_.chunk_buckets;
+  return (bucket * bucket_blocks_ + piece.block) * block_bytes;
+}
+
+void Pool::start(IoOperation& operation) {
+  switch (operation.kind) {
+    case IoOperation::Kind::read:
+      return start_reads(operation);
+    case IoOperation::Kind::write:
+    case IoOperation::Kind::discard:
+      return start_writes(operation);
+    case IoOperation::Kind::flush:
+      return start_flushes(operation);
+  }
+}
+
+void Pool::start_reads(IoOperation& operation) {
+  auto* fan = new Fan{*this, operation, {}};
+  for (const Piece& piece : pieces_of(operation)) {
+    fan->parts.emplace_back().piece = piece;
+  }
+  start_parts(fan);
+}
+
+void Pool::start_writes(IoOperation& operation) {
+  auto* fan = new Fan{*this, operation, {}};
+  for (const Piece& piece : pieces_of(operation)) {
+    bool any = false;
+    for (u8 copy = 0; copy < map_.copies; ++copy) {
+      const u16 member = map_.place(piece.chunk, copy).member;
+      if (!is_current(member) || (operation.copy != 0 && operation.copy != copy + 1)) continue;
+      any = true;
+      Part& part = fan->parts.emplace_back();
+      part.piece = piece;
+      part.member = member;
+      part.copy = static_cast<u8>(copy + 1);
+    }
+    if (!any) fan->error = -ENODEV;
+  }
+  start_parts(fan);
+}
+
+void Pool::start_flushes(IoOperation& operation) {
+  auto* fan = new Fan{*this, operation, {}};
+  for (u16 member = 0; member < members_.size(); ++member) {
+    if (!is_current(member)) continue;
+    fan->parts.emplace_back().member = member;
+  }
+  start_parts(fan);
+}
+
+void Pool::start_parts(Fan* fan) {
+  for (Part& part : fan->parts) {
+    part.fan = fan;
+    part.kind = fan->asked.kind;
+    part.durable = fan->asked.durable;
+    part.completed = [](IoOperation& done) {
+      Part& answer = static_cast<Part&>(done);
+      answer.fan->pool.answered(answer);
+    };
+  }
+  fan->pending += fan->parts.size();
+  for (Part& part : fan->parts) {
+    if (part.kind == IoOperation::Kind::read && !aim(part)) {
+      part_done(fan, -ENODEV);
+      continue;
+    }
+    launch(part);
+  }
+  part_done(fan, 0);
+}
+
+// Chooses the copy that a read is tried on next; false when there is none left. Neighbouring pieces of a file begin with
+// different copies.
+bool Pool::aim(Part& part) {
+  constexpr u64 turn_bytes = 64 * kib;
+  const u8 asked = part.fan->asked.copy;
+  const u64 turn = (part.fan->asked.offset + part.piece.offset) / turn_bytes;
+  while (part.copies_tried < (asked != 0 ? 1 : map_.copies)) {
+    part.copy = asked != 0 ? asked : static_cast<u8>((turn + part.copies_tried) % map_.copies + 1);
+    ++part.copies_tried;
+    part.member = map_.place(part.piece.chunk, static_cast<u8>(part.copy - 1)).member;
+    if (is_current(part.member)) return true;
+  }
+  return false;
+}
+
+void Pool::launch(Part& part) {
+  if (part.kind != IoOperation::Kind::flush) {
+    part.data = part.fan->asked.data + part.piece.offset;
+    part.length = part.piece.length;
+    part.offset = member_offset(part.piece, static_cast<u8>(part.copy - 1));
+  }
+  counters_.count(part);
+  members_[part.member]->start(part);
+}
+
+void Pool::answered(Part& part) {
+  const bool is_whole = part.result >= 0 && static_cast<u64>(part.result) == part.length;
+  i64 error = is_whole ? 0 : part.result < 0 ? part.result : -EIO;
+  if (error != 0 && part.kind == IoOperation::Kind::read) {
+    if (aim(part)) {
+      reached(Point::pool_read_elsewhere);
+      return launch(part);
+    }
+  } else if (error != 0 && give_up(part.member)) {
+    error = 0;
+  }
+  part_done(part.fan, error);
+}
+
+void Pool::part_done(Fan* fan, i64 error) {
+  if (error != 0) fan->error = error;
+  if (--fan->pending > 0) return;
+  const std::unique_ptr<Fan> done(fan);
+  IoOperation& asked = fan->asked;
+  asked.result = fan->error != 0 ? fan->error : static_cast<i64>(asked.length);
+  if (asked.kind == IoOperation::Kind::flush && fan->error == 0 && failures_.load() != remembered_)
+    return gate_.spawn(remember_failures(&asked));
+  asked.completed(asked);
+}
+
+// Everything that is on it is also on another current member.
+bool Pool::is_spare(u16 member) const {
+  for (u32 chunk = 0; chunk < map_.chunks(); ++chunk) {
+    bool here = false, elsewhere = false;
+    for (u8 copy = 0; copy < map_.copies; ++copy) {
+      const u16 holder = map_.place(chunk, copy).member;
+      here = here || holder == member;
+      elsewhere = elsewhere || (holder != member && is_current(holder));
+    }
+    if (here && !elsewhere) return false;
+  }
+  return true;
+}
+
+bool Pool::give_up(u16 member) {
+  const std::lock_guard lock(giving_up_);
+  if (!is_current(member)) return true;
+  if (!is_spare(member)) return false;
+  current_[member].store(false, std::memory_order_relaxed);
+  failures_.fetch_add(1);
+  reached(Point::pool_member_given_up);
+  return true;
+}
+
+u64 Pool::chunks_lost() const {
+  u64 lost = 0;
+  for (u32 chunk = 0; chunk < map_.chunks(); ++chunk) {
+    bool there = false;
+    for (u8 copy = 0; copy < map_.copies; ++copy) there = there || is_current(map_.place(chunk, copy).member);
+    if (!there) ++lost;
+  }
+  return lost;
+}
+
+runtime::Task<void> Pool::remember_failures(IoOperation* flush) {
+  map_.sequence += 1;
+  const Status published = co_await publish();
+  if (!published) flush->result = -EIO;
+  flush->completed(*flush);
+}
+
+runtime::Task<Status> Pool::begin_mount(u64 epoch) {
+  map_.sequence += 1;
+  map_.mounts += 1;
+  map_.epoch = epoch;
+  co_return co_await publish();
+}
+
+runtime::Task<Status> Pool::publish() {
+  while (true) {
+    remembered_ = failures_.load();
+    mark_stale();
+    for (u16 index = 0; index < members_.size(); ++index) {
+      if (!is_current(index)) continue;
+      const Status written = co_await publish_to(index);
+      if (!written && !give_up(index)) co_return written;
+    }
+    if (failures_.load() == remembered_) co_return Status{};
+    map_.sequence += 1;
+  }
+}
+
+void Pool::mark_stale() {
+  for (u16 index = 0; index < members_.size(); ++index) {
+    format::PoolMember& member = map_.members[index];
+    if (is_current(index) || member.state == static_cast<u8>(MemberState::stale)) continue;
+    member.state = static_cast<u8>(MemberState::stale);
+    map_.session = map_.session * 0x9e3779b97f4a7c15ull + index + 1;
+  }
+}
+
+runtime::Task<Status> Pool::publish_to(u16 index) {
+  device::Device& device = *members_[index];
+  const std::vector<std::byte> encoded = format::encode(map_);
+  device::AlignedBuffer raw(encoded.size());
+  std::memcpy(raw.data(), encoded.data(), encoded.size());
+  Status done = co_await device.write(format::pool_map_block(map_.sequence) * block_bytes, raw.span());
+  if (done) done = co_await device.flush();
+  if (!done) co_return done;
+  format::Superblock superblock = superblock_;
+  superblock.device_uuid = map_.members[index].device;
+  superblock.device_index = index;
+  superblock.device_count = static_cast<u16>(members_.size());
+  superblock.sequence = map_.sequence;
+  superblock.map_sequence = map_.sequence;
+  std::memcpy(superblock.device_label, map_.members[index].label, sizeof superblock.device_label);
+  co_return co_await write_superblocks(device, superblock);
+}
+
+}  // namespace cowfs::pool

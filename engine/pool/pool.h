@@ -1,0 +1,97 @@
+// Several devices as one: a block device whose every chunk lies on as many members as the pool keeps copies. What stands above
+// it sees one space of blocks and need not know; who verifies what it reads asks for the other copies (device/copies.h).
+//
+// A write goes to all copies and is done when they are; a flush goes to all members. A member that fails a write or a flush is
+// given up if everything has a copy elsewhere: from then on it is neither read nor written, and before another flush is
+// answered the others remember on their media that it is stale. A read that fails is tried on the next copy.
+//
+// Any core may use it; flushes are asked for on one core.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/device/device.h"
+#include "engine/format/pool_map.h"
+#include "engine/runtime/sync.h"
+
+namespace cowfs::pool {
+
+class Pool final : public device::Device {
+ public:
+  // `superblock`: of any member. `members`: by their numbers in the map, null where one is missing; they outlive the pool.
+  Pool(const format::Superblock& superblock, format::PoolMap map, std::vector<device::Device*> members, bool read_only);
+
+  Bytes capacity() const override { return {map_.chunks() * u64{map_.chunk_buckets} * bucket_blocks_ * block_bytes}; }
+  std::string describe() const override;
+  bool discards() const override;
+  u8 copies() const override { return map_.copies; }
+  bool may_heal() const override { return !read_only_; }
+  void start(runtime::IoOperation& operation) override;
+
+  const format::PoolMap& map() const { return map_; }
+  const device::Device* member(u16 index) const { return members_[index]; }
+  // It is there, and what is on it counts.
+  bool is_current(u16 member) const { return current_[member].load(std::memory_order_relaxed); }
+  // From now on nothing on it counts. Before the pool is used.
+  void distrust(u16 member) { current_[member].store(false, std::memory_order_relaxed); }
+  // Chunks of which no copy is on a current member.
+  u64 chunks_lost() const;
+
+  // On one core, while nothing else is asked of it. A new map on all current members: a mount that began at `epoch`, with
+  // those stale that are not current now. Errors: of the devices.
+  runtime::Task<Status> begin_mount(u64 epoch);
+  // The map and the superblock on every current member, as they are: the end of making a pool.
+  runtime::Task<Status> publish();
+  // On one core, while nothing else is asked of it: copies to a member that does not count what it should hold, and lets it
+  // count. `progress` (may be empty) gets the chunks done. Errors: of the devices; then it still does not count.
+  // Precondition: the member is there.
+  runtime::Task<Status> refill(u16 member, std::function<void(u64)> progress);
+  // On one core, while nothing else is asked of it: `device`, whatever is on it, becomes the member, which does not count until
+  // it is refilled. Error device_too_small (value: its bytes): it has no room for the chunks of the one before.
+  // Precondition: the member is not current; `device` outlives the pool.
+  Status replace(u16 member, device::Device& device, const format::Uuid& uuid);
+
+ private:
+  struct Part;
+  struct Fan;
+  struct Piece {
+    u64 chunk;
+    u64 block;  // within the chunk, on any of its places
+    u64 offset;  // of the operation's data
+    u64 length;
+  };
+
+  std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
+  u64 member_offset(const Piece& piece, u8 copy) const;
+  u64 space_offset(u64 chunk, u64 bucket) const;
+  runtime::Task<Status> refill_chunk(u64 chunk, u8 copy, MutableByteSpan bucket);
+  void start_parts(Fan* fan);
+  void start_reads(runtime::IoOperation& operation);
+  void start_writes(runtime::IoOperation& operation);
+  void start_flushes(runtime::IoOperation& operation);
+  bool aim(Part& part);
+  void launch(Part& part);
+  void answered(Part& part);
+  void part_done(Fan* fan, i64 error);
+  bool give_up(u16 member);
+  bool is_spare(u16 member) const;
+  runtime::Task<void> remember_failures(runtime::IoOperation* flush);
+  void mark_stale();
+  runtime::Task<Status> publish_to(u16 member);
+
+  const format::Superblock superblock_;
+  const u64 bucket_blocks_;
+  const bool read_only_;
+  format::PoolMap map_;
+  std::vector<device::Device*> members_;
+  std::vector<std::atomic<bool>> current_;
+  std::mutex giving_up_;
+  std::atomic<u64> failures_{0};  // members given up
+  u64 remembered_ = 0;            // of them
+  runtime::Gate gate_;
+};
+
+}  // namespace cowfs::pool

@@ -1,0 +1,255 @@
+// Filesystems on several devices: what is spread over them, and which sets of devices are refused.
+#include <fcntl.h>
+
+#include "engine/admin/members.h"
+#include "engine/sim/scenario.h"
+#include "engine/sim/seed_run.h"
+#include "engine/sim/seeds_test_internal.h"
+
+namespace cowfs::sim {
+namespace {
+
+ScenarioSettings on_devices(Random& random, u64 devices, u8 replicas) {
+  ScenarioSettings settings = random_scenario(random);
+  settings.format.devices = devices;
+  settings.format.replicas = replicas;
+  return settings;
+}
+
+// A set that is refused is left alone.
+Status mounted(const Images& images, bool degraded = false) {
+  MountSettings settings;
+  settings.degraded = degraded;
+  SimulatedFilesystem filesystem(images, settings);
+  const Status status = filesystem.mount();
+  for (std::size_t i = 0; i < filesystem.device_count() && !status; ++i) {
+    if (filesystem.has_device(i)) {
+      EXPECT_EQ(filesystem.device(i).counts().writes, 0u);
+    }
+  }
+  return status;
+}
+
+Code refused(const Images& images) {
+  const Status status = mounted(images);
+  EXPECT_FALSE(status.ok());
+  return status ? Code{} : status.error().code;
+}
+
+TEST(Pool, what_was_written_to_several_devices_is_there_after_each_mount_and_crash) {
+  for (u64 seed : seeds(24)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    Scenario scenario(on_devices(random, 2 + random.below(4), 1));
+    for (int round = 0; round < 2; ++round) {
+      scenario.mount(random_settings(random));
+      scenario.try_crashes_after_syncs(8);
+      scenario.run_clients(80);
+      ASSERT_TRUE(none(scenario.problems()));
+      scenario.expect_exact();
+      ASSERT_TRUE(none(scenario.problems()));
+      scenario.close();
+    }
+  }
+}
+
+// A load, closed: the images of a sound filesystem on so many devices.
+Images loaded(u64 devices, u8 replicas, u64 seed) {
+  Random random(seed);
+  ScenarioSettings settings = on_devices(random, devices, replicas);
+  settings.format.seed = seed;
+  Images images = make_devices(settings.format);
+  SimulatedFilesystem filesystem(images, {});
+  EXPECT_TRUE(filesystem.mount().ok());
+  const Status made = filesystem.run(0, [&filesystem] { return filesystem.operations().mkdir("/there", 0755); });
+  EXPECT_TRUE(made.ok());
+  EXPECT_TRUE(filesystem.close().ok());
+  return filesystem.images();
+}
+
+Task<Status> write_file(fs::Operations* operations, u64 bytes) {
+  const Result<FileHandle> file = co_await operations->open("/file", O_RDWR | O_CREAT, 0644);
+  if (!file) co_return file.error();
+  const std::vector<std::byte> data(mib, std::byte{1});
+  for (u64 at = 0; at < bytes; at += data.size()) {
+    const Result<u64> written = co_await operations->write(*file, at, data);
+    if (!written) co_return written.error();
+  }
+  const Status synced = co_await operations->fsync(*file);
+  if (!synced) co_return synced;
+  co_return co_await operations->close(*file);
+}
+
+TEST(Pool, one_file_is_spread_over_all_devices) {
+  constexpr u64 file_bytes = 32 * mib;
+  constexpr u64 devices = 4;
+  SimulatedFilesystem filesystem(make_devices({.devices = devices, .slices = 1, .region_bytes = 64 * mib}), {});
+  ASSERT_TRUE(filesystem.mount().ok());
+  const Status written = filesystem.run(0, [&filesystem] { return write_file(&filesystem.operations(), file_bytes); });
+  ASSERT_TRUE(written.ok()) << to_text(written.error());
+  for (u64 i = 0; i < devices; ++i)
+    EXPECT_GT(filesystem.device(i).counts().written_bytes, file_bytes / devices * 3 / 4) << i;
+  EXPECT_TRUE(filesystem.close().ok());
+}
+
+TEST(Pool, check_finds_nothing_on_a_sound_set) {
+  EXPECT_TRUE(none(findings_in(loaded(3, 1, 1))));
+}
+
+TEST(Pool, a_wrong_set_is_refused_and_nothing_changes) {
+  const Images sound = loaded(3, 1, 1);
+  const Images other = loaded(3, 1, 2);
+  const Images alone = {make_filesystem({.seed = 3})};
+  Image small(sound[1].size() - 16 * mib);
+  std::vector<std::byte> bytes(mib);
+  for (u64 at = 0; at < small.size(); at += bytes.size()) {
+    sound[1].read(at, bytes);
+    small.write(at, bytes);
+  }
+  struct Case {
+    const char* name;
+    Images images;
+    Code expected;
+  };
+  for (const Case& c :
+       {Case{"missing", {sound[0], sound[1]}, Code::superblock_devices_missing},
+        Case{"missing, the other way round", {sound[2]}, Code::superblock_devices_missing},
+        Case{"foreign", {sound[0], sound[1], other[2]}, Code::pool_device_foreign},
+        Case{"of one device", {sound[0], sound[1], sound[2], alone[0]}, Code::pool_device_foreign},
+        Case{"first of one device", {alone[0], sound[0]}, Code::pool_device_foreign},
+        Case{"twice", {sound[0], sound[1], sound[2], sound[1]}, Code::pool_device_twice},
+        Case{"one device twice", {alone[0], alone[0]}, Code::pool_device_twice},
+        Case{"shrank", {sound[0], small, sound[2]}, Code::device_truncated},
+        Case{"no filesystem", {sound[0], sound[1], Image(sound[0].size())}, Code::superblock_magic_mismatch}}) {
+    SCOPED_TRACE(c.name);
+    const Status status = mounted(c.images);
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code, c.expected) << to_text(status.error());
+    const Status degraded = mounted(c.images, true);
+    ASSERT_FALSE(degraded.ok());
+    EXPECT_EQ(degraded.error().code, c.expected) << to_text(degraded.error());
+  }
+  EXPECT_TRUE(mounted({sound[2], sound[0], sound[1]}).ok());  // in any order
+}
+
+// Copies.
+
+// The images after a mount of some of the devices that wrote something.
+Images changed(const Images& images, const std::string& name) {
+  MountSettings settings;
+  settings.degraded = true;
+  SimulatedFilesystem filesystem(images, settings);
+  const Status mounted = filesystem.mount();
+  EXPECT_TRUE(mounted.ok()) << to_text(mounted.error());
+  const Status made = filesystem.run(0, [&] { return filesystem.operations().mkdir(name, 0755); });
+  EXPECT_TRUE(made.ok());
+  EXPECT_TRUE(filesystem.close().ok());
+  return filesystem.images();
+}
+
+bool has(const Images& images, const std::string& name) {
+  MountSettings settings;
+  settings.degraded = true;
+  SimulatedFilesystem filesystem(images, settings);
+  const Status mounted = filesystem.mount();
+  EXPECT_TRUE(mounted.ok()) << to_text(mounted.error());
+  if (!mounted) return false;
+  const auto found = filesystem.run(0, [&] { return filesystem.operations().stat(name, false); });
+  return found.ok();
+}
+
+TEST(Pool, without_a_device_it_is_mounted_only_when_asked_to_and_only_with_a_copy_of_everything) {
+  const Images two = loaded(2, 2, 1);
+  EXPECT_EQ(refused({two[0], {}}), Code::superblock_devices_missing);
+  EXPECT_TRUE(has({two[0], {}}, "/there"));
+  EXPECT_TRUE(has({{}, two[1]}, "/there"));
+  const Images three = loaded(3, 2, 2);
+  EXPECT_TRUE(has({three[0], {}, three[2]}, "/there"));
+  MountSettings degraded;
+  degraded.degraded = true;
+  SimulatedFilesystem one({three[0], {}, {}}, degraded);
+  const Status status = one.mount();
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Code::superblock_devices_missing);
+}
+
+TEST(Pool, a_device_that_missed_a_mount_is_stale) {
+  const Images before = loaded(2, 2, 1);
+  const Images after = changed({before[0], {}}, "/new");
+  EXPECT_EQ(refused({after[0], before[1]}), Code::pool_device_stale);
+  EXPECT_TRUE(has({after[0], before[1]}, "/new"));
+  EXPECT_TRUE(has({after[0], before[1]}, "/there"));
+  EXPECT_TRUE(none(findings_in({after[0], before[1]})));
+}
+
+// Nobody was told that it was away: an image from before the last mount.
+TEST(Pool, an_old_image_of_a_device_is_stale) {
+  const Images before = loaded(2, 2, 1);
+  const Images after = changed(before, "/new");
+  EXPECT_EQ(refused({after[0], before[1]}), Code::pool_device_stale);
+  EXPECT_TRUE(has({after[0], before[1]}, "/new"));
+  EXPECT_EQ(refused(changed({before[0], after[1]}, "/newer")), Code::pool_device_stale);
+}
+
+TEST(Pool, two_histories_are_refused) {
+  const Images before = loaded(2, 2, 1);
+  const Images left = changed({before[0], {}}, "/left");
+  const Images right = changed({{}, before[1]}, "/right");
+  EXPECT_EQ(refused({left[0], right[1]}), Code::pool_split_brain);
+  const Images later = changed({{}, right[1]}, "/later");
+  EXPECT_EQ(refused({left[0], later[1]}), Code::pool_split_brain);
+  EXPECT_TRUE(has({left[0], {}}, "/left"));
+}
+
+Task<Result<std::vector<u16>>> refill_all(SimulatedFilesystem* filesystem) {
+  std::vector<device::Device*> devices;
+  for (std::size_t i = 0; i < filesystem->device_count(); ++i)
+    if (filesystem->has_device(i)) devices.push_back(&filesystem->device(i));
+  co_return co_await admin::refill_stale(devices, {});
+}
+
+TEST(Pool, a_stale_device_that_was_brought_up_to_date_can_stand_alone) {
+  const Images before = loaded(3, 2, 1);
+  const Images after = changed({before[0], before[1], {}}, "/new");
+  SimulatedFilesystem filesystem({after[0], after[1], before[2]}, {.cores = 1});
+  const auto done = filesystem.run(0, [&filesystem] { return refill_all(&filesystem); });
+  ASSERT_TRUE(done.ok()) << to_text(done.error());
+  EXPECT_EQ(*done, std::vector<u16>{2});
+  const Images whole = filesystem.crash_images_all_lost();
+  EXPECT_TRUE(mounted(whole).ok());
+  EXPECT_TRUE(has({whole[0], {}, whole[2]}, "/new"));
+  EXPECT_TRUE(has({{}, whole[1], whole[2]}, "/new"));
+  EXPECT_TRUE(none(findings_in({whole[0], {}, whole[2]})));
+}
+
+TEST(Pool, a_device_that_was_not_brought_up_to_date_to_the_end_stays_stale) {
+  const Images before = loaded(2, 2, 1);
+  const Images after = changed({before[0], {}}, "/new");
+  for (u64 seed : seeds(20)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    SimulatedFilesystem filesystem({after[0], before[1]}, {.seed = seed, .cores = 1});
+    filesystem.device(seed % 2).set_faults({.power_cut_at = 1 + random.below(200)});
+    const auto done = filesystem.run(0, [&filesystem] { return refill_all(&filesystem); });
+    EXPECT_FALSE(done.ok());
+    filesystem.power_cut();
+    const Images left = filesystem.crash_images(random);
+    EXPECT_EQ(refused(left), Code::pool_device_stale);
+    EXPECT_TRUE(has(left, "/new"));
+  }
+}
+
+// Whatever one device does, nobody notices where everything has another copy; and after it, and a power cut, all that was
+// synced is there, with or without that device.
+TEST(Pool, with_copies_no_fault_of_one_device_is_noticed) {
+  for (u64 seed : seeds(20)) {
+    for (Fault fault : {Fault::device_lost, Fault::read_error, Fault::write_error, Fault::flush_error, Fault::lost_write,
+                        Fault::misdirected_write, Fault::flipped_write, Fault::flipped_at_rest, Fault::unreadable}) {
+      const SeedResult result = run_seed({.seed = seed, .operations = 120, .faults = {fault}, .replicas = 2});
+      ASSERT_TRUE(none(result.problems)) << "seed " << seed << ": " << result.configuration;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cowfs::sim
