@@ -1,6 +1,7 @@
 #include "harness/cowfs_mount.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <atomic>
 #include <chrono>
@@ -130,6 +131,7 @@ CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& p
   format_.slices = static_cast<u16>(options.slices.value_or(0));
   format_.bucket_bytes = options.bucket_bytes.value_or(0);
   format_.journal_bytes = options.journal_bytes.value_or(0);
+  format_.replicas = static_cast<cowfs::u8>(options.replicas.value_or(1));
   format_.single_flush = options.single_flush.value_or(format_.single_flush ? 1 : 0) != 0;
   mount_.cache_bytes = options.cache_bytes.value_or(cache_bytes);
   mount_.node_cache_bytes = options.node_cache_bytes.value_or(mount_.node_cache_bytes);
@@ -149,10 +151,7 @@ CowfsTargetMount::~CowfsTargetMount() {
   if (clients_left_) static_cast<void>(filesystem_.release());  // clients still use it
 }
 
-std::optional<dev_t> CowfsTargetMount::device_number() const {
-  if (media_->is_plain_image()) return {};
-  return media_->identity().number;
-}
+std::vector<dev_t> CowfsTargetMount::device_numbers() const { return media_->device_numbers(); }
 
 std::vector<std::string> CowfsTargetMount::options_text() const {
   std::vector<u32> cpus(mount_.cpus.begin(), mount_.cpus.end());
@@ -168,15 +167,16 @@ std::vector<std::string> CowfsTargetMount::options_text() const {
   if (format_.slices != 0) text.push_back(fmt::format("slices={}", format_.slices));
   if (format_.bucket_bytes != 0) text.push_back("bucket=" + size_text(format_.bucket_bytes));
   if (format_.journal_bytes != 0) text.push_back("journal=" + size_text(format_.journal_bytes));
+  if (format_.replicas > 1) text.push_back(fmt::format("replicas={}", format_.replicas));
   text.push_back(fmt::format("single_flush={}", format_.single_flush ? 1 : 0));
   return text;
 }
 
-std::vector<std::string> CowfsTargetMount::plan(const std::string& device, Keep keep) const {
+std::vector<std::string> CowfsTargetMount::plan(const std::vector<std::string>& devices, Keep keep) const {
   std::string options;
   for (const std::string& option : options_text()) options += (options.empty() ? "" : ", ") + option;
   std::vector<std::string> lines;
-  if (keep != Keep::found) lines.push_back(fmt::format("# format {} as cowfs", device));
+  if (keep != Keep::found) lines.push_back(fmt::format("# format {} as cowfs", fmt::join(devices, " ")));
   lines.insert(lines.end(), {fmt::format("# mount it in this process: {}", options), "# unmount"});
   return lines;
 }
@@ -184,17 +184,16 @@ std::vector<std::string> CowfsTargetMount::plan(const std::string& device, Keep 
 Action CowfsTargetMount::prepare() {
   assert(filesystem_ == nullptr && media_ != nullptr);
   if (const Action lent = media_->lend(DeviceClaim::Borrower::cowfs); !lent) return lent;
-  const std::string& device = media_->device();
-  format_.devices = mount_.devices = {device};
+  format_.devices = mount_.devices = media_->devices();
   if (media_->is_found()) return mount();
   if (const cowfs::Status formatted = cowfs::format_devices(format_); !formatted)
-    return engine_failure("format " + device, formatted.error());
+    return engine_failure(fmt::format("format {}", fmt::join(media_->devices(), " ")), formatted.error());
   return mount();
 }
 
 Action CowfsTargetMount::mount() {
   auto mounted = cowfs::Filesystem::mount(mount_);
-  if (!mounted) return engine_failure("mount " + media_->device(), mounted.error());
+  if (!mounted) return engine_failure(fmt::format("mount {}", fmt::join(media_->devices(), " ")), mounted.error());
   filesystem_ = *std::move(mounted);
   integrity_ = filesystem_->integrity_label();
   return Done{};
@@ -235,13 +234,13 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
 Outcome<FinishReport> CowfsTargetMount::unmount() {
   FinishReport report;
   if (filesystem_ == nullptr) return report;
-  const auto device = device_number();
-  const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  const std::vector<dev_t> devices = device_numbers();
+  const auto before = read_device_counters(devices);
   const u64 start_ns = monotonic_ns();
   const cowfs::Status unmounted = filesystem_->unmount();
   filesystem_.reset();
   report.sync_ns = monotonic_ns() - start_ns;
-  const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  const auto after = read_device_counters(devices);
   if (before && after) report.sync_moved = *after - *before;
   if (!unmounted) return engine_failure("unmount " + media_->device(), unmounted.error());
   return report;

@@ -33,7 +33,7 @@ class CowfsTargetMount {
   CowfsTargetMount& operator=(const CowfsTargetMount&) = delete;
 
   // What it would do, one line each.
-  std::vector<std::string> plan(const std::string& device, Keep keep) const;
+  std::vector<std::string> plan(const std::vector<std::string>& devices, Keep keep) const;
   // "cache=2 GiB", "cores=2 (cpus 0-1)": every option with the value that it has.
   std::vector<std::string> options_text() const;
 
@@ -52,7 +52,7 @@ class CowfsTargetMount {
   const std::string& integrity() const { return integrity_; }
   cowfs::Filesystem& filesystem() { return *filesystem_; }  // precondition: prepared
   u32 cores() const { return filesystem_->cores(); }  // precondition: prepared
-  std::optional<dev_t> device_number() const;  // absent for a plain image
+  std::vector<dev_t> device_numbers() const;  // none for a plain image
 
  private:
   Action mount();

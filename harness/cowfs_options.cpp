@@ -24,6 +24,7 @@ constexpr OptionRow option_rows[] = {
     {"slices", &CowfsOptions::slices, 1, 32768},
     {"bucket", &CowfsOptions::bucket_bytes, 4 * cowfs::kib, cowfs::gib},
     {"single_flush", &CowfsOptions::single_flush, 0, 1},
+    {"replicas", &CowfsOptions::replicas, 1, 4},
     {"journal", &CowfsOptions::journal_bytes, cowfs::mib, 1024 * cowfs::gib},
 };
 

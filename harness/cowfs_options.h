@@ -25,6 +25,7 @@ struct CowfsOptions {
   std::optional<u64> slices;
   std::optional<u64> bucket_bytes;
   std::optional<u64> journal_bytes;
+  std::optional<u64> replicas;
   std::optional<u64> single_flush;      // 0 or 1: commits flush once, mounts verify the last epoch
 };
 

@@ -45,12 +45,12 @@ LoadRequest DbenchWorkload::request(RoundRequest round, u64 seed) const {
 
 Outcome<RoundResult> DbenchWorkload::run(CowfsTargetMount& target, RoundRequest round, u64 seed,
                                          bool system_call_charge) const {
-  round.device = target.device_number();
+  round.devices = target.device_numbers();
   return run_on_cowfs(target, {request(std::move(round), seed), system_call_charge});
 }
 
 Outcome<RoundResult> DbenchWorkload::run(KernelTarget& target, RoundRequest round, u64 seed) const {
-  round.device = target.device_number();
+  round.devices = target.device_numbers();
   LoadRequest load = request(std::move(round), seed);
   load.options.directory = target.directory();
   return run_on_directory({std::move(load), load_.mode});

@@ -48,6 +48,23 @@ Outcome<DeviceCounters> read_device_counters(dev_t device) {
   return parse_device_counters(text);
 }
 
+Outcome<DeviceCounters> read_device_counters(const std::vector<dev_t>& devices) {
+  DeviceCounters sum;
+  for (const dev_t device : devices) {
+    const auto one = read_device_counters(device);
+    if (!one) return one.failure();
+    sum.reads += one->reads;
+    sum.read_bytes += one->read_bytes;
+    sum.writes += one->writes;
+    sum.write_bytes += one->write_bytes;
+    sum.discards += one->discards;
+    sum.discard_bytes += one->discard_bytes;
+    sum.flushes += one->flushes;
+    sum.busy_ms += one->busy_ms;
+  }
+  return sum;
+}
+
 DeviceCounters operator-(const DeviceCounters& after, const DeviceCounters& before) {
   return {after.reads - before.reads,
           after.read_bytes - before.read_bytes,

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "engine/base/types.h"
 #include "harness/outcome.h"
@@ -25,6 +26,8 @@ struct DeviceCounters {
 
 // Monotonic counters since the device appeared. Failure missing: there is no such device.
 Outcome<DeviceCounters> read_device_counters(dev_t device);
+// Of all of them together; of none, zeros.
+Outcome<DeviceCounters> read_device_counters(const std::vector<dev_t>& devices);
 // Of the text of /sys/dev/block/M:N/stat; fields that an old kernel lacks are zero. Failure request: not such a text.
 Outcome<DeviceCounters> parse_device_counters(std::string_view text);
 

@@ -45,7 +45,7 @@ Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* med
     options_.push_back("memory cgroup of " + size_text(limit->budget.total_bytes()));
   }
   if (is_made_by_mkfs(kind()))
-    for (const std::string& line : KernelTarget::plan(name_, media->device(), keep_of(request)))
+    for (const std::string& line : KernelTarget::plan(name_, media->devices(), keep_of(request)))
       if (line.starts_with("mkfs.") || line.starts_with("mount ")) options_.push_back(line);
   return Done{};
 }

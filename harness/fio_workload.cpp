@@ -360,7 +360,7 @@ void FioWorkload::set_ends(RoundRequest& round) const {
 }
 
 Outcome<RoundResult> FioWorkload::run(CowfsTargetMount& target, RoundRequest round, u64 seed, bool system_call_charge) const {
-  round.device = target.device_number();
+  round.devices = target.device_numbers();
   set_ends(round);
   std::map<std::string, bool> made;
   for (u32 client = 0; client < clients(); ++client) {
@@ -390,7 +390,7 @@ CowfsClient FioWorkload::cowfs_client(u32 cores, u64 seed) const {
 }
 
 Outcome<RoundResult> FioWorkload::run(KernelTarget& target, RoundRequest round, u64 seed) const {
-  round.device = target.device_number();
+  round.devices = target.device_numbers();
   set_ends(round);
   const auto layout = lay_out(target, load_.jobs);
   if (!layout) return layout.failure();

@@ -5,10 +5,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -46,18 +49,34 @@ const KindRow* row_of(TargetKind kind) {
 
 constexpr std::string_view path_prefix = "path:";
 constexpr std::string_view cowfs_prefix = "cowfs:";
+constexpr std::string_view btrfs_prefix = "btrfs:";
+constexpr std::array btrfs_profiles = {"single", "raid0", "raid1", "raid1c3", "raid1c4", "raid10"};
 constexpr u32 mkfs_timeout_seconds = 600;
 
-Command wipe_command(const std::string& device) { return {"wipefs", {"--all", "--quiet", device}}; }
+using Devices = std::vector<std::string>;
 
-Command mkfs_command(const KindRow& row, const std::string& device) {
-  Command command{row.mkfs, row.mkfs_arguments, mkfs_timeout_seconds};
-  command.arguments.push_back(device);
+Command wipe_command(const Devices& devices) {
+  Command command{"wipefs", {"--all", "--quiet"}};
+  command.arguments.insert(command.arguments.end(), devices.begin(), devices.end());
   return command;
 }
 
-Command mount_command(const KindRow& row, const std::string& device, const std::string& point) {
-  return {"mount", {"-t", row.name, device, point}};
+Command mkfs_command(const TargetName& name, const Devices& devices) {
+  const KindRow& row = *row_of(name.kind);
+  Command command{row.mkfs, row.mkfs_arguments, mkfs_timeout_seconds};
+  if (!name.argument.empty())
+    command.arguments.insert(command.arguments.end(), {"-d", name.argument, "-m", name.argument});
+  command.arguments.insert(command.arguments.end(), devices.begin(), devices.end());
+  return command;
+}
+
+Command mount_command(const TargetName& name, const Devices& devices, const std::string& point) {
+  Command command{"mount", {"-t", row_of(name.kind)->name}};
+  std::string others;
+  for (std::size_t i = 1; i < devices.size(); ++i) others += (others.empty() ? "device=" : ",device=") + devices[i];
+  if (!others.empty()) command.arguments.insert(command.arguments.end(), {"-o", others});
+  command.arguments.insert(command.arguments.end(), {devices.front(), point});
+  return command;
 }
 
 std::string mount_point(const TargetName& name, const std::string& mount_directory) {
@@ -98,6 +117,10 @@ bool is_made_by_mkfs(TargetKind kind) {
   return row != nullptr && row->mkfs != nullptr;
 }
 
+bool takes_several_devices(TargetKind kind) {
+  return kind == TargetKind::cowfs || kind == TargetKind::btrfs || !needs_media(kind);
+}
+
 bool needs_media(TargetKind kind) {
   return kind == TargetKind::cowfs || kind == TargetKind::raw || is_made_by_mkfs(kind);
 }
@@ -114,13 +137,20 @@ Outcome<TargetName> parse_target(std::string_view text) {
     name.argument = text.substr(cowfs_prefix.size());
     return name;
   }
+  if (text.starts_with(btrfs_prefix)) {
+    name.kind = TargetKind::btrfs;
+    name.argument = text.substr(btrfs_prefix.size());
+    if (std::ranges::find(btrfs_profiles, name.argument) != btrfs_profiles.end()) return name;
+    return Failure{FailureKind::request, fmt::format("--target {}: no such profile", text),
+                   fmt::format("use {}", fmt::join(btrfs_profiles, ", "))};
+  }
   for (const KindRow& row : kind_rows()) {
     if (text != row.name) continue;
     name.kind = row.kind;
     return name;
   }
   return Failure{FailureKind::request, fmt::format("--target {}: unknown", text),
-                 "use cowfs, cowfs:option=value, xfs, ext4, btrfs, raw, path:DIR or null"};
+                 "use cowfs, cowfs:option=value, xfs, ext4, btrfs, btrfs:PROFILE, raw, path:DIR or null"};
 }
 
 Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledger, Media* media,
@@ -150,7 +180,7 @@ Outcome<KernelTarget> KernelTarget::create(const TargetName& name, Ledger& ledge
   return target;
 }
 
-std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::string& device, Keep keep,
+std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::vector<std::string>& devices, Keep keep,
                                             const std::string& mount_directory) {
   if (name.kind == TargetKind::path && keep != Keep::nothing) {
     const std::string directory = kept_directory(name.argument);
@@ -161,27 +191,27 @@ std::vector<std::string> KernelTarget::plan(const TargetName& name, const std::s
     const std::string directory = fmt::format("{}/cowbench-{}-ROUND", name.argument, getpid());
     return {"mkdir " + directory, "# the round runs in it; afterwards it is removed with all that is in it"};
   }
-  if (name.kind == TargetKind::raw) return {"# read and write " + device};
+  if (name.kind == TargetKind::raw) return {"# read and write " + devices.front()};
   if (!is_made_by_mkfs(name.kind)) return {};
-  const KindRow& row = *row_of(name.kind);
   const std::string point = mount_point(name, mount_directory);
   std::vector<std::string> lines;
-  if (keep != Keep::found) lines = {to_text(wipe_command(device)), to_text(mkfs_command(row, device))};
-  lines.insert(lines.end(), {"mkdir " + point, to_text(mount_command(row, device, point)), "umount " + point});
+  if (keep != Keep::found) lines = {to_text(wipe_command(devices)), to_text(mkfs_command(name, devices))};
+  lines.insert(lines.end(), {"mkdir " + point, to_text(mount_command(name, devices, point)), "umount " + point});
   return lines;
 }
 
 std::string KernelTarget::label() const { return fmt::format("{} ({})", name_.text, promise()); }
 
 std::string KernelTarget::promise() const {
-  if (name_.kind != TargetKind::path) return row_of(name_.kind)->promise;
+  if (name_.kind != TargetKind::path)
+    return (name_.argument.empty() ? "" : name_.argument + ", ") + row_of(name_.kind)->promise;
   const std::string facts = mount_line(mount_directory_);
   return facts.substr(0, facts.find(' ')) + ", as mounted";
 }
 
 Action KernelTarget::make_filesystem() {
-  const std::string& device = media_->device();
-  for (const Command& command : {wipe_command(device), mkfs_command(*row_of(name_.kind), device)})
+  const Devices devices = media_->devices();
+  for (const Command& command : {wipe_command(devices), mkfs_command(name_, devices)})
     if (auto result = run_checked(command); !result) return result.failure();
   return Done{};
 }
@@ -194,7 +224,7 @@ Action KernelTarget::mount_filesystem() {
   if (!made) return made;
   made_.push_back(steps[0]);
   made = ledger_->make(steps[1], [&]() -> Action {
-    auto result = run_checked(mount_command(*row_of(name_.kind), media_->device(), point));
+    auto result = run_checked(mount_command(name_, media_->devices(), point));
     return result ? Action(Done{}) : Action(result.failure());
   });
   if (!made) return made;
@@ -246,15 +276,14 @@ std::string KernelTarget::mount_facts() const {
   return mount_line(directory_.empty() ? mount_directory_ : directory_);
 }
 
-std::optional<dev_t> KernelTarget::device_number() const {
-  if (media_ == nullptr) return {};
-  return media_->identity().number;
+std::vector<dev_t> KernelTarget::device_numbers() const {
+  return media_ == nullptr ? std::vector<dev_t>{} : media_->device_numbers();
 }
 
 Outcome<FinishReport> KernelTarget::sync() {
   FinishReport report;
-  const auto device = device_number();
-  const auto before = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  const std::vector<dev_t> devices = device_numbers();
+  const auto before = read_device_counters(devices);
   const int descriptor = directory_.empty() ? -1 : open(directory_.c_str(), O_RDONLY | O_CLOEXEC);
   std::optional<Failure> sync_failure;
   if (descriptor >= 0) {
@@ -263,7 +292,7 @@ Outcome<FinishReport> KernelTarget::sync() {
     report.sync_ns = now_ns() - start;
     close(descriptor);
   }
-  const auto after = device ? read_device_counters(*device) : Outcome<DeviceCounters>(DeviceCounters{});
+  const auto after = read_device_counters(devices);
   if (before && after) report.sync_moved = *after - *before;
   if (sync_failure) return *sync_failure;
   return report;

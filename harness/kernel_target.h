@@ -16,10 +16,11 @@ namespace cowbench::harness {
 
 enum class TargetKind { cowfs, xfs, ext4, btrfs, path, raw, null };
 
-// As --target spells it: "xfs", "ext4", "btrfs", "raw", "null", "path:DIR", "cowfs" or "cowfs:option=value,...".
+// As --target spells it: "xfs", "ext4", "btrfs", "btrfs:PROFILE", "raw", "null", "path:DIR", "cowfs" or
+// "cowfs:option=value,...".
 struct TargetName {
   TargetKind kind = TargetKind::null;
-  std::string argument;  // path: the directory; cowfs: the options
+  std::string argument;  // path: the directory; cowfs: the options; btrfs: the profile of data and metadata
   std::string text;      // the whole, as typed
 };
 // Failure request: none of these.
@@ -28,6 +29,8 @@ Outcome<TargetName> parse_target(std::string_view text);
 bool is_made_by_mkfs(TargetKind kind);
 // It lives on the medium: those, cowfs and raw.
 bool needs_media(TargetKind kind);
+// It can be made on several devices.
+bool takes_several_devices(TargetKind kind);
 
 struct FinishReport {
   u64 sync_ns = 0;             // syncfs at the end of the round: what the page cache still held
@@ -44,8 +47,8 @@ class KernelTarget {
   static Outcome<KernelTarget> create(const TargetName& name, Ledger& ledger, Media* media,
                                       const std::string& mount_directory = default_mount_directory, Keep keep = Keep::nothing);
 
-  // Each command of one round. `device` stands for a medium that is not attached yet.
-  static std::vector<std::string> plan(const TargetName& name, const std::string& device, Keep keep = Keep::nothing,
+  // Each command of one round. `devices` stand for a medium that is not attached yet.
+  static std::vector<std::string> plan(const TargetName& name, const std::vector<std::string>& devices, Keep keep = Keep::nothing,
                                        const std::string& mount_directory = default_mount_directory);
 
   // "xfs (metadata crc, barriers)": what is promised is part of the name, so that no table compares a flushed write
@@ -62,8 +65,8 @@ class KernelTarget {
   u64 device_bytes() const { return media_->identity().size_bytes; }  // precondition: is_device()
   // Where it is mounted: filesystem type and options as /proc shows them.
   std::string mount_facts() const;
-  // The device under it; absent for path:.
-  std::optional<dev_t> device_number() const;
+  // The devices under it; none for path:.
+  std::vector<dev_t> device_numbers() const;
 
   // syncfs, then mounted anew; a directory or a device is only synced. Precondition: prepared. Failures: as prepare();
   // finish() is then still to be called.

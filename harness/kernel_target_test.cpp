@@ -112,13 +112,21 @@ TEST_F(KernelTargetTest, PathGetsASubdirectoryOfItsOwn) {
 
 TEST(KernelTargetPlan, NamesEachCommandAndNoForce) {
   for (const char* name : {"xfs", "ext4", "btrfs"}) {
-    const auto lines = KernelTarget::plan(*parse_target(name), "/dev/loop9");
+    const auto lines = KernelTarget::plan(*parse_target(name), {"/dev/loop9"});
     EXPECT_THAT(lines, Contains(AllOf(HasSubstr(std::string("mkfs.") + name), HasSubstr("/dev/loop9"))));
     EXPECT_THAT(lines, Contains(HasSubstr(std::string("mount -t ") + name + " /dev/loop9 ")));
     EXPECT_THAT(lines, Contains(HasSubstr("umount /")));
     EXPECT_THAT(lines, Not(Contains(testing::ContainsRegex(" (-f|-F|--force)( |$)"))));
   }
-  EXPECT_FALSE(KernelTarget::plan(*parse_target("path:/srv"), "").empty());
+  EXPECT_FALSE(KernelTarget::plan(*parse_target("path:/srv"), {}).empty());
+}
+
+TEST(KernelTargetPlan, BtrfsTakesAProfileAndSeveralDevices) {
+  const auto lines = KernelTarget::plan(*parse_target("btrfs:raid1"), {"/dev/loop8", "/dev/loop9"});
+  EXPECT_THAT(lines, Contains(HasSubstr("wipefs --all --quiet /dev/loop8 /dev/loop9")));
+  EXPECT_THAT(lines, Contains(HasSubstr("-d raid1 -m raid1 /dev/loop8 /dev/loop9")));
+  EXPECT_THAT(lines, Contains(HasSubstr("mount -t btrfs -o device=/dev/loop9 /dev/loop8 ")));
+  EXPECT_FALSE(parse_target("btrfs:raid7").ok());
 }
 
 }  // namespace

@@ -54,16 +54,16 @@ std::vector<std::string> caveats(const MeasureRequest& request) {
   return caveats;
 }
 
-void plan_target(const MeasureRequest& request, const Entrant& entrant, const std::string& device,
+void plan_target(const MeasureRequest& request, const Entrant& entrant, const std::vector<std::string>& devices,
                  std::vector<std::string>& lines) {
   const TargetName& name = entrant.name();
   lines.push_back(fmt::format("# target {}", entrant.label()));
   if (name.kind == TargetKind::cowfs) {
     const CowfsTargetMount mount(*parse_cowfs_options(name.argument), request.pins,
                                  request.cache_bytes.value_or(request.workload->default_cache_bytes()), nullptr);
-    for (const std::string& line : mount.plan(device, keep_of(request))) lines.push_back("  " + line);
+    for (const std::string& line : mount.plan(devices, keep_of(request))) lines.push_back("  " + line);
   } else if (name.kind != TargetKind::null) {
-    for (const std::string& line : KernelTarget::plan(name, device, keep_of(request))) lines.push_back("  " + line);
+    for (const std::string& line : KernelTarget::plan(name, devices, keep_of(request))) lines.push_back("  " + line);
   }
 }
 
@@ -96,12 +96,17 @@ Action check(const MeasureRequest& request) {
     if (const auto options = parse_cowfs_options(name.argument); !options) return options.failure();
   }
   if (request.media.empty()) return Failure{FailureKind::request, "no medium", "use --media or --device"};
+  for (const TargetName& name : request.targets) {
+    const auto has_several = [](const MediaRequest& medium) { return medium.devices.size() > 1 || medium.images > 1; };
+    if (takes_several_devices(name.kind) || !std::ranges::any_of(request.media, has_several)) continue;
+    return Failure{FailureKind::request, fmt::format("--target {}: takes one device", name.text), "use cowfs or btrfs:raid1"};
+  }
   if (!request.keep.empty()) {
     const bool one = request.targets.size() == 1 && request.targets.front().kind != TargetKind::null && request.rounds == 1u &&
                      !request.system_call_charge;
     if (!one) return Failure{FailureKind::request, "--keep is for one round of one target", ""};
-    if (request.media.size() != 1 || request.media.front().kind != MediaKind::disk)
-      return Failure{FailureKind::request, "--keep has its own image on a disk", "leave --media and --device out"};
+    if (request.media.size() != 1 || request.media.front().kind != MediaKind::disk || request.media.front().images != 1)
+      return Failure{FailureKind::request, "--keep has its own image on a disk", "leave --media, --device and --devices out"};
   }
   if (request.rounds == 0u) return Failure{FailureKind::request, "--rounds must be at least 1", ""};
   return Done{};
@@ -112,7 +117,7 @@ Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request
   for (const std::string& line : request.workload->plan()) lines.push_back("# " + line);
   for (const std::string& pin : pins_text(request.pins, request.workload->clients())) lines.push_back("# pin " + pin);
   for (const MediaRequest& media : request.media) {
-    std::string device;
+    std::vector<std::string> devices;
     if (needs_media(request)) {
       lines.push_back(fmt::format("# comparison on {}", to_text(media.kind)));
       MediaRequest medium = media;
@@ -124,13 +129,15 @@ Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request
       auto plan = plan_media(medium);
       if (!plan) return plan.failure();
       lines.insert(lines.end(), plan->begin(), plan->end());
-      device = media.kind == MediaKind::device ? media.device : medium.plain_image ? "IMAGE" : "/dev/loopN";
+      devices = media.devices;
+      for (u32 i = 0; i < media.images && media.kind != MediaKind::device; ++i)
+        devices.push_back(std::string(medium.plain_image ? "IMAGE" : "/dev/loopN") + (i == 0 ? "" : std::to_string(i + 1)));
     }
     lines.push_back(fmt::format("# each round, in an order that --seed {} decides; {}:", request.seed,
                                 request.rounds ? fmt::format("{} rounds of {} s", *request.rounds, request.workload->seconds())
                                                : "until the interval is narrow or the time is used up"));
     if (const auto budget = kernel_memory_budget(request)) lines.push_back("# " + plan_memory_limit(*budget));
-    for (const Entrant& entrant : entrants_of(request)) plan_target(request, entrant, device, lines);
+    for (const Entrant& entrant : entrants_of(request)) plan_target(request, entrant, devices, lines);
   }
   const double seconds = nominal_seconds(request) * expected_measurements(request) * static_cast<double>(request.media.size());
   lines.push_back(fmt::format("# about {:.0f} minutes; everything made is undone at the end", std::ceil(seconds / 60)));
@@ -156,7 +163,7 @@ MeasureReport run_measurement(const MeasureRequest& request, Ledger& ledger) {
   record.seed = std::to_string(request.seed);
   EnvironmentRequest environment;
   for (const MediaRequest& media : request.media)
-    if (media.kind == MediaKind::device) environment.devices.push_back(media.device);
+    if (media.kind == MediaKind::device) environment.devices.insert(environment.devices.end(), media.devices.begin(), media.devices.end());
   if (const auto topology = Topology::load()) record.environment = to_record(capture_environment(environment), *topology);
   record.environment.pins = pins_text(request.pins, request.workload->clients());
   record.caveats = caveats(request);

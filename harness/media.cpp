@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -30,13 +31,15 @@ struct Places {
   std::string image;
 };
 
-Places places_of(const MediaRequest& request) {
+// Of the medium's device `number`.
+Places places_of(const MediaRequest& request, std::size_t number) {
   Places places{request.directory, "", ""};
   if (request.keep != Keep::nothing) {
     places.image = fmt::format("{}/{}", request.directory, kept_image);
     return places;
   }
-  const std::string stem = fmt::format("{}/{}-{}", request.directory, to_text(request.kind), getpid());
+  const std::string stem = fmt::format("{}/{}-{}{}", request.directory, to_text(request.kind), getpid(),
+                                       number == 0 ? "" : fmt::format("-{}", number + 1));
   if (request.kind == MediaKind::ram && !request.plain_image) places.tmpfs = stem;
   places.image = places.tmpfs.empty() ? stem + ".image" : stem + "/image";
   return places;
@@ -150,19 +153,22 @@ std::string_view to_text(MediaKind kind) {
   return "?";
 }
 
-Outcome<std::vector<std::string>> plan_media(const MediaRequest& request) {
+namespace {
+
+Outcome<std::vector<std::string>> plan_device(const std::string& device, const std::vector<std::string>& erase) {
+  auto inspection = inspect_device(device);
+  if (!inspection) return inspection.failure();
+  std::vector<std::string> lines{"# device " + to_text(inspection->identity)};
+  for (const DeviceFinding& finding : inspection->findings) lines.push_back("# found: " + finding.what);
+  const Action allowed = check_erasable(*inspection, is_named(inspection->identity, erase));
+  lines.push_back(allowed ? "# open it exclusively and lock it; everything on it is erased"
+                          : "# refused: " + to_text(allowed.failure()));
+  return lines;
+}
+
+std::vector<std::string> plan_image(const MediaRequest& request, std::size_t number) {
   std::vector<std::string> lines;
-  if (request.kind == MediaKind::device) {
-    auto inspection = inspect_device(request.device);
-    if (!inspection) return inspection.failure();
-    lines.push_back("# device " + to_text(inspection->identity));
-    for (const DeviceFinding& finding : inspection->findings) lines.push_back("# found: " + finding.what);
-    const Action allowed = check_erasable(*inspection, is_named(inspection->identity, request.erase));
-    lines.push_back(allowed ? "# open it exclusively and lock it; everything on it is erased"
-                            : "# refused: " + to_text(allowed.failure()));
-    return lines;
-  }
-  const Places places = places_of(request);
+  const Places places = places_of(request, number);
   if (!places.tmpfs.empty()) {
     lines.push_back("mkdir " + places.tmpfs);
     lines.push_back(to_text(mount_tmpfs_command(places, request.size_bytes)));
@@ -175,12 +181,53 @@ Outcome<std::vector<std::string>> plan_media(const MediaRequest& request) {
   return lines;
 }
 
+std::size_t device_count(const MediaRequest& request) {
+  return request.kind == MediaKind::device ? request.devices.size() : request.images;
+}
+
+}  // namespace
+
+Outcome<std::vector<std::string>> plan_media(const MediaRequest& request) {
+  std::vector<std::string> lines;
+  for (std::size_t number = 0; number < device_count(request); ++number) {
+    auto one = request.kind == MediaKind::device ? plan_device(request.devices[number], request.erase)
+                                                 : Outcome<std::vector<std::string>>(plan_image(request, number));
+    if (!one) return one.failure();
+    lines.insert(lines.end(), one->begin(), one->end());
+  }
+  return lines;
+}
+
 Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const std::function<void(double)>& progress) {
+  const std::size_t count = device_count(request);
+  const auto share = [&progress, count](std::size_t number) -> std::function<void(double)> {
+    if (!progress) return {};
+    return [&progress, count, number](double part) {
+      progress((static_cast<double>(number) + part) / static_cast<double>(count));
+    };
+  };
+  auto first = attach_one(ledger, request, 0, share(0));
+  for (std::size_t number = 1; first && number < count; ++number) {
+    auto another = attach_one(ledger, request, number, share(number));
+    if (another) {
+      first->beside_.push_back(std::move(*another));
+      continue;
+    }
+    const Action detached = first->detach();
+    if (detached) return another.failure();
+    return Failure{another.failure().kind, another.failure().what + "; and " + to_text(detached.failure()),
+                   another.failure().remedy};
+  }
+  return first;
+}
+
+Outcome<Media> Media::attach_one(Ledger& ledger, const MediaRequest& request, std::size_t number,
+                                 const std::function<void(double)>& progress) {
   Media media;
   media.ledger_ = &ledger;
   media.kind_ = request.kind;
   if (request.kind == MediaKind::device) {
-    auto claim = DeviceClaim::claim(request.device, request.erase);
+    auto claim = DeviceClaim::claim(request.devices[number], request.erase);
     if (!claim) return claim.failure();
     media.identity_ = claim->identity();
     media.claim_ = std::move(*claim);
@@ -188,7 +235,7 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
   }
   if (geteuid() != 0 && !request.plain_image)
     return Failure{FailureKind::missing, "making loop devices and mounts needs root", "use sudo, or --target path:DIR"};
-  const Places places = places_of(request);
+  const Places places = places_of(request, number);
   media.image_ = places.image;
   media.is_found_ = request.keep == Keep::found;
   u64 size_bytes = request.size_bytes;
@@ -242,18 +289,43 @@ Outcome<Media> Media::attach(Ledger& ledger, const MediaRequest& request, const 
 }
 
 std::string Media::label() const {
-  const double size_gib = static_cast<double>(identity_.size_bytes) / cowfs::gib;
-  if (kind_ == MediaKind::device) return fmt::format("device: {} {:.2f} GiB", device(), size_gib);
-  if (is_plain_image()) return fmt::format("{}: {:.2f} GiB image file", to_text(kind_), size_gib);
-  return fmt::format("{}: {:.2f} GiB image, loop with direct-io {}", to_text(kind_), size_gib,
-                     identity_.direct_io ? "on" : "off");
+  const std::string size = fmt::format("{}{:.2f} GiB", beside_.empty() ? "" : fmt::format("{} x ", beside_.size() + 1),
+                                       static_cast<double>(identity_.size_bytes) / cowfs::gib);
+  if (kind_ == MediaKind::device) return fmt::format("device: {} {}", fmt::join(devices(), " "), size);
+  if (is_plain_image()) return fmt::format("{}: {} image file", to_text(kind_), size);
+  return fmt::format("{}: {} image, loop with direct-io {}", to_text(kind_), size, identity_.direct_io ? "on" : "off");
 }
 
-Action Media::lend(DeviceClaim::Borrower borrower) { return claim_ ? claim_->lend(borrower) : Action(Done{}); }
+std::vector<std::string> Media::devices() const {
+  std::vector<std::string> all{device()};
+  for (const Media& other : beside_) all.push_back(other.device());
+  return all;
+}
 
-Action Media::take_back() { return claim_ ? claim_->take_back() : Action(Done{}); }
+std::vector<dev_t> Media::device_numbers() const {
+  if (is_plain_image()) return {};
+  std::vector<dev_t> all{identity_.number};
+  for (const Media& other : beside_) all.push_back(other.identity_.number);
+  return all;
+}
+
+Action Media::lend(DeviceClaim::Borrower borrower) {
+  Action lent = claim_ ? claim_->lend(borrower) : Action(Done{});
+  for (Media& other : beside_)
+    if (lent) lent = other.lend(borrower);
+  return lent;
+}
+
+Action Media::take_back() {
+  Action taken = claim_ ? claim_->take_back() : Action(Done{});
+  for (Media& other : beside_)
+    if (Action one = other.take_back(); !one) taken = one;
+  return taken;
+}
 
 Action Media::detach() {
+  for (; !beside_.empty(); beside_.pop_back())
+    if (Action undone = beside_.back().detach(); !undone) return undone;
   claim_.reset();
   while (!made_.empty()) {
     Action undone = ledger_->undo_now(made_.back());

@@ -29,7 +29,8 @@ struct MediaRequest {
   MediaKind kind = MediaKind::disk;
   u64 size_bytes = 8 * cowfs::gib;  // disk, ram
   std::string directory = "/var/tmp/cowbench";  // where the image, or the mount point of the private tmpfs, goes
-  std::string device;               // device
+  u32 images = 1;                   // disk, ram: so many, of `size_bytes` each
+  std::vector<std::string> devices;  // device: all of them, for filesystems that take several
   std::vector<std::string> erase;   // devices whose contents may go
   // disk, ram: the image in `directory` and nothing else, no loop device and no tmpfs of its own. Needs no root; cowfs can
   // be made on it, a kernel's filesystem cannot.
@@ -38,7 +39,7 @@ struct MediaRequest {
 };
 constexpr const char* kept_image = "kept.image";
 
-// What attach() would do, one line each, with the identity of a real device and whether the guard would refuse it.
+// What attach() would do, one line each, with the identity of each real device and whether the guard would refuse it.
 // Failures: identify_device's.
 Outcome<std::vector<std::string>> plan_media(const MediaRequest& request);
 
@@ -55,6 +56,8 @@ class Media {
   MediaKind kind() const { return kind_; }
   // Of a plain image: its path; identity() then has no device number.
   const std::string& device() const { return identity_.real_path; }
+  std::vector<std::string> devices() const;  // that one, and those beside it
+  std::vector<dev_t> device_numbers() const;  // none of plain images
   bool is_plain_image() const { return identity_.number == 0; }
   bool is_found() const { return is_found_; }  // with what an earlier run left on it
   const std::string& image() const { return image_; }  // empty for a real device
@@ -70,6 +73,8 @@ class Media {
 
  private:
   Media() = default;
+  static Outcome<Media> attach_one(Ledger& ledger, const MediaRequest& request, std::size_t number,
+                                   const std::function<void(double)>& progress);
   Ledger* ledger_ = nullptr;
   MediaKind kind_ = MediaKind::disk;
   bool is_found_ = false;
@@ -77,6 +82,7 @@ class Media {
   DeviceIdentity identity_;
   std::optional<DeviceClaim> claim_;
   std::vector<Made> made_;
+  std::vector<Media> beside_;  // the other devices of the same medium
 };
 
 }  // namespace cowbench::harness

@@ -118,6 +118,9 @@ TEST_F(MediaTest, PlanNamesEachCommandAndDoesNothing) {
   const auto ram = plan_media(request(MediaKind::ram));
   ASSERT_TRUE(ram.ok());
   EXPECT_THAT(*ram, Contains(HasSubstr("mount -t tmpfs -o size=")));
+  MediaRequest several = request(MediaKind::disk);
+  several.images = 3;
+  EXPECT_EQ(plan_media(several)->size(), 3 * disk->size());
   EXPECT_FALSE(std::filesystem::exists(directory_ + "/media"));
 }
 
@@ -126,7 +129,7 @@ TEST_F(MediaTest, RealDeviceCanBeLentToCowfsAndIsHeldAgain) {
   COWBENCH_NEEDS_LOOP();
   const TestLoop loop(64 * cowfs::mib);
   MediaRequest wanted = request(MediaKind::device);
-  wanted.device = loop.device();
+  wanted.devices = {loop.device()};
   auto media = Media::attach(*ledger_, wanted);
   ASSERT_TRUE(media.ok()) << to_text(media.failure());
   cowfs::FormatOptions format;
@@ -143,7 +146,7 @@ TEST_F(MediaTest, RealDeviceIsClaimedAndReleased) {
   COWBENCH_NEEDS_LOOP();
   const TestLoop loop(64 * cowfs::mib);
   MediaRequest wanted = request(MediaKind::device);
-  wanted.device = loop.device();
+  wanted.devices = {loop.device()};
   const auto plan = plan_media(wanted);
   ASSERT_TRUE(plan.ok());
   EXPECT_THAT(*plan, Contains(HasSubstr("everything on it is erased")));

@@ -179,8 +179,8 @@ class Round {
   }
 
   std::optional<DeviceCounters> device_counters() const {
-    if (!request_.device) return {};
-    auto counters = read_device_counters(*request_.device);
+    if (request_.devices.empty()) return {};
+    auto counters = read_device_counters(request_.devices);
     return counters ? std::optional(*counters) : std::nullopt;
   }
 

@@ -44,7 +44,7 @@ struct RoundRequest {
   PinPlan pins;                          // empty: not pinned
   workloads::SteadyRule steady;          // the measured window ends when it holds
   u32 precondition_seconds = 0;          // instead of a warm-up: windows of so many, until they are steady (SteadyBySnia)
-  std::optional<dev_t> device;           // counted over the measured window
+  std::vector<dev_t> devices;            // counted over the measured window
   std::function<void(const RunProgress&)> progress;  // about once a second; may be empty
 };
 constexpr u32 clients_max = 4096;

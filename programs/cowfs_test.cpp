@@ -46,6 +46,31 @@ class CowfsProgram : public testing::Test {
   std::string image_;
 };
 
+TEST_F(CowfsProgram, several_devices_are_one_filesystem) {
+  const std::string second = image_ + ".second", third = image_ + ".third";
+  for (const std::string& path : {second, third}) std::filesystem::copy_file(image_, path);
+  EXPECT_EQ(run("format --replicas 3 " + image_ + " " + second).exit_code, 2);
+  EXPECT_EQ(run("format --replicas 2 --device-labels one,one " + image_ + " " + second).exit_code, 2);
+  // 64 MiB each leave less than that for the space of two copies.
+  for (const std::string& path : {image_, second, third}) std::filesystem::resize_file(path, 96 << 20);
+  const Ran made = run("format --replicas 2 " + image_ + " " + second);
+  EXPECT_EQ(made.exit_code, 0) << made.output;
+  EXPECT_THAT(made.output, HasSubstr("2 copies on 2 devices"));
+  EXPECT_EQ(run("check " + second + " " + image_).exit_code, 0);
+  const Ran alone = run("check " + second);
+  EXPECT_EQ(alone.exit_code, 0);
+  EXPECT_THAT(alone.output, HasSubstr("note: member 0 is missing"));
+  EXPECT_EQ(run("check " + image_ + " " + image_ + "x").exit_code, 2);
+  EXPECT_EQ(run("check --repair " + image_).exit_code, 2);
+  EXPECT_EQ(run("device replace --member 1 --with " + third + " " + image_).exit_code, 0);
+  EXPECT_EQ(run("check " + third + " " + image_).exit_code, 0);
+  const Ran gone = run("check " + image_ + " " + second);
+  EXPECT_EQ(gone.exit_code, 2) << gone.output;
+  EXPECT_THAT(gone.output, HasSubstr("pool_device_foreign"));
+  EXPECT_THAT(run("device online " + third + " " + image_).output, HasSubstr("all devices count"));
+  for (const std::string& path : {second, third}) std::filesystem::remove(path);
+}
+
 TEST_F(CowfsProgram, formats_shows_and_checks) {
   EXPECT_EQ(run("format --label someone " + image_).exit_code, 0);
   const Ran again = run("format " + image_);

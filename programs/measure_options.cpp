@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <random>
+#include <ranges>
 
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
@@ -38,13 +39,15 @@ Action set_media(const MeasureOptions& options, harness::MeasureRequest& request
     medium.directory = std::filesystem::absolute(options.keep).lexically_normal();
     request.keep = medium.directory;
   }
+  medium.images = options.device_count;
   for (const std::string& kind : options.media) {
     medium.kind = kind == "ram" ? MediaKind::ram : MediaKind::disk;
     request.media.push_back(medium);
   }
   for (const std::string& device : options.devices) {
     medium.kind = MediaKind::device;
-    medium.device = device;
+    medium.devices.clear();
+    for (const auto part : std::views::split(device, ',')) medium.devices.emplace_back(part.begin(), part.end());
     request.media.push_back(medium);
   }
   if (request.media.empty()) request.media.push_back(medium);
@@ -210,6 +213,7 @@ void add_target_options(CLI::App& verb, MeasureOptions& options) {
                   "What to measure; may be repeated, for a comparison:\n  cowfs[:option=value,...]  options: " +
                       harness::known_cowfs_options() +
                       "\n  xfs, ext4, btrfs          made and mounted on the medium (root)\n"
+                      "  btrfs:PROFILE             the same with -d and -m: single, raid0, raid1, raid1c3, raid1c4, raid10\n"
                       "  path:DIR                  a directory that is there\n"
                       "  raw                       the medium itself, without a filesystem (fio)\n"
                       "  null                      nothing: what generating the load costs")
@@ -220,11 +224,14 @@ void add_target_options(CLI::App& verb, MeasureOptions& options) {
       ->allow_extra_args(false)
       ->delimiter(',')
       ->check(CLI::IsMember({"disk", "ram"}));
-  verb.add_option("--device", options.devices, "A real block device instead; everything on it is lost")
+  verb.add_option("--device", options.devices, "A real block device instead, or several for one filesystem, separated by commas; everything on them is lost")
       ->allow_extra_args(false);
   verb.add_option("--erase", options.erase, "Allow this device to be erased although it carries data")
       ->allow_extra_args(false);
-  verb.add_option("--size", options.size, "Size of the image")->capture_default_str();
+  verb.add_option("--devices", options.device_count, "So many images for one filesystem")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  verb.add_option("--size", options.size, "Size of an image")->capture_default_str();
   verb.add_option("--directory", options.directory, "Where image and mount points go (default: /var/tmp/cowbench)");
   verb.add_option("--cache", options.cache,
                   "cowfs's page cache (default: 32M a client and 512M); clients of kernel targets get a memory cgroup of the same");

@@ -22,6 +22,7 @@ using harness::u64;
 struct MeasureOptions {
   std::vector<std::string> targets, media, devices, erase;
   std::string directory, size = "8G", cache, pin = "core";
+  u32 device_count = 1;
   std::string keep;  // fio
   u32 rounds = 0;  // 0: the default
   double budget_seconds = 0;

@@ -160,14 +160,14 @@ std::vector<std::string> ShapeWorkload::caveats() const {
 
 Outcome<RoundResult> ShapeWorkload::run(harness::CowfsTargetMount& target, RoundRequest round, u64 seed,
                                         bool system_call_charge) const {
-  round.device = target.device_number();
+  round.devices = target.device_numbers();
   const auto prepared = target.run(preparing(round), core_client(load_, target.cores(), seed, Stage::prepare, false));
   if (!prepared) return prepared.failure();
   return target.run(measuring(load_, round), core_client(load_, target.cores(), seed, Stage::measure, system_call_charge));
 }
 
 Outcome<RoundResult> ShapeWorkload::run(harness::KernelTarget& target, RoundRequest round, u64 seed) const {
-  round.device = target.device_number();
+  round.devices = target.device_numbers();
   const auto prepared = run_processes<harness::PosixFs>(load_, preparing(round), target.directory(), seed, Stage::prepare);
   if (!prepared) return prepared.failure();
   return run_processes<harness::PosixFs>(load_, measuring(load_, round), target.directory(), seed, Stage::measure);
