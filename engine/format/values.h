@@ -4,6 +4,7 @@
 #include <optional>
 #include <string_view>
 
+#include "engine/base/checksum_kind.h"
 #include "engine/base/result.h"
 #include "engine/format/address.h"
 #include "engine/format/key.h"
@@ -108,7 +109,7 @@ static_assert(sizeof(XattrHeader) == 4);
 
 // lost: what the blocks held is gone, and reading them is an error; only repair makes such extents.
 enum class ExtentKind : u8 { data = 1, inline_data = 2, unwritten = 3, lost = 4 };
-enum class ChecksumKind : u8 { none = 0, crc32c = 1 };
+using cowfs::ChecksumKind;  // this version writes crc32c
 
 constexpr u32 extent_blocks_max = 64;      // 256 KiB
 constexpr u32 inline_bytes_max = 1024;
