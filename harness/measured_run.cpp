@@ -153,18 +153,24 @@ u64 verify_mismatches(const results::Record& record) {
   return static_cast<u64>(blocks);
 }
 
-MeasureReport run_measurement(const MeasureRequest& request, Ledger& ledger) {
-  MeasureReport report;
-  results::Record& record = report.record;
-  const u64 began_ns = monotonic_ns();
+results::Record record_of_now(const std::string& command_line, u64 seed, const EnvironmentRequest& environment) {
+  results::Record record;
   const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
   record.started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
-  record.command_line = request.command_line;
-  record.seed = std::to_string(request.seed);
+  record.command_line = command_line;
+  record.seed = std::to_string(seed);
+  if (const auto topology = Topology::load()) record.environment = to_record(capture_environment(environment), *topology);
+  return record;
+}
+
+MeasureReport run_measurement(const MeasureRequest& request, Ledger& ledger) {
+  MeasureReport report;
+  const u64 began_ns = monotonic_ns();
   EnvironmentRequest environment;
   for (const MediaRequest& media : request.media)
     if (media.kind == MediaKind::device) environment.devices.insert(environment.devices.end(), media.devices.begin(), media.devices.end());
-  if (const auto topology = Topology::load()) record.environment = to_record(capture_environment(environment), *topology);
+  report.record = record_of_now(request.command_line, request.seed, environment);
+  results::Record& record = report.record;
   record.environment.pins = pins_text(request.pins, request.workload->clients());
   record.caveats = caveats(request);
 

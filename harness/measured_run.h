@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/cleanup.h"
+#include "harness/environment.h"
 #include "harness/kernel_target.h"
 #include "harness/media.h"
 #include "harness/workload.h"
@@ -29,6 +30,9 @@ struct MeasureRequest {
   std::string command_line;
   std::function<void(const results::Progress&)> progress;  // may be empty
 };
+
+// When it began, how it was called, and the machine; nothing measured yet.
+results::Record record_of_now(const std::string& command_line, u64 seed, const EnvironmentRequest& environment);
 
 // Whether the run leaves what it makes, or uses what is there.
 Keep keep_of(const MeasureRequest& request);

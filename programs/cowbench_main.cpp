@@ -6,6 +6,7 @@
 
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
+#include "engine/codec/cpu_features.h"
 #include "harness/cleanup.h"
 #include "harness/environment.h"
 #include "harness/topology.h"
@@ -97,6 +98,19 @@ void add_report_verb(CLI::App& program, int& exit_code) {
   verb->callback([options, &exit_code] { exit_code = show_record(options->file, options->html); });
 }
 
+void add_cpu_features_option(CLI::App& program) {
+  const auto limit = [](const std::string& list) {
+    const auto features = cowfs::codec::parse_cpu_features(list);
+    if (!features) throw CLI::ValidationError("--cpu-features", list + " is neither none nor a list of sse42, avx2, avx512, vpclmulqdq, gfni");
+    cowfs::codec::limit_cpu_features(*features);
+  };
+  program
+      .add_option_function<std::string>("--cpu-features", limit,
+                                        "Before the verb: kernels of checksums and parity use only these, e.g. sse42,avx2, or none")
+      ->type_name("LIST")
+      ->trigger_on_parse();
+}
+
 int run(std::vector<std::string> arguments) {
   int exit_code = exit_ok;
   std::string command_line = "cowbench";
@@ -105,12 +119,14 @@ int run(std::vector<std::string> arguments) {
   CLI::App program("Measures filesystems side by side: cowfs, and those of the kernel", "cowbench");
   program.require_subcommand(1);
   program.footer(exit_codes_text);
+  add_cpu_features_option(program);
   program.set_version_flag("--version", "cowbench 0.1.0");
   add_dbench_verb(program, exit_code, command_line);
   add_bench_verb(program, exit_code, command_line);
   add_fio_verb(program, exit_code, command_line, arguments);
   add_rate_verb(program, exit_code, command_line, arguments);
   add_reproduce_verb(program, exit_code, command_line);
+  add_tune_verb(program, exit_code, command_line);
   add_topo_verb(program, exit_code);
   add_env_verb(program, exit_code);
   CLI::App* cleanup = program.add_subcommand(

@@ -345,12 +345,25 @@ TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {
                         Case{{"dbench", "1", "-c", load, "--target", "raw"}, "this load needs a filesystem"},
                         Case{{"fio", "--name=a", "--size=1m", "--taget", "null"}, "unknown option taget"},
                         Case{{"fio", "--name=a", "--size=1m", "--verify=md5", "--target", "null"}, "is none of crc32c"},
+                        Case{{"tune", "layout", "--micro"}, "end to end only"},
+                        Case{{"tune", "ec", "--end-to-end"}, "no stripes"},
+                        Case{{"--cpu-features", "mmx", "env"}, "mmx is neither none nor a list"},
                         Case{{"report", "/nowhere"}, "/nowhere"}}) {
     SCOPED_TRACE(c.says);
     const Ended ended = run(c.arguments);
     EXPECT_EQ(ended.exit_code, 2);
     EXPECT_THAT(ended.errors, HasSubstr(c.says));
   }
+}
+
+TEST_F(CowbenchTest, TuneMeasuresTheKernelsOfThisHost) {
+  const Ended ended = run({"--cpu-features", "none", "tune", "checksum", "--micro", "--rounds", "1", "--json", "-"});
+  ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+  const auto json = nlohmann::json::parse(ended.output);
+  EXPECT_EQ(json["schema"], "cowbench.tune/1");
+  EXPECT_EQ(json["cpu_features"], "none");
+  EXPECT_EQ(json["costs"].size(), 3u);
+  EXPECT_THAT(std::string(json["sentences"][0]), HasSubstr("costs least here"));
 }
 
 TEST_F(CowbenchTest, BadLoadfilesAreNamedWithLineAndReason) {

@@ -10,6 +10,7 @@
 
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
+#include "engine/codec/cpu_features.h"
 #include "harness/byte_size.h"
 #include "harness/cowfs_options.h"
 #include "harness/environment.h"
@@ -118,14 +119,6 @@ bool store_run(store::Store& store, const harness::MeasureReport& report) {
   return true;
 }
 
-bool write_results(const MeasureOptions& options, const Forms& forms, const results::Record& record) {
-  bool written = true;
-  if (options.json != "-") fmt::print("{}", forms.text(record, dashboards::style_of(stdout)));
-  if (!options.json.empty()) written = write_output(options.json, forms.json(record)) && written;
-  if (!options.html.empty()) written = write_output(options.html, forms.html(record)) && written;
-  return written;
-}
-
 // The request, for one of its loads.
 harness::MeasureRequest request_for(harness::MeasureRequest request, const MeasuredLoad& load) {
   request.workload = load.workload.get();
@@ -197,6 +190,8 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request, con
   measure_all(request, loads, **ledger, report);
   if (more && !report.failure) measure_more(request, more, **ledger, report);
   writer.finish();
+  if (cowfs::codec::cpu_features() != cowfs::codec::native_cpu_features())
+    report.record.caveats.push_back("checksums used processor features only of: " + to_text(cowfs::codec::cpu_features()));
   // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
   if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
   bool written = report.record.comparisons.empty() || write_results(options, forms, report.record);
@@ -272,6 +267,14 @@ void add_measure_options(CLI::App& verb, MeasureOptions& options, const std::str
 
 Forms usual_forms() {
   return {dashboards::render_record, results::to_json, [](const auto& record) { return dashboards::render_report(record); }};
+}
+
+bool write_results(const MeasureOptions& options, const Forms& forms, const results::Record& record) {
+  bool written = true;
+  if (options.json != "-") fmt::print("{}", forms.text(record, dashboards::style_of(stdout)));
+  if (!options.json.empty()) written = write_output(options.json, forms.json(record)) && written;
+  if (!options.html.empty()) written = write_output(options.html, forms.html(record)) && written;
+  return written;
 }
 
 int run_measure_verb(const MeasureOptions& options, const Loads& loads, const std::string& command_line,

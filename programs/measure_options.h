@@ -51,6 +51,10 @@ struct Forms {
 };
 Forms usual_forms();
 
+// The text to standard output, the others to the files that were asked for. False, and said on standard error, when one cannot be
+// written.
+bool write_results(const MeasureOptions& options, const Forms& forms, const results::Record& record);
+
 // Loads that depend on what was measured before them.
 using MoreLoads = std::function<harness::Outcome<Loads>(const results::Record& so_far)>;
 

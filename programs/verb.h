@@ -52,6 +52,8 @@ void add_tracking_verbs(CLI::App& program, int& exit_code);
 // The verbs that measure; each runs when it was chosen and its options are set.
 void add_dbench_verb(CLI::App& program, int& exit_code, const std::string& command_line);
 void add_bench_verb(CLI::App& program, int& exit_code, const std::string& command_line);
+// checksum, ec and layout.
+void add_tune_verb(CLI::App& program, int& exit_code, const std::string& command_line);
 // Takes what is fio's own out of `arguments` when they call this verb.
 void add_fio_verb(CLI::App& program, int& exit_code, const std::string& command_line, std::vector<std::string>& arguments);
 // The same.

@@ -1,0 +1,63 @@
+#include "tune/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "results/summary.h"
+
+namespace cowbench::tune {
+namespace {
+
+using cowfs::kib;
+using cowfs::mib;
+
+// Buckets of one size take a 64th of the medium at most, so that slices have enough of them.
+constexpr u64 buckets_min = 64;
+
+std::vector<Setting> layout_settings(u64 size_bytes) {
+  std::vector<Setting> all = {{"as cowfs chooses", "cowfs"}};
+  for (const u64 bucket : {512 * kib, mib, 2 * mib, 4 * mib, 8 * mib}) {
+    if (bucket * buckets_min > size_bytes) continue;
+    const std::string word =
+        bucket < mib ? fmt::format("bucket={}K", bucket / kib) : fmt::format("bucket={}M", bucket / mib);
+    all.push_back({word, "cowfs:" + word});
+  }
+  for (const u64 slices : {1, 2, 4, 8, 16}) {
+    const std::string word = fmt::format("slices={}", slices);
+    all.push_back({word, "cowfs:" + word});
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<Setting> settings(Subject subject, u64 size_bytes) {
+  return subject == Subject::layout ? layout_settings(size_bytes) : std::vector<Setting>{};
+}
+
+std::vector<Trials> trials(const results::Record& record, const std::vector<Setting>& settings) {
+  constexpr const char* metric = "throughput_mb_s";
+  std::vector<Trials> all;
+  for (const results::Comparison& comparison : record.comparisons) {
+    const auto result_of = [&](const Setting& setting) {
+      const auto found = std::ranges::find(comparison.results, setting.target, &results::TargetResult::target);
+      return found == comparison.results.end() || !found->metrics.contains(metric) ? nullptr : &*found;
+    };
+    const results::TargetResult* first = settings.empty() ? nullptr : result_of(settings.front());
+    if (first == nullptr) continue;
+    Trials trials{comparison.workload, comparison.media, settings.front().name, {}};
+    for (std::size_t i = 1; i < settings.size(); ++i) {
+      const results::TargetResult* result = result_of(settings[i]);
+      if (result == nullptr) continue;
+      trials.others.push_back(
+          {settings[i].name, result->metrics.at(metric).median, results::compare(metric, *result, *first)});
+    }
+    std::ranges::stable_sort(trials.others, std::greater<>{},
+                             [](const Trial& trial) { return trial.ratio.estimate.value_or(0); });
+    all.push_back(std::move(trials));
+  }
+  return all;
+}
+
+}  // namespace cowbench::tune
