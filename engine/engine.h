@@ -97,6 +97,7 @@ struct Counters {
   u64 cache_bytes = 0;
   u64 node_bytes = 0;
   u64 copygc_blocks = 0;
+  u64 system_calls = 0;  // of the cores; the kernel's own threads, which serve them, make none
 };
 
 // One kind of operation, or of what they cause: "open", "commit", "device_write" (docs/on-disk-format.md has the list).

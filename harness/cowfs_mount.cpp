@@ -75,7 +75,10 @@ class CowfsClients : public ClientGroup {
     return Done{};
   }
 
-  void window_begins() override { activities_before_ = filesystem_.activities(); }
+  void window_begins() override {
+    activities_before_ = filesystem_.activities();
+    system_calls_before_ = filesystem_.counters().system_calls;
+  }
   void window_ends() override {
     activities_ = activities_since(activities_before_, filesystem_.activities());
     window_end_ = filesystem_.counters();
@@ -96,6 +99,7 @@ class CowfsClients : public ClientGroup {
 
   const std::vector<results::EngineActivity>& activities() const { return activities_; }
   const cowfs::Counters& window_end() const { return window_end_; }
+  u64 system_calls() const { return window_end_.system_calls - system_calls_before_; }
   u32 running() const { return shared_->running.load(std::memory_order_acquire); }
 
  private:
@@ -103,6 +107,7 @@ class CowfsClients : public ClientGroup {
   cowfs::Filesystem& filesystem_;
   const std::shared_ptr<ClientsShared> shared_;
   cowfs::Counters window_end_;
+  u64 system_calls_before_ = 0;
   std::vector<cowfs::Activity> activities_before_;
   std::vector<results::EngineActivity> activities_;
 };
@@ -219,6 +224,7 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
   if (!result) return result;
   result->memory_bytes_max = resident_max;
   result->engine = clients.activities();
+  result->system_calls = clients.system_calls();
   result->cached_bytes = clients.window_end().cache_bytes;
   result->node_bytes = clients.window_end().node_bytes;
   if (!result->device_moved) {

@@ -37,6 +37,8 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
   metrics["cpu_seconds"] = measured.machine_busy_seconds;
   if (measured.operations > 0)
     metrics["cpu_ns_per_operation"] = measured.machine_busy_seconds * 1e9 / static_cast<double>(measured.operations);
+  if (measured.system_calls && measured.operations > 0)
+    metrics["system_calls_per_operation"] = static_cast<double>(*measured.system_calls) / static_cast<double>(measured.operations);
   if (measured.memory_bytes_max) metrics["memory_peak_bytes"] = static_cast<double>(*measured.memory_bytes_max);
   return record;
 }

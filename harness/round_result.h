@@ -48,6 +48,7 @@ struct RoundResult {
   double machine_steal_seconds = 0;  // taken by a hypervisor
   std::optional<DeviceCounters> device_moved;
   std::vector<results::EngineActivity> engine;  // of cowfs
+  std::optional<u64> system_calls;              // of cowfs's cores; of a kernel filesystem they are its clients'
   u64 cached_bytes = 0, node_bytes = 0;         // that it had in memory when the window ended
   std::optional<u64> memory_bytes_max;  // of this process, where the target lives in it
   std::optional<SteadyWindow> steady;

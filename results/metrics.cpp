@@ -32,6 +32,7 @@ constexpr std::array table{
     MetricDescription{"write_amplification", "Write amplification", "x", lower, true},
     MetricDescription{"cpu_seconds", "Processor time", "s", lower, false},
     MetricDescription{"cpu_ns_per_operation", "Processor time per operation", "ns", lower, true},
+    MetricDescription{"system_calls_per_operation", "System calls per operation", "1", lower, false},
     MetricDescription{"generator_ns_per_operation", "Generator cost per operation", "ns", lower, false},
     MetricDescription{"memory_peak_bytes", "Peak memory", "B", lower, false},
     // What other programs' results hold.

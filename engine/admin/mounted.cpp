@@ -167,6 +167,8 @@ class Mounted final : public Filesystem {
     counters.device_flushes = device.flushes;
     for (runtime::CoreIndex index = 0; index < cores_->count(); ++index) {
       cores_->run(index, [this, index, &counters] { return count_core(index, &counters); });
+      const runtime::ReactorCounts core = cores_->counts(index);
+      counters.system_calls += core.ring_calls + core.yields;
     }
     return counters;
   }

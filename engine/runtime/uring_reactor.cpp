@@ -132,7 +132,10 @@ void UringReactor::turn() {
   submit_and_reap();
   // A load keeps this thread busy for ever, and the kernel would let it, while the workers that serve its own I/O wait for
   // the processor.
-  if (in_flight_ > 0 && more_to_run_) ::sched_yield();
+  if (in_flight_ > 0 && more_to_run_) {
+    counters_.yields.add();
+    ::sched_yield();
+  }
 }
 
 u64 UringReactor::wall_clock_ns() const {
@@ -473,7 +476,7 @@ ReactorCounts UringReactor::counts() const {
           counters_.wakes_sent.value(),    counters_.coroutines_resumed.value(),
           counters_.messages_sent.value(), counters_.messages_received.value(),
           counters_.ios_started.value(),   counters_.ios_completed.value(),
-          counters_.ring_calls.value()};
+          counters_.ring_calls.value(),    counters_.yields.value()};
 }
 
 }  // namespace cowfs::runtime

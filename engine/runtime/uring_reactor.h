@@ -34,6 +34,7 @@ struct ReactorCounts {
   u64 ios_started = 0;
   u64 ios_completed = 0;
   u64 ring_calls = 0;  // system calls that submitted or waited
+  u64 yields = 0;      // system calls that gave the processor away
 };
 
 class UringReactor;
@@ -88,7 +89,7 @@ class UringReactor final : public Reactor {
   };
   struct Counters {
     Counter turns, sleeps, wakes_sent, coroutines_resumed, messages_sent, messages_received, ios_started, ios_completed,
-        ring_calls;
+        ring_calls, yields;
   };
 
   void turn();
