@@ -113,7 +113,7 @@ void add_subject(CLI::App& tune, Subject subject, const std::string& name, const
   CLI::App* verb = tune.add_subcommand(name, what);
   verb->add_flag("--micro", options->micro, "Only the kernels, on one core: GB/s by size, in the caches and beyond");
   verb->add_flag("--end-to-end", options->end_to_end,
-                 "Only loads on cowfs with each setting: dbench, and 4k random writes");
+                 "Only loads on cowfs with each setting: dbench, and 4k random writes (of layout; the others have only kernels so far)");
   verb->add_option("--clients", options->clients, "Of dbench")->capture_default_str()->check(CLI::Range(1, 4096));
   verb->add_option("-t,--seconds", options->seconds, "Measured seconds of a round of each load")
       ->capture_default_str()
