@@ -90,7 +90,6 @@ void FileData::mark_dirty(Folio& folio, BlockMask blocks) {
   folio.dirty |= blocks;
   dirty_blocks_ += static_cast<u64>(fresh);
   core.cache.count_dirty(fresh);
-  if (core.cache.wants_write_back()) core.flush_wanted.wake_all();
 }
 
 // The blocks are dirty no more; what becomes of their tokens is the caller's business.
@@ -219,6 +218,7 @@ u64 FileData::try_write(u64 offset, ByteSpan from) {
     mark_dirty(*folio, part.mask());
     done += part.length();
   }
+  if (core.cache.wants_write_back()) core.flush_wanted.wake_all();
   return done;
 }
 

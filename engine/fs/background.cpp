@@ -219,6 +219,7 @@ Task<void> CoreState::flush_one(data::FileData& file) {
   --flushes_running_;
   // An error leaves the data dirty, and whoever calls fsync hears of it; the flusher tries again when its timer fires.
   if (written) data_.flush_wanted.wake_all();
+  flush_failed_ = !written;
 }
 
 Task<void> CoreState::flusher() {
@@ -234,8 +235,9 @@ Task<void> CoreState::flusher() {
       if (file->flush_pending) continue;
       file->flush_pending = true;
       ++flushes_running_;
-      started = true;
+      flush_failed_ = false;
       gate_.spawn(flush_one(*file));
+      started = !flush_failed_;
       break;  // the list may have changed
     }
     if (started) continue;

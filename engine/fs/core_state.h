@@ -186,6 +186,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   std::atomic<u64> published_used_blocks_{0};
   std::atomic<u64> published_inodes_{0};
   u64 flushes_running_ = 0;
+  bool flush_failed_ = false;  // the newest that ended
   // Wakes the flusher now and then; the rest of its life it is woken by writers.
   struct FlushTimer : runtime::Timer {
     explicit FlushTimer(CoreState& state) : owner(state) {}
