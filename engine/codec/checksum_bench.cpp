@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@
 namespace cowfs::codec {
 namespace {
 
-constexpr u64 cold_bytes = 256 * mib;
+const u64 cold_bytes = std::getenv("COWBENCH_TINY") != nullptr ? mib : 256 * mib;
 
 // Pieces of `piece_bytes`, from a page on.
 class Pieces {

@@ -12,7 +12,7 @@ void try_input(ByteSpan input) {
   std::copy(input.begin(), input.end(), memory.begin() + static_cast<std::ptrdiff_t>(skew));
   const std::byte* const from = memory.data() + skew;
   const std::size_t blocks = (memory.size() - skew) / block_bytes;
-  for (const ChecksumKind kind : codec::checksum_kinds) {
+  for (const ChecksumKind kind : checksum_kinds) {
     const auto kernels = codec::checksum_kernels(kind);
     std::vector<std::byte> expected(blocks * codec::checksum_bytes_max), actual = expected, to(blocks * block_bytes);
     codec::checksum_blocks(kind, from, blocks, expected.data());

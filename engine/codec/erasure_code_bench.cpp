@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -72,13 +73,14 @@ void add(const kernel::Combine& kernel, const Shape& shape, std::size_t shard_by
 }
 
 const bool added = [] {
+  const u64 cold_bytes = std::getenv("COWBENCH_TINY") != nullptr ? mib : 256 * mib;
   for (const kernel::Combine& kernel : kernel::combine_kernels()) {
     if (!native_cpu_features().has(kernel.needs)) continue;
     for (const Shape& shape : {Shape{4, 1, 0}, Shape{4, 1, 1}, Shape{4, 2, 0}, Shape{4, 2, 2}, Shape{8, 2, 0},
                                Shape{8, 2, 2}, Shape{10, 4, 0}, Shape{10, 4, 2}, Shape{10, 4, 4}}) {
       add(kernel, shape, 64 * kib, 0);
       add(kernel, shape, 4 * kib, 0);
-      add(kernel, shape, 64 * kib, 256 * mib);
+      add(kernel, shape, 64 * kib, cold_bytes);
     }
   }
   return true;
