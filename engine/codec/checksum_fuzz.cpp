@@ -1,6 +1,8 @@
 // Every kernel of a kind gives the same checksum of any bytes at any place, alone and with a copy.
 #include "engine/codec/checksum.h"
 
+#include <algorithm>
+
 #include "engine/base/assert.h"
 #include "engine/base/fuzz.h"
 
@@ -8,7 +10,7 @@ namespace cowfs::fuzz {
 
 void try_input(ByteSpan input) {
   const std::size_t skew = input.empty() ? 0 : static_cast<u8>(input[0]) % 64;
-  std::vector<std::byte> memory(skew + round_up(input.size(), block_bytes));
+  std::vector<std::byte> memory(skew + round_up(std::max<std::size_t>(1, input.size()), block_bytes));
   std::copy(input.begin(), input.end(), memory.begin() + static_cast<std::ptrdiff_t>(skew));
   const std::byte* const from = memory.data() + skew;
   const std::size_t blocks = (memory.size() - skew) / block_bytes;
