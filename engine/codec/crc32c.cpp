@@ -5,25 +5,16 @@
 #include <isa-l/crc.h>
 
 #include <algorithm>
-#include <array>
 
 #include "engine/codec/crc_folding_internal.h"
+#include "engine/codec/crc_table_internal.h"
 
 namespace cowfs::codec {
 namespace {
 
 constexpr u32 polynomial = 0x82f63b78;  // reflected
 
-constexpr std::array<u32, 256> make_table() {
-  std::array<u32, 256> table{};
-  for (u32 i = 0; i < 256; ++i) {
-    u32 value = i;
-    for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? polynomial : 0);
-    table[i] = value;
-  }
-  return table;
-}
-constexpr std::array<u32, 256> table = make_table();
+constexpr auto table = crc_table(polynomial);
 
 // No update complements: the state between two pieces.
 

@@ -7,25 +7,16 @@
 
 #include <isa-l/crc64.h>
 
-#include <array>
 
 #include "engine/codec/crc_folding_internal.h"
+#include "engine/codec/crc_table_internal.h"
 
 namespace cowfs::codec {
 namespace {
 
 constexpr u64 polynomial = 0xc96c5795d7870f42;  // reflected
 
-constexpr std::array<u64, 256> make_table() {
-  std::array<u64, 256> table{};
-  for (u64 i = 0; i < 256; ++i) {
-    u64 value = i;
-    for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? polynomial : 0);
-    table[i] = value;
-  }
-  return table;
-}
-constexpr std::array<u64, 256> table = make_table();
+constexpr auto table = crc_table(polynomial);
 
 u64 crc64_portable(ByteSpan data) {
   u64 state = ~0ull;
