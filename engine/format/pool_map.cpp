@@ -35,15 +35,6 @@ bool places_are_sound(const PoolMap& map) {
   return true;
 }
 
-std::string label_text(const PoolMember& member) {
-  std::string text;
-  for (const char character : member.label) {
-    if (character == '\0') break;
-    text += character >= ' ' && character <= '~' ? character : '?';
-  }
-  return text;
-}
-
 }  // namespace
 
 const char* name(MemberState state) { return state == MemberState::current ? "current" : "stale"; }
@@ -129,7 +120,7 @@ std::string to_text(const PoolMap& map, u64 bucket_blocks) {
   for (const ChunkPlace& place : map.places) ++used[place.member];
   for (std::size_t i = 0; i < map.members.size(); ++i) {
     const PoolMember& member = map.members[i];
-    const std::string label = label_text(member);
+    const std::string label = label_text(member.label);
     text += fmt::format("{:<22} {}, {} of {} chunks{}{}\n", fmt::format("member {}", i),
                         name(static_cast<MemberState>(member.state)), used[i], u32{member.chunks},
                         label.empty() ? "" : ", label ", label);

@@ -63,16 +63,6 @@ std::string uuid_text(const Uuid& uuid) {
   return text;
 }
 
-template <std::size_t Size>
-std::string label_text(const char (&label)[Size]) {
-  std::string text;
-  for (const char character : label) {
-    if (character == '\0') break;
-    text += character >= ' ' && character <= '~' ? character : '?';
-  }
-  return text;
-}
-
 // The first number that contradicts the others; nothing when they agree. No sum below can overflow: each term is
 // bounded before it is used.
 std::optional<u64> contradiction(const Superblock& s) {
@@ -104,6 +94,15 @@ std::optional<u64> contradiction(const Superblock& s) {
 }
 
 }  // namespace
+
+std::string label_text(std::span<const char> label) {
+  std::string text;
+  for (const char character : label) {
+    if (character == '\0') break;
+    text += character >= ' ' && character <= '~' ? character : '?';
+  }
+  return text;
+}
 
 u64 filesystem_id(const Superblock& superblock) {
   u64 id;

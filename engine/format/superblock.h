@@ -77,6 +77,8 @@ void seal(Superblock& superblock);
 Status validate(const Superblock& superblock);
 
 std::string to_text(const Superblock& superblock);
+// Up to its NUL; what is not printable as '?'.
+std::string label_text(std::span<const char> label);
 
 struct GeometryRequest {
   Bytes capacity;
