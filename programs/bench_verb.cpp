@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "harness/byte_size.h"
 #include "programs/measure_options.h"
 #include "programs/verb.h"
 #include "shapes/shape_workload.h"
@@ -32,14 +31,6 @@ int list_shapes(bool json) {
   return exit_ok;
 }
 
-harness::Action set_size(const std::string& option, const std::string& text, u64& bytes) {
-  if (text.empty()) return harness::Done{};
-  const auto size = harness::parse_size(text);
-  if (!size) return harness::Failure{harness::FailureKind::request, option + ": " + size.failure().what, size.failure().remedy};
-  bytes = *size;
-  return harness::Done{};
-}
-
 int run_verb(BenchOptions options, const std::string& command_line) {
   if (options.list) return list_shapes(options.measure.json == "-");
   if (options.names.empty())
@@ -47,8 +38,12 @@ int run_verb(BenchOptions options, const std::string& command_line) {
   const auto found = shapes::find_shapes(options.names);
   if (!found) return report_failure(found.failure());
   for (const auto& [option, text, bytes] : {std::tuple("--file-size", options.file_size, &options.load.file_bytes),
-                                            std::tuple("--block-size", options.block_size, &options.load.block_bytes)})
-    if (const auto set = set_size(option, text, *bytes); !set) return report_failure(set.failure());
+                                            std::tuple("--block-size", options.block_size, &options.load.block_bytes)}) {
+    if (text.empty()) continue;
+    const auto size = size_option(option, text);
+    if (!size) return report_failure(size.failure());
+    *bytes = *size;
+  }
   if (options.warmup_seconds >= 0) options.load.warmup_seconds = options.warmup_seconds;
   Loads loads;
   for (const shapes::Shape* shape : *found) {

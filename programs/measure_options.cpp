@@ -31,8 +31,8 @@ constexpr u32 rounds_for_comparison = 6;  // fewer hold no 95% interval
 
 Action set_media(const MeasureOptions& options, harness::MeasureRequest& request) {
   harness::MediaRequest medium;
-  auto size = harness::parse_size(options.size);
-  if (!size) return Failure{FailureKind::request, "--size: " + size.failure().what, size.failure().remedy};
+  auto size = size_option("--size", options.size);
+  if (!size) return size.failure();
   medium.size_bytes = *size;
   medium.erase = options.erase;
   if (!options.directory.empty()) medium.directory = options.directory;
@@ -88,8 +88,8 @@ Outcome<harness::MeasureRequest> request_of(const MeasureOptions& options) {
   for (const auto set : {set_media, set_targets, set_pins})
     if (const Action done = set(options, request); !done) return done.failure();
   if (!options.cache.empty()) {
-    auto cache = harness::parse_size(options.cache);
-    if (!cache) return Failure{FailureKind::request, "--cache: " + cache.failure().what, cache.failure().remedy};
+    auto cache = size_option("--cache", options.cache);
+    if (!cache) return cache.failure();
     request.cache_bytes = *cache;
   }
   request.system_call_charge = options.system_call_charge;
@@ -287,6 +287,12 @@ int run_measure_verb(const MeasureOptions& options, const Loads& loads, const st
   for (const MeasuredLoad& load : loads)
     if (const int code = print_plan(request_for(*request, load)); code != exit_ok) return code;
   return exit_ok;
+}
+
+Outcome<u64> size_option(const std::string& option, const std::string& text) {
+  auto size = harness::parse_size(text);
+  if (size) return *size;
+  return Failure{FailureKind::request, option + ": " + size.failure().what, size.failure().remedy};
 }
 
 Outcome<workloads::Program> read_program(std::string& file) {

@@ -63,6 +63,9 @@ using MoreLoads = std::function<harness::Outcome<Loads>(const results::Record& s
 int run_measure_verb(const MeasureOptions& options, const Loads& loads, const std::string& command_line,
                      const Forms& forms = usual_forms(), const MoreLoads& more = {});
 
+// Of an option like --size. Failure request: it is none; the option is named.
+harness::Outcome<u64> size_option(const std::string& option, const std::string& text);
+
 // The dbench load. An empty `file` is set to that of the package dbench. Failures missing: that is not installed;
 // request: the line that is wrong.
 harness::Outcome<workloads::Program> read_program(std::string& file);

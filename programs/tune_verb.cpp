@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <random>
 
-#include "harness/byte_size.h"
 #include "harness/dbench_workload.h"
 #include "harness/fio_workload.h"
 #include "programs/measure_options.h"
@@ -85,8 +84,8 @@ int end_to_end(TuneOptions options, const tune::Tuning& tuning, const std::strin
 int run_verb(Subject subject, const TuneOptions& options, const std::string& command_line) {
   const auto halves = halves_of(subject, options);
   if (!halves) return report_failure(halves.failure());
-  const auto size = harness::parse_size(options.measure.size);
-  if (!size) return report_failure({FailureKind::request, "--size: " + size.failure().what, size.failure().remedy});
+  const auto size = size_option("--size", options.measure.size);
+  if (!size) return report_failure(size.failure());
   tune::Tuning tuning{.subject = subject, .micro = {}, .settings = {}};
   if (halves->end_to_end) tuning.settings = tune::settings(subject, *size);
   const u64 seed = options.measure.seed != 0 ? options.measure.seed : std::random_device{}();
