@@ -23,6 +23,20 @@ using CowfsClient =
 cowfs::Task<void> sleep_for(u64 duration_ns);
 cowfs::Task<void> wait_for_phase(RoundMemory& memory, Phase phase);
 
+// A client's own phases: ready, its run, whose result says why it failed (empty: it did not), and in the clean-up `end`. Both are
+// awaited; they outlive the task.
+template <typename Run, typename End>
+cowfs::Task<void> go_through_phases_on_core(RoundMemory& memory, ClientSlot& slot, const Run& run, const End& end) {
+  slot.state = state_ready;
+  co_await wait_for_phase(memory, phase_warmup);
+  const std::string failure = co_await run();
+  if (failure.empty()) slot.stop();
+  else slot.fail(failure);
+  co_await wait_for_phase(memory, phase_cleanup);
+  co_await end();
+  if (failure.empty()) slot.state = state_done;
+}
+
 class CowfsTargetMount {
  public:
   // `pins`: one core of the engine for each of its generators. `cache_bytes`: unless the options say otherwise. `media`

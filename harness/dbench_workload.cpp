@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "harness/cowfs_runner.h"
+#include "harness/round_record.h"
 #include "harness/stock_dbench.h"
 
 namespace cowbench::harness {
@@ -62,10 +63,7 @@ Outcome<RoundResult> DbenchWorkload::run_on_nothing(RoundRequest round, u64 seed
 
 results::MetricValues DbenchWorkload::metrics(const RoundResult& measured) const {
   results::MetricValues metrics;
-  if (const auto& flush = measured.flush_latency(); !flush.empty()) {
-    metrics["flush_p50_ns"] = static_cast<double>(flush.percentile_ns(50));
-    metrics["flush_p99_ns"] = static_cast<double>(flush.percentile_ns(99));
-  }
+  add_percentiles(metrics, "flush", measured.flush_latency());
   return metrics;
 }
 

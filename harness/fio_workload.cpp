@@ -11,6 +11,7 @@
 #include "harness/cowfs_files.h"
 #include "harness/fio_client.h"
 #include "harness/kernel_clients.h"
+#include "harness/round_record.h"
 #include "harness/stock_fio.h"
 
 namespace cowbench::harness {
@@ -45,13 +46,10 @@ int open_flags(const FioJob& job) {
 }
 
 // A client that the kernel runs: its own thread, and an io_uring that resumes its lanes.
-class UringHost : public CountingHost {
+class UringHost : public KernelHost {
  public:
-  UringHost(RoundMemory& memory, u32 client, UringFiles& files) : CountingHost(memory, client, client), files_(files) {
-    own_thread_ = true;
-  }
+  UringHost(RoundMemory& memory, u32 client, UringFiles& files) : KernelHost(memory, client), files_(files) {}
   UringFiles::Sleep sleep_until(u64 deadline_ns) { return files_.sleep_until(deadline_ns); }
-  Ready<void> turn() { return {}; }
 
  private:
   UringFiles& files_;
@@ -64,10 +62,9 @@ struct NullFiles {
   Ready<i64> trim(u32, u64, u64) { return {0}; }
   Ready<i64> sync(u32, bool) { return {0}; }
 };
-struct NullHost : CountingHost {
-  NullHost(RoundMemory& memory, u32 client) : CountingHost(memory, client, client) { own_thread_ = true; }
+struct NullHost : KernelHost {
+  using KernelHost::KernelHost;
   Ready<void> sleep_until(u64) { return {}; }
-  Ready<void> turn() { return {}; }
 };
 
 // Lanes wait for the device in most operations, so one that has had its time stands in line with what is ready; behind
@@ -154,14 +151,12 @@ cowfs::Task<void> run_cowfs_client(cowfs::Filesystem& filesystem, RoundMemory& m
   }
   FioCoreHost host(memory, client, core, clock);
   const auto fio = std::make_unique<Client>(options, files, host, *buffers);
-  slot.state = state_ready;
-  co_await wait_for_phase(memory, phase_warmup);
-  co_await fio->run();
-  if (fio->failure().empty()) slot.stop();
-  else slot.fail(fio->failure());
-  co_await wait_for_phase(memory, phase_cleanup);
-  co_await files.close();
-  if (fio->failure().empty()) slot.state = state_done;
+  const auto run = [&fio]() -> cowfs::Task<std::string> {
+    co_await fio->run();
+    co_return fio->failure();
+  };
+  const auto end = [&files] { return files.close(); };
+  co_await go_through_phases_on_core(memory, slot, run, end);
 }
 
 // Where each file begins when the target is a device, nothing when it is a directory.
@@ -488,9 +483,7 @@ results::MetricValues FioWorkload::metrics(const RoundResult& measured) const {
   const auto percentiles = [&](const char* prefix, FioLatency first, FioLatency last) {
     results::HistogramCounts all = {};
     for (size_t kind = static_cast<size_t>(first); kind <= static_cast<size_t>(last); ++kind) all.merge(measured.latency[kind]);
-    if (all.empty()) return;
-    metrics[fmt::format("{}_p50_ns", prefix)] = static_cast<double>(all.percentile_ns(50));
-    metrics[fmt::format("{}_p99_ns", prefix)] = static_cast<double>(all.percentile_ns(99));
+    add_percentiles(metrics, prefix, all);
   };
   percentiles("clat", FioLatency::read, FioLatency::trim);
   percentiles("flush", FioLatency::sync, FioLatency::sync);

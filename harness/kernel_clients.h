@@ -13,6 +13,13 @@ enum class ClientMode {
 };
 std::string_view to_text(ClientMode mode);
 
+// How a client that has a thread to itself tells the time and reports.
+class KernelHost : public CountingHost {
+ public:
+  KernelHost(RoundMemory& memory, u32 client) : CountingHost(memory, client, client) { own_thread_ = true; }
+  Ready<void> turn() { return {}; }  // the kernel lets others run
+};
+
 // One client, start to end, on a process or thread of its own: reports through its slot and its latency table (both have
 // its number), and goes through the phases.
 using KernelClient = std::function<void(u32 client, RoundMemory& memory)>;

@@ -43,6 +43,12 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
   return record;
 }
 
+void add_percentiles(results::MetricValues& metrics, std::string_view name, const results::HistogramCounts& latency) {
+  if (latency.empty()) return;
+  metrics[fmt::format("{}_p50_ns", name)] = static_cast<double>(latency.percentile_ns(50));
+  metrics[fmt::format("{}_p99_ns", name)] = static_cast<double>(latency.percentile_ns(99));
+}
+
 void MergedLatencies::add(const RoundResult& measured) {
   for (size_t kind = 0; kind < by_kind_.size(); ++kind)
     if (!measured.latency[kind].empty()) by_kind_[kind].merge(measured.latency[kind]);

@@ -16,6 +16,9 @@ namespace cowbench::harness {
 // What was not measured is left out.
 results::Round to_record(const RoundResult& measured, u64 round, u64 position, u64 seed);
 
+// As name_p50_ns and name_p99_ns; nothing when there is none.
+void add_percentiles(results::MetricValues& metrics, std::string_view name, const results::HistogramCounts& latency);
+
 // Latencies of all rounds of a target.
 class MergedLatencies {
  public:

@@ -10,6 +10,7 @@
 #include "harness/null_target.h"
 #include "harness/posix_fs.h"
 #include "harness/ready_task.h"
+#include "harness/round_record.h"
 #include "shapes/shape_client.h"
 
 namespace cowbench::shapes {
@@ -28,11 +29,6 @@ constexpr double used_up_seconds_max = 600;
 constexpr double preparing_seconds_max = 3600;
 
 enum class Stage { prepare, measure };
-
-struct ThreadHost : harness::CountingHost {
-  ThreadHost(RoundMemory& memory, u32 client) : CountingHost(memory, client, client) { own_thread_ = true; }
-  Ready<void> turn() { return {}; }
-};
 
 // Answers each call as a filesystem would on which it succeeds.
 struct NothingTarget : harness::NullTarget {
@@ -57,8 +53,8 @@ Outcome<RoundResult> run_processes(const ShapeLoad& load, const RoundRequest& ro
     ClientSlot& slot = memory.slot(number);
     if (const Action pinned = apply_pin_of(round, number); !pinned) return slot.fail(to_text(pinned.failure()));
     Target target;
-    ThreadHost host(memory, number);
-    ShapeClient<Target, ThreadHost> client(load, number, directory, seed, target, host);
+    harness::KernelHost host(memory, number);
+    ShapeClient<Target, harness::KernelHost> client(load, number, directory, seed, target, host);
     if (stage == Stage::measure) harness::run_ready(client.begin());
     harness::go_through_phases(memory, slot, [&] {
       harness::run_ready(run_stage(client, stage));
@@ -77,14 +73,12 @@ cowfs::Task<void> run_on_core(cowfs::Filesystem& filesystem, RoundMemory& memory
   harness::CoreHost host(memory, number, core, clock);
   const auto client = std::make_unique<ShapeClient<Target, harness::CoreHost>>(load, number, "", seed, target, host);
   if (stage == Stage::measure) co_await client->begin();
-  slot.state = harness::state_ready;
-  co_await harness::wait_for_phase(memory, harness::phase_warmup);
-  co_await run_stage(*client, stage);
-  if (client->failure().empty()) slot.stop();
-  else slot.fail(client->failure());
-  co_await harness::wait_for_phase(memory, harness::phase_cleanup);
-  co_await client->end();
-  if (client->failure().empty()) slot.state = harness::state_done;
+  const auto run = [&client, stage]() -> cowfs::Task<std::string> {
+    co_await run_stage(*client, stage);
+    co_return client->failure();
+  };
+  const auto end = [&client] { return client->end(); };
+  co_await harness::go_through_phases_on_core(memory, slot, run, end);
 }
 
 harness::CowfsClient core_client(const ShapeLoad& load, u32 cores, u64 seed, Stage stage, bool system_call_charge) {
@@ -179,14 +173,8 @@ Outcome<RoundResult> ShapeWorkload::run_on_nothing(RoundRequest round, u64 seed)
 
 results::MetricValues ShapeWorkload::metrics(const RoundResult& measured) const {
   results::MetricValues metrics;
-  const auto percentiles = [&](const char* name, ShapeLatency kind) {
-    const auto& latency = measured.latency[static_cast<size_t>(kind)];
-    if (latency.empty()) return;
-    metrics[fmt::format("{}_p50_ns", name)] = static_cast<double>(latency.percentile_ns(50));
-    metrics[fmt::format("{}_p99_ns", name)] = static_cast<double>(latency.percentile_ns(99));
-  };
-  percentiles("clat", ShapeLatency::whole);
-  percentiles("flush", ShapeLatency::sync);
+  harness::add_percentiles(metrics, "clat", measured.latency[static_cast<size_t>(ShapeLatency::whole)]);
+  harness::add_percentiles(metrics, "flush", measured.latency[static_cast<size_t>(ShapeLatency::sync)]);
   return metrics;
 }
 
