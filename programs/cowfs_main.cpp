@@ -142,6 +142,39 @@ std::string size_text(u64 bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / cowfs::mib);
 }
 
+u64 count_of(const admin::DeviceShown& device, std::string_view name) {
+  for (const cowfs::Activity& activity : device.activities)
+    if (activity.name == name) return activity.totals.count;
+  return 0;
+}
+
+ordered_json to_json(const std::vector<admin::DeviceShown>& devices) {
+  ordered_json array = ordered_json::array();
+  for (const admin::DeviceShown& device : devices) {
+    ordered_json counters = ordered_json::object();
+    for (const cowfs::Activity& activity : device.activities)
+      counters[activity.name] = {{"count", activity.totals.count}, {"bytes", activity.totals.bytes}};
+    array.push_back({{"device", device.number},
+                     {"path", device.path},
+                     {"label", device.label},
+                     {"state", device.state},
+                     {"bytes", device.bytes},
+                     {"counters", counters}});
+  }
+  return array;
+}
+
+void print_devices(const std::vector<admin::DeviceShown>& devices) {
+  fmt::print("\n{:>6} {:>8} {:>12} {:>12} {:>12} {:>8} {:>8} {:>8}  {}\n", "device", "state", "size", "reads", "writes",
+             "errors", "damaged", "repaired", "path");
+  for (const admin::DeviceShown& device : devices) {
+    fmt::print("{:>6} {:>8} {:>12} {:>12} {:>12} {:>8} {:>8} {:>8}  {}{}\n", device.number, device.state,
+               size_text(device.bytes), count_of(device, "device_read"), count_of(device, "device_write"),
+               count_of(device, "device_error"), count_of(device, "copy_damaged"), count_of(device, "copy_repaired"),
+               device.path, device.label.empty() ? "" : fmt::format(" ({})", device.label));
+  }
+}
+
 ordered_json to_json(const admin::Usage& usage) {
   ordered_json object{{"schema", "cowfs.usage/1"},
                       {"capacity_bytes", usage.capacity_bytes},
@@ -153,6 +186,7 @@ ordered_json to_json(const admin::Usage& usage) {
                       {"used_bytes", usage.used_bytes},
                       {"inodes", usage.inodes},
                       {"slices", ordered_json::array()},
+                      {"devices", to_json(usage.devices)},
                       {"notes", usage.notes}};
   for (const admin::SliceUsage& slice : usage.slices) {
     object["slices"].push_back({{"slice", slice.slice},
@@ -185,6 +219,7 @@ int usage_verb(const Devices& devices, bool json) {
                slice.buckets_empty, size_text(slice.data_bytes), size_text(slice.metadata_bytes),
                slice.metadata_buckets);
   }
+  print_devices(usage->devices);
   print_notes(usage->notes);
   return exit_ok;
 }
@@ -192,7 +227,7 @@ int usage_verb(const Devices& devices, bool json) {
 int counters_verb(const Devices& devices, bool json) {
   const auto shown = admin::counters(devices);
   if (!shown) return report_error(devices, shown.error());
-  ordered_json object{{"schema", "cowfs.counters/1"}, {"counters", ordered_json::object()}, {"notes", shown->notes}};
+  ordered_json object{{"schema", "cowfs.counters/1"}, {"counters", ordered_json::object()}, {"devices", to_json(shown->devices)}, {"notes", shown->notes}};
   if (!json) {
     fmt::print("{:<16} {:>14} {:>18} {:>12} {:>12} {:>12} {:>12}\n", "", "count", "bytes", "timed", "p50 ns", "p99 ns",
                "p99.9 ns");
@@ -216,6 +251,7 @@ int counters_verb(const Devices& devices, bool json) {
                                          {"latencies", latencies}};
   }
   if (json) fmt::print("{}\n", dumped(object, 2));
+  if (!json) print_devices(shown->devices);
   if (!json) print_notes(shown->notes);
   return exit_ok;
 }
@@ -519,7 +555,7 @@ int run(int argument_count, char** arguments) {
   add_simple_verb(program, exit_code, "usage", "Show where the space went, as the next mount will find it",
                   "cowfs.usage/1", usage_verb);
   add_simple_verb(program, exit_code, "counters",
-                  "Show how often everything was done since the filesystem was made, and how long it took",
+                  "Show how often everything was done since the filesystem was made, how long it took, and what each device did and failed to do",
                   "cowfs.counters/1", counters_verb);
   add_list_verb(program, exit_code);
   add_simple_verb(program, exit_code, "list-journal", "Show the journal entries that recovery needs", "cowfs.journal/1",

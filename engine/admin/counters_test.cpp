@@ -79,6 +79,22 @@ TEST_F(CountersTest, what_was_done_is_counted_and_survives_a_mount) {
   EXPECT_EQ(find(all.activities, "mkdir"), nullptr);
 }
 
+TEST_F(CountersTest, what_the_device_did_is_kept_for_it) {
+  for (int round = 0; round < 2; ++round) {
+    auto filesystem = mount();
+    run_load(*filesystem, 20);
+    ASSERT_TRUE(filesystem->unmount().ok());
+  }
+  const CountersShown all = shown();
+  ASSERT_EQ(all.devices.size(), 1u);
+  EXPECT_EQ(all.devices[0].path, image_.path());
+  EXPECT_EQ(all.devices[0].state, "current");
+  EXPECT_EQ(count_of(all.devices[0].activities, "device_write"), count_of(all.activities, "device_write"));
+  const Result<Usage> used = usage(image_.path());
+  ASSERT_TRUE(used.ok());
+  EXPECT_GE(count_of(used->devices.at(0).activities, "device_flush"), 4u);
+}
+
 TEST_F(CountersTest, a_crash_forgets_only_what_came_after_the_last_checkpoint) {
   constexpr u64 files = 1000, rounds_max = 100;
   auto filesystem = mount();

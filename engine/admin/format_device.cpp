@@ -106,8 +106,8 @@ Result<format::PoolMap> plan_map(const std::vector<device::Device*>& devices, co
   for (std::size_t i = 0; i < devices.size(); ++i) {
     pool::NewMember& member = members.emplace_back();
     member.device = identity.device;
-    member.device[14] = static_cast<u8>(member.device[14] ^ i >> 8);
-    member.device[15] = static_cast<u8>(member.device[15] ^ i);
+    member.device[0] = static_cast<u8>(member.device[0] ^ i >> 8);
+    member.device[1] = static_cast<u8>(member.device[1] ^ i);
     if (i < options.device_labels.size()) member.label = options.device_labels[i];
     member.capacity_blocks = devices[i]->capacity().value / block_bytes;
   }

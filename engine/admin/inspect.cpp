@@ -28,7 +28,54 @@ std::vector<std::pair<std::string, std::string>> fields_of(const std::string& te
   return fields;
 }
 
-Task<Result<Usage>> measure(RecoveredState* recovered, const format::Superblock* superblock) {
+// Of one device, or of all, whose id is 0.
+Task<Result<std::vector<Activity>>> counted(RecoveredState* recovered, u64 device_id) {
+  std::vector<Activity> activities;
+  for (u8 id = 0; id < format::activity_count; ++id) {
+    const format::Activity activity = static_cast<format::Activity>(id);
+    const auto value = co_await recovered->slice(0).get(TreeId::counters, format::counter_key(activity, device_id));
+    if (!value) co_return value.error();
+    if (*value) activities.push_back({std::string(format::name(activity)), format::decode_counter(**value)});
+  }
+  co_return activities;
+}
+
+DeviceShown shown_member(const pool::Pool& pool, u16 number) {
+  const format::PoolMember& member = pool.map().members[number];
+  const device::Device* device = pool.member(number);
+  const bool is_missing = device == nullptr;
+  return {.number = number,
+          .path = is_missing ? "" : device->describe(),
+          .label = format::label_text(member.label),
+          .state = is_missing ? "missing" : pool.is_current(number) ? "current" : "stale",
+          .bytes = member.capacity_blocks * block_bytes,
+          .activities = {}};
+}
+
+Task<Result<std::vector<DeviceShown>>> shown_devices(RecoveredState* recovered, const pool::Assembled* assembled) {
+  std::vector<DeviceShown> devices;
+  std::vector<u64> ids;
+  if (assembled->pool == nullptr) {
+    const device::Device& device = *assembled->device;
+    devices.push_back({.number = 0, .path = device.describe(), .label = "", .state = "current", .bytes = device.capacity().value,
+                       .activities = {}});
+    ids.push_back(device.id());
+  } else {
+    for (u16 number = 0; number < assembled->pool->map().members.size(); ++number) {
+      devices.push_back(shown_member(*assembled->pool, number));
+      ids.push_back(format::short_id(assembled->pool->map().members[number].device));
+    }
+  }
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    Result<std::vector<Activity>> activities = co_await counted(recovered, ids[i]);
+    if (!activities) co_return activities.error();
+    devices[i].activities = std::move(*activities);
+  }
+  co_return devices;
+}
+
+Task<Result<Usage>> measure(RecoveredState* recovered, const pool::Assembled* assembled) {
+  const format::Superblock* superblock = &assembled->superblock;
   const Status opened = co_await recovered->open();
   if (!opened) {
     co_await recovered->close();
@@ -61,29 +108,25 @@ Task<Result<Usage>> measure(RecoveredState* recovered, const format::Superblock*
     usage.notes.push_back(fmt::format("after {} journal entries up to epoch {} were replayed in memory",
                                       history.entries.size(), history.last.value));
   }
+  Result<std::vector<DeviceShown>> devices = co_await shown_devices(recovered, assembled);
   co_await recovered->close();
+  if (!devices) co_return devices.error();
+  usage.devices = std::move(*devices);
   co_return usage;
 }
 
-Task<Result<CountersShown>> read_counters(RecoveredState* recovered) {
+Task<Result<CountersShown>> read_counters(RecoveredState* recovered, const pool::Assembled* assembled) {
   const Status opened = co_await recovered->open();
   if (!opened) {
     co_await recovered->close();
     co_return opened.error();
   }
-  CountersShown shown;
-  for (u8 id = 0; id < format::activity_count; ++id) {
-    const auto value = co_await recovered->slice(0).get(TreeId::counters, format::Key{id, 0, 0});
-    if (!value) {
-      co_await recovered->close();
-      co_return value.error();
-    }
-    if (!*value) continue;
-    shown.activities.push_back(
-        {std::string(format::name(static_cast<format::Activity>(id))), format::decode_counter(**value)});
-  }
+  Result<std::vector<Activity>> activities = co_await counted(recovered, 0);
+  Result<std::vector<DeviceShown>> devices = co_await shown_devices(recovered, assembled);
   co_await recovered->close();
-  co_return shown;
+  if (!activities) co_return activities.error();
+  if (!devices) co_return devices.error();
+  co_return CountersShown{.activities = std::move(*activities), .devices = std::move(*devices), .notes = {}};
 }
 
 // Prints keys or nodes as walk() meets them.
@@ -210,8 +253,8 @@ Result<Usage> usage(const DeviceNames& devices) {
   if (!opened) return opened.error();
   RecoveredState recovered((*opened)->device(), (*opened)->superblock());
   RecoveredState* state = &recovered;
-  const format::Superblock* superblock = &(*opened)->superblock();
-  Result<Usage> measured = (*opened)->run([state, superblock] { return measure(state, superblock); });
+  const pool::Assembled* assembled = &(*opened)->assembled();
+  Result<Usage> measured = (*opened)->run([state, assembled] { return measure(state, assembled); });
   if (measured) {
     const std::vector<std::string> notes = (*opened)->notes();
     measured->notes.insert(measured->notes.begin(), notes.begin(), notes.end());
@@ -224,7 +267,7 @@ Result<CountersShown> counters(const DeviceNames& devices) {
   if (!opened) return opened.error();
   RecoveredState recovered((*opened)->device(), (*opened)->superblock());
   RecoveredState* state = &recovered;
-  Result<CountersShown> shown = (*opened)->run([state] { return read_counters(state); });
+  Result<CountersShown> shown = (*opened)->run([&] { return read_counters(state, &(*opened)->assembled()); });
   if (!shown) return shown;
   shown->notes = (*opened)->notes();
   if (((*opened)->superblock().features_required & format::feature_counters) == 0)

@@ -33,6 +33,17 @@ struct SuperblockShown {
 // Errors: of opening the device; superblock_*; device_truncated; device_too_small.
 Result<SuperblockShown> show_superblock(const std::string& path);
 
+// devices: in usage and counters
+
+struct DeviceShown {
+  u64 number = 0;
+  std::string path;   // empty: missing
+  std::string label;  // what it fails together with; empty: nothing
+  std::string state;  // current, stale or missing
+  u64 bytes = 0;      // of it
+  std::vector<Activity> activities;  // of device requests and copies, since it belongs to the filesystem; those that happened
+};
+
 // usage
 
 struct SliceUsage {
@@ -55,6 +66,7 @@ struct Usage {
   u64 used_bytes = 0;        // of them: live data, and whole buckets of metadata
   u64 inodes = 0;
   std::vector<SliceUsage> slices;
+  std::vector<DeviceShown> devices;
   std::vector<std::string> notes;
 };
 
@@ -65,6 +77,7 @@ Result<Usage> usage(const DeviceNames& devices);
 
 struct CountersShown {
   std::vector<Activity> activities;  // that happened at least once since the filesystem was made
+  std::vector<DeviceShown> devices;
   std::vector<std::string> notes;
 };
 

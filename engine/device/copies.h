@@ -11,12 +11,20 @@ namespace cowfs::device {
 // What is wrong with the bytes that were read.
 using Verify = std::function<Status(ByteSpan)>;
 
+// The copies of what lies there are not what they should be: counted for the members that have them.
+void count_damaged_copies(Device& device, u64 offset_bytes, const std::vector<u8>& copies);
+
+// Writes `good` over these copies, and counts them. False: the device may not heal, or one could not be written. Nobody else
+// writes there meanwhile.
+runtime::Task<bool> overwrite_copies(Device& device, u64 offset_bytes, ByteSpan good, std::vector<u8> copies);
+
 // After a read whose result, or whose bytes, were `wrong`: looks through all copies, puts a good one into `into` and, if the device
 // may heal, writes it over those that were not. Nobody else writes there meanwhile. Error: `wrong`, when no copy is good, or
 // there is only one.
 runtime::Task<Status> read_other_copies(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify, Error wrong);
 
-// Reads all copies; true when one is good. Those that are not are overwritten with it, if the device may heal.
+// After a crash, which may have left copies that differ: reads all; true when one is good. Those that are not are overwritten
+// with it, if the device may heal; nothing counts them as damaged.
 // `into`: a good one. One copy is read like any block: an error of the device is one.
 runtime::Task<Result<bool>> settle_copies(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify);
 

@@ -92,10 +92,11 @@ void Patience::look() {
 Status IoAwaiter::await_resume() const {
   const Place place{.device = device_.index(), .offset_bytes = offset};
   if (began_ns_ != 0) device_.counters_.add_latency(kind, runtime::this_reactor().now_ns() - began_ns_);
+  const bool is_whole = result >= 0 && static_cast<u64>(result) == length;
+  if (is_whole) return {};
+  if (began_ns_ != 0) device_.counters_.count_error();
   if (result < 0) return Error{Code::device_io_failed, static_cast<u64>(-result), place};
-  const u64 moved = static_cast<u64>(result);
-  if (moved < length) return Error{Code::device_short_io, moved, place};
-  return {};
+  return Error{Code::device_short_io, static_cast<u64>(result), place};
 }
 
 void Device::set_time_limit(u64 limit_ns, FailureObserver failed) {
@@ -119,8 +120,9 @@ void Device::fail(const Error& error) {
 
 DeviceCounts DeviceCounters::counts() const {
   const auto value = [](const std::atomic<u64>& counter) { return counter.load(std::memory_order_relaxed); };
-  return {value(reads_),      value(writes_),        value(flushes_),        value(discards_),
-          value(read_bytes_), value(written_bytes_), value(discarded_bytes_)};
+  return {value(reads_),      value(writes_),        value(flushes_),         value(discards_),
+          value(read_bytes_), value(written_bytes_), value(discarded_bytes_), value(errors_),
+          value(damaged_copies_), value(repaired_copies_)};
 }
 
 void DeviceCounters::add_latency(IoOperation::Kind kind, u64 ns) {

@@ -65,6 +65,9 @@ struct DeviceCounts {
   u64 read_bytes = 0;
   u64 written_bytes = 0;
   u64 discarded_bytes = 0;
+  u64 errors = 0;           // requests that it failed
+  u64 damaged_copies = 0;   // found not to be what they should
+  u64 repaired_copies = 0;  // overwritten with a good one
 };
 
 // Counts for all cores at once.
@@ -72,14 +75,19 @@ class DeviceCounters {
  public:
   void count(const IoOperation& operation);
   void add_latency(IoOperation::Kind kind, u64 ns);
+  void count_error() { add_one(errors_); }
+  void count_damaged_copy() { add_one(damaged_copies_); }
+  void count_repaired_copy() { add_one(repaired_copies_); }
   DeviceCounts counts() const;
   Totals totals(IoOperation::Kind kind) const;
 
  private:
+  static void add_one(std::atomic<u64>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
   static constexpr std::size_t kinds = 4;
   std::array<std::array<std::atomic<u64>, latency_buckets>, kinds> latencies_{};
   std::atomic<u64> reads_{0}, writes_{0}, flushes_{0}, discards_{0}, read_bytes_{0}, written_bytes_{0},
-      discarded_bytes_{0};
+      discarded_bytes_{0}, errors_{0}, damaged_copies_{0}, repaired_copies_{0};
 };
 
 class Device {
@@ -91,6 +99,14 @@ class Device {
   virtual bool discards() const = 0;         // discard does something
   virtual u8 copies() const { return 1; }    // that it keeps of everything, on different devices; see copies.h
   virtual bool may_heal() const { return false; }  // a copy that is wrong may be overwritten with one that is good
+  // The devices that this one is made of, by their numbers; null: missing.
+  virtual std::vector<Device*> members() { return {this}; }
+  // Where a copy lies: on which of the members; null when that is missing, or what is on it does not count.
+  struct CopyPlace {
+    Device* member = nullptr;
+    u64 offset_bytes = 0;
+  };
+  virtual CopyPlace copy_place(u64 offset_bytes, u8 /*copy*/) { return {this, offset_bytes}; }
   // Starts `operation`; calls operation.completed on this core when it is done. Short transfers are continued by the
   // implementation; result is the whole length or -errno.
   virtual void start(IoOperation& operation) = 0;
@@ -108,7 +124,11 @@ class Device {
   // The device's number in the filesystem; errors and pointers name it.
   void set_index(u16 index) { index_ = index; }
   u16 index() const { return index_; }
+  // Of the device itself, wherever it is used; 0: not known.
+  void set_id(u64 id) { id_ = id; }
+  u64 id() const { return id_; }
   DeviceCounts counts() const { return counters_.counts(); }
+  DeviceCounters& counters() { return counters_; }
   // Latencies are by the clocks of the cores, which are read once a turn.
   Totals totals(IoOperation::Kind kind) const { return counters_.totals(kind); }
 
@@ -134,6 +154,7 @@ class Device {
   void fail(const Error& error);
 
   u16 index_ = 0;
+  u64 id_ = 0;
   std::vector<Patience> patience_;  // by core; none: no limit
   FailureObserver on_failure_;
   std::atomic<bool> failed_{false};

@@ -68,6 +68,12 @@ std::string_view name(Activity activity) {
       return "device_flush";
     case Activity::device_discard:
       return "device_discard";
+    case Activity::device_error:
+      return "device_error";
+    case Activity::copy_damaged:
+      return "copy_damaged";
+    case Activity::copy_repaired:
+      return "copy_repaired";
   }
   return "unknown";
 }

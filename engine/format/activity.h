@@ -1,9 +1,11 @@
 // What is counted, by the numbers under which the `counters` tree of slice 0 keeps totals since the filesystem was made.
 #pragma once
+#include <array>
 #include <string_view>
 
 #include "engine/base/assert.h"
 #include "engine/base/latency.h"
+#include "engine/format/key.h"
 
 namespace cowfs::format {
 
@@ -39,8 +41,17 @@ enum class Activity : u8 {
   device_write = 28,
   device_flush = 29,
   device_discard = 30,
+  device_error = 31,   // requests that a device failed
+  copy_damaged = 32,   // copies found not to be what they should
+  copy_repaired = 33,  // of them, overwritten with a good one
 };
-constexpr u8 activity_count = 31;
+constexpr u8 activity_count = 34;
+
+// Those that are also kept for each device by itself, under its id.
+inline constexpr std::array device_activities{Activity::device_read,  Activity::device_write,  Activity::device_flush, Activity::device_discard,
+                                       Activity::device_error, Activity::copy_damaged, Activity::copy_repaired};
+
+constexpr Key counter_key(Activity activity, u64 device_id = 0) { return {static_cast<u64>(activity), device_id, 0}; }
 
 using ActivityTotals = std::array<Totals, activity_count>;
 

@@ -30,7 +30,7 @@ enum class TreeId : u8 {
   alloc = 5,         // derived: (bucket, 0)                          -> AllocValue
   backpointers = 6,  // derived: (bucket, block in the bucket)        -> BackpointerValue
   orphans = 7,       // derived: (inode, 0)                           -> empty; work to finish at mount
-  counters = 8,      // primary, slice 0 only: (Activity, 0)          -> CounterValue
+  counters = 8,      // primary, slice 0 only: (Activity, device id)  -> CounterValue
 };
 constexpr u8 tree_count = 9;
 

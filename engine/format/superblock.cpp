@@ -104,9 +104,9 @@ std::string label_text(std::span<const char> label) {
   return text;
 }
 
-u64 filesystem_id(const Superblock& superblock) {
+u64 short_id(const Uuid& uuid) {
   u64 id;
-  std::memcpy(&id, superblock.uuid.data(), sizeof id);
+  std::memcpy(&id, uuid.data(), sizeof id);
   return id;
 }
 

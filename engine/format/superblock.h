@@ -66,7 +66,8 @@ struct Superblock {  // 4096 bytes
 };
 static_assert(sizeof(Superblock) == 4096);
 
-u64 filesystem_id(const Superblock& superblock);  // first 8 bytes of uuid
+u64 short_id(const Uuid& uuid);  // its first 8 bytes
+inline u64 filesystem_id(const Superblock& superblock) { return short_id(superblock.uuid); }
 inline bool is_of_pool(const Superblock& superblock) { return (superblock.features_required & feature_pool) != 0; }
 
 // Sets magic, version and checksum.

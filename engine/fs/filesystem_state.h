@@ -2,6 +2,7 @@
 // of space tokens). Answers the questions that lower rooms declared.
 #pragma once
 #include <atomic>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -37,6 +38,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   const format::Superblock& superblock() const { return superblock_; }
   const FilesystemSettings& settings() const { return settings_; }
   const device::DeviceSet& devices() const { return devices_; }
+  // Those that these are made of; null: missing.
+  std::vector<device::Device*> members() const;
   journal::Journal& journal() { return *journal_; }
   const journal::History& history() const { return history_; }
   // All of it has been found; any core may ask.
@@ -82,9 +85,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
 
   Task<Result<SpaceUse>> space_use();
 
-  // On core 0 (counters.cpp). What happened since the mount, and since the filesystem was made.
+  // On core 0 (counters.cpp). What happened since the mount.
   Task<format::ActivityTotals> activity_since_mount();
-  Task<format::ActivityTotals> activity_in_all();
   // Puts totals into the counters tree, if this filesystem may have one. `may_wait`: for journal room; a checkpoint, which
   // makes room, must not, and leaves the totals as they were when there is none. Errors: of the journal, of the tree.
   Task<Status> store_counters(bool may_wait);
@@ -125,7 +127,13 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Status> end_replay(CoreIndex index);
   Task<Status> start_core(CoreIndex index);
   Task<Status> make_root();
+  struct Counted {
+    format::Key key;
+    Totals totals;
+  };
+  Task<std::vector<Counted>> counted_in_all();
   Task<Status> load_counters();
+  Task<Status> load_counter(format::Key key);
   Task<void> count_copygc(CoreIndex index, Totals* moved);
   Task<Status> finish_orphans(CoreIndex index);
   Task<u64> used_blocks(CoreIndex index);
@@ -153,7 +161,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   // Core 0's.
   std::unique_ptr<slice::LeaseTable> leases_;
   std::vector<std::vector<format::BucketId>> leased_;  // by slice; only while opening
-  format::ActivityTotals counted_before_{};            // this mount
+  std::map<format::Key, Totals> counted_before_;       // this mount
   u64 free_tokens_ = 0;
   u64 usable_blocks_ = 0;
   runtime::Mutex token_lock_;

@@ -172,6 +172,7 @@ Task<Result<Assembled>> assemble(std::vector<Device*> devices, AssembleOptions o
     if (named.size() > 1) co_return at(Code::pool_device_twice, 2, 1);
     Assembled alone;
     alone.device = devices[0];
+    alone.device->set_id(format::short_id(named[0].superblock.device_uuid));
     alone.superblock = named[0].superblock;
     alone.damaged_copies = std::move(notes);
     co_return std::move(alone);

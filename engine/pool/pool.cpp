@@ -39,9 +39,14 @@ Pool::Pool(const format::Superblock& superblock, format::PoolMap map, std::vecto
       current_(members_.size()) {
   assert(members_.size() == map_.members.size());
   for (u16 index = 0; index < members_.size(); ++index) {
-    if (members_[index] != nullptr) members_[index]->set_index(index);
+    if (members_[index] != nullptr) adopt(index);
     current_[index] = members_[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
   }
+}
+
+void Pool::adopt(u16 member) {
+  members_[member]->set_index(member);
+  members_[member]->set_id(format::short_id(map_.members[member].device));
 }
 
 std::string Pool::describe() const {
@@ -79,6 +84,15 @@ u64 Pool::member_offset(const Piece& piece, u8 copy) const {
   const format::ChunkPlace& place = map_.place(piece.chunk, copy);
   const u64 bucket = map_.members[place.member].first_bucket + u64{place.chunk} * map_.chunk_buckets;
   return (bucket * bucket_blocks_ + piece.block) * block_bytes;
+}
+
+device::Device::CopyPlace Pool::copy_place(u64 offset_bytes, u8 copy) {
+  IoOperation there;
+  there.offset = offset_bytes;
+  there.length = block_bytes;
+  const Piece piece = pieces_of(there).front();
+  const u16 member = map_.place(piece.chunk, static_cast<u8>(copy - 1)).member;
+  return {is_current(member) ? members_[member] : nullptr, member_offset(piece, static_cast<u8>(copy - 1))};
 }
 
 void Pool::start(IoOperation& operation) {
@@ -177,6 +191,7 @@ void Pool::launch(Part& part) {
 void Pool::answered(Part& part) {
   const bool is_whole = part.result >= 0 && static_cast<u64>(part.result) == part.length;
   i64 error = is_whole ? 0 : part.result < 0 ? part.result : -EIO;
+  if (error != 0) members_[part.member]->counters().count_error();
   if (error != 0 && part.kind == IoOperation::Kind::read) {
     if (aim(part)) {
       reached(Point::pool_read_elsewhere);

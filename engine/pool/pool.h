@@ -29,6 +29,8 @@ class Pool final : public device::Device {
   bool discards() const override;
   u8 copies() const override { return map_.copies; }
   bool may_heal() const override { return !read_only_; }
+  std::vector<device::Device*> members() override { return members_; }
+  CopyPlace copy_place(u64 offset_bytes, u8 copy) override;
   void start(runtime::IoOperation& operation) override;
 
   const format::PoolMap& map() const { return map_; }
@@ -64,6 +66,7 @@ class Pool final : public device::Device {
     u64 length;
   };
 
+  void adopt(u16 member);
   std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
   u64 member_offset(const Piece& piece, u8 copy) const;
   u64 space_offset(u64 chunk, u64 bucket) const;

@@ -54,7 +54,7 @@ Status Pool::replace(u16 member, device::Device& device, const format::Uuid& uui
   entry.capacity_blocks = capacity_blocks;
   entry.state = static_cast<u8>(MemberState::stale);
   members_[member] = &device;
-  device.set_index(member);
+  adopt(member);
   return {};
 }
 

@@ -251,5 +251,59 @@ TEST(Pool, with_copies_no_fault_of_one_device_is_noticed) {
   }
 }
 
+// Counters of each device.
+
+u64 counted(SimulatedFilesystem& filesystem, std::size_t device, format::Activity activity) {
+  const u64 id = filesystem.device(device).id();
+  const auto value = filesystem.run(0, [&filesystem, activity, id] {
+    return filesystem.state().core(0).slice(0).slice.get(format::TreeId::counters, format::counter_key(activity, id));
+  });
+  EXPECT_TRUE(value.ok());
+  return value && *value ? format::decode_counter(**value).count : 0;
+}
+
+Task<Status> read_file(fs::Operations* operations, u64 bytes) {
+  const Result<FileHandle> file = co_await operations->open("/file", O_RDONLY, 0);
+  if (!file) co_return file.error();
+  std::vector<std::byte> data(mib);
+  for (u64 at = 0; at < bytes; at += data.size()) {
+    const Result<u64> read = co_await operations->read(*file, at, data);
+    if (!read) co_return read.error();
+  }
+  co_return co_await operations->close(*file);
+}
+
+TEST(Pool, what_each_device_did_and_what_was_wrong_on_it_is_counted_and_survives_mounts) {
+  constexpr u64 file_bytes = 16 * mib;
+  Images images = make_devices({.device_bytes = 128 * mib, .devices = 2, .replicas = 2});
+  {
+    SimulatedFilesystem filesystem(images, {});
+    ASSERT_TRUE(filesystem.mount().ok());
+    ASSERT_TRUE(filesystem.run(0, [&] { return write_file(&filesystem.operations(), file_bytes); }).ok());
+    ASSERT_TRUE(filesystem.close().ok());
+    images = filesystem.images();
+  }
+  {
+    SimulatedFilesystem filesystem(images, {});
+    filesystem.device(1).damage(16 * mib, 24 * mib);
+    ASSERT_TRUE(filesystem.mount().ok());
+    ASSERT_TRUE(filesystem.run(0, [&] { return read_file(&filesystem.operations(), file_bytes); }).ok());
+    filesystem.device(0).set_faults({.read_error_at = 1});
+    ASSERT_TRUE(filesystem.run(0, [&] { return read_file(&filesystem.operations(), file_bytes); }).ok());
+    ASSERT_TRUE(filesystem.close().ok());
+    images = filesystem.images();
+  }
+  SimulatedFilesystem filesystem(images, {});
+  ASSERT_TRUE(filesystem.mount().ok());
+  using enum format::Activity;
+  EXPECT_GT(counted(filesystem, 0, device_write), 0u);
+  EXPECT_GT(counted(filesystem, 1, device_write), 0u);
+  EXPECT_EQ(counted(filesystem, 0, copy_damaged), 0u);
+  EXPECT_GT(counted(filesystem, 1, copy_damaged), 0u);
+  EXPECT_EQ(counted(filesystem, 1, copy_damaged), counted(filesystem, 1, copy_repaired));
+  EXPECT_EQ(counted(filesystem, 0, device_error), 1u);
+  EXPECT_EQ(counted(filesystem, 1, device_error), 0u);
+}
+
 }  // namespace
 }  // namespace cowfs::sim
