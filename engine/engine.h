@@ -106,6 +106,50 @@ struct Activity {
   Totals totals;
 };
 
+// scrub
+
+struct ScrubProgress {
+  u64 bytes_done = 0;   // of all copies
+  u64 bytes_total = 0;  // about
+  u64 seconds_left = 0;  // at the speed so far; 0: not known
+  u64 damaged = 0;      // pieces of which a copy was wrong
+  u64 lost = 0;         // of them, those without a good copy
+};
+
+struct ScrubOptions {
+  u64 bytes_per_second = 0;  // of all copies; 0: as fast as the devices are while nobody else asks anything of them, else little
+  bool from_start = false;   // and not where the one before was stopped
+  std::function<bool(const ScrubProgress&)> progress = {};  // called now and then, on core 0; false: stop here
+};
+
+struct ScrubFinding {
+  struct Copy {
+    u64 device = 0;        // its number
+    u64 offset_bytes = 0;  // on it
+    std::string error;
+  };
+  std::string what;  // data, node, space list, slice header, journal entry, commit block, superblock
+  u64 bucket = 0;    // of the filesystem's space
+  u64 bytes = 0;
+  u64 inode = 0;     // data: the file, a name of it where one is known, and where in it
+  std::string path;
+  u64 file_offset_bytes = 0;
+  std::vector<Copy> copies;  // that were wrong
+  bool lost = false;         // no copy is good: reading these bytes is an error
+  bool repaired = false;     // all copies are good now
+};
+
+struct ScrubReport {
+  bool finished = false;  // false: stopped; the next one goes on here
+  u64 bytes = 0;          // read, of all copies
+  u64 buckets = 0;        // of data that were looked through
+  u64 damaged = 0;
+  u64 repaired = 0;
+  u64 lost = 0;
+  std::vector<ScrubFinding> findings;  // the first findings_max
+  static constexpr u64 findings_max = 10'000;
+};
+
 class Filesystem {
  public:
   // Recovers if it has to. Errors: device_*, superblock_*, pool_*, journal_*, slice_*: what is damaged and where.
@@ -158,6 +202,11 @@ class Filesystem {
   // Fills `into` with linux_dirent64 records, "." and ".." included, from `cookie` on (0: the beginning). Entries made or
   // removed meanwhile may or may not be seen; every other one is seen once.
   virtual Task<Result<DirectoryRead>> read_directory(FileHandle handle, u64 cookie, MutableByteSpan into) = 0;
+
+  // On core 0. Reads all copies of everything in use from all devices, verifies them, and overwrites those that are wrong with
+  // a good one, while the filesystem is used. It must be done, or told to stop, before unmount(). Errors: scrub_under_way;
+  // read_only_filesystem; of the devices, when the filesystem cannot commit any more.
+  virtual Task<Result<ScrubReport>> scrub(ScrubOptions options) = 0;
 
   virtual Counters counters() = 0;
   // Since the mount. Every one is counted; what takes less than a device needs is timed one time in 64.

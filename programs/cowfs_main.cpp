@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -24,8 +26,8 @@ namespace admin = cowfs::admin;
 
 enum ExitCode : int { exit_ok = 0, exit_errors_found = 1, exit_bad_input = 2, exit_repaired = 3 };
 constexpr const char* exit_codes_text =
-    "Exit status: 0 ok, for check: clean; 1 errors found on the device and left, or reading or writing it failed;\n"
-    "3 check --repair found errors, and none is left;\n"
+    "Exit status: 0 ok, for check and scrub: clean; 1 errors found on the device and left, or reading or writing it failed;\n"
+    "3 check --repair or scrub found errors, and none is left;\n"
     "2 bad usage, or a device that is no intact cowfs device to begin with: missing, in use, too small, read-only,\n"
     "cut off, another format or version. --json prints one object; list prints one a line.";
 
@@ -485,6 +487,88 @@ void add_debug_verbs(CLI::App& program, int& exit_code) {
   verb->callback([options, &exit_code] { exit_code = corrupt_verb(options->device, options->corrupt); });
 }
 
+ordered_json to_json(const cowfs::ScrubReport& report) {
+  ordered_json object{{"schema", "cowfs.scrub/1"},         {"finished", report.finished}, {"bytes", report.bytes},
+                      {"buckets", report.buckets},         {"damaged", report.damaged},   {"repaired", report.repaired},
+                      {"lost", report.lost},               {"findings", ordered_json::array()}};
+  for (const cowfs::ScrubFinding& finding : report.findings) {
+    ordered_json copies = ordered_json::array();
+    for (const auto& copy : finding.copies)
+      copies.push_back({{"device", copy.device}, {"offset_bytes", copy.offset_bytes}, {"error", copy.error}});
+    object["findings"].push_back({{"what", finding.what},
+                                  {"bucket", finding.bucket},
+                                  {"bytes", finding.bytes},
+                                  {"inode", finding.inode},
+                                  {"path", finding.path},
+                                  {"file_offset_bytes", finding.file_offset_bytes},
+                                  {"lost", finding.lost},
+                                  {"repaired", finding.repaired},
+                                  {"copies", copies}});
+  }
+  return object;
+}
+
+void print_finding(const cowfs::ScrubFinding& finding) {
+  fmt::print("{}: {} in bucket {}", finding.lost ? "lost" : finding.repaired ? "repaired" : "damaged", finding.what, finding.bucket);
+  if (finding.inode != 0)
+    fmt::print(", {} from byte {}, {} bytes", finding.path.empty() ? fmt::format("inode {:#x}", finding.inode) : finding.path,
+               finding.file_offset_bytes, finding.bytes);
+  for (const auto& copy : finding.copies)
+    fmt::print("; device {} at byte {}: {}", copy.device, copy.offset_bytes, copy.error);
+  fmt::print("\n");
+}
+
+std::atomic<bool> scrub_interrupted{false};
+
+int scrub_verb(const Devices& devices, bool degraded, cowfs::ScrubOptions options, bool json) {
+  const bool shows = !json && isatty(STDERR_FILENO) != 0;
+  std::signal(SIGINT, [](int) { scrub_interrupted = true; });
+  std::signal(SIGTERM, [](int) { scrub_interrupted = true; });
+  options.progress = [shows](const cowfs::ScrubProgress& progress) {
+    if (shows)
+      fmt::print(stderr, "\r\x1b[K{}% of {}, {} s left, {} damaged, {} lost",
+                 progress.bytes_done * 100 / std::max<u64>(progress.bytes_total, 1), size_text(progress.bytes_total),
+                 progress.seconds_left, progress.damaged, progress.lost);
+    return !scrub_interrupted;
+  };
+  const auto report = admin::scrub_devices(devices, degraded, options);
+  if (shows) fmt::print(stderr, "\r\x1b[K");
+  if (!report) return report_error(devices, report.error());
+  const int exit_code = report->lost > 0 || report->repaired < report->damaged ? exit_errors_found
+                        : report->damaged > 0                                   ? exit_repaired
+                                                                                : exit_ok;
+  if (json) {
+    fmt::print("{}\n", dumped(to_json(*report), 2));
+    return exit_code;
+  }
+  for (const cowfs::ScrubFinding& finding : report->findings) print_finding(finding);
+  fmt::print("{}: {}: {} read, {} damaged, {} repaired, {} lost\n", fmt::join(devices, " "),
+             report->finished ? "scrubbed" : "stopped, the next scrub goes on here", size_text(report->bytes), report->damaged,
+             report->repaired, report->lost);
+  return exit_code;
+}
+
+void add_scrub_verb(CLI::App& program, int& exit_code) {
+  struct Options {
+    Devices devices;
+    cowfs::ScrubOptions scrub;
+    bool degraded = false, json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand(
+      "scrub", "Read all copies of everything in use, and overwrite those that are damaged with a good one. Interrupted, it goes on "
+               "where it was the next time");
+  verb->add_option("DEV", options->devices, "The filesystem's devices, not mounted")->required();
+  verb->add_option("--rate", options->scrub.bytes_per_second, "Bytes a second at most, of all devices together (0: as they can)")
+      ->transform(CLI::AsSizeValue(false));
+  verb->add_flag("--from-start", options->scrub.from_start, "Not where the last one was interrupted");
+  verb->add_flag("--degraded", options->degraded, "Also without devices that are missing or stale");
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.scrub/1");
+  verb->callback([options, &exit_code] {
+    exit_code = scrub_verb(options->devices, options->degraded, options->scrub, options->json);
+  });
+}
+
 admin::ChunksDone chunks_shown(bool json) {
   if (json || isatty(STDERR_FILENO) == 0) return {};
   return [](u64 done, u64 total) { fmt::print(stderr, "\r\x1b[K{} of {} chunks{}", done, total, done == total ? "\n" : ""); };
@@ -561,6 +645,7 @@ int run(int argument_count, char** arguments) {
   add_simple_verb(program, exit_code, "list-journal", "Show the journal entries that recovery needs", "cowfs.journal/1",
                   list_journal_verb);
   add_check_verb(program, exit_code);
+  add_scrub_verb(program, exit_code);
   add_device_verbs(program, exit_code);
   add_debug_verbs(program, exit_code);
   program.footer(exit_codes_text);

@@ -34,6 +34,10 @@ Task<Status> replace(std::vector<device::Device*> devices, u16 number, device::D
   co_return co_await refill(pool, number, progress);
 }
 
+Task<void> scrub_into(Filesystem* filesystem, ScrubOptions options, Result<ScrubReport>* report) {
+  *report = co_await filesystem->scrub(std::move(options));
+}
+
 }  // namespace
 
 Task<Result<std::vector<u16>>> refill_stale(std::vector<device::Device*> devices, ChunksDone progress) {
@@ -55,6 +59,21 @@ Result<std::vector<u16>> bring_up_to_date(const DeviceNames& devices, const Chun
   if (!session) return session.error();
   const std::vector<device::Device*> opened = (*session)->devices();
   return (*session)->run([&opened, &progress] { return refill_stale(opened, progress); });
+}
+
+Result<ScrubReport> scrub_devices(const DeviceNames& devices, bool degraded, const ScrubOptions& options) {
+  MountOptions how;
+  how.devices = devices.names;
+  how.degraded = degraded;
+  how.pin = false;
+  how.populate_cache = false;
+  auto filesystem = Filesystem::mount(how);
+  if (!filesystem) return filesystem.error();
+  Result<ScrubReport> report = ScrubReport{};
+  (*filesystem)->run(0, [&] { return scrub_into(filesystem->get(), options, &report); });
+  const Status unmounted = (*filesystem)->unmount();
+  if (!unmounted) return unmounted.error();
+  return report;
 }
 
 Status replace_device(const DeviceNames& devices, u16 number, const std::string& replacement, bool force,

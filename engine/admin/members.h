@@ -26,4 +26,7 @@ runtime::Task<Result<std::vector<u16>>> refill_stale(std::vector<device::Device*
 Status replace_device(const DeviceNames& devices, u16 number, const std::string& replacement, bool force,
                       const ChunksDone& progress);
 
+// Mounts the filesystem, scrubs it (Filesystem::scrub), and unmounts it. Errors: as a mount, as a scrub.
+Result<ScrubReport> scrub_devices(const DeviceNames& devices, bool degraded, const ScrubOptions& options);
+
 }  // namespace cowfs::admin

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "engine/admin/device_session.h"
+#include "engine/admin/scrub.h"
 #include "engine/engine.h"
 #include "engine/fs/operations.h"
 #include "engine/pool/assemble.h"
@@ -158,6 +159,8 @@ class Mounted final : public Filesystem {
   Task<Result<DirectoryRead>> read_directory(FileHandle handle, u64 cookie, MutableByteSpan into) override {
     return counted(Kind::read_directory, operations_->read_directory(handle, cookie, into));
   }
+
+  Task<Result<ScrubReport>> scrub(ScrubOptions options) override { return admin::scrub(*state_, assembled_, std::move(options)); }
 
   Counters counters() override {
     const device::DeviceCounts device = assembled_.device->counts();

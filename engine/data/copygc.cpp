@@ -62,7 +62,6 @@ Task<Status> CopyGc::find_moves(format::BucketId bucket, std::vector<Move>& move
   }
 }
 
-// True when the extents tree still names exactly this piece of the bucket; fills in what a copy needs to know.
 Task<Result<bool>> CopyGc::still_there(Move& move) {
   while (true) {
     const btree::Lookup found = home_.slice.tree(TreeId::extents).find(move.key);

@@ -21,7 +21,6 @@ class CopyGc final : public Cleaner {
 
   const CopyGcCounters& counters() const { return counters_; }
 
- private:
   struct Move {
     format::Key key;              // of the extent
     format::Address from;
@@ -31,12 +30,15 @@ class CopyGc final : public Cleaner {
     bool checked = false;
     Placement to;
   };
-
+  // What backpointers say of a bucket, in the order of its blocks. Errors: of load.
   Task<Status> find_moves(format::BucketId bucket, std::vector<Move>& moves);
+  // True when the extents tree still names exactly this piece of the bucket; fills in what a copy needs to know. Errors: of load.
+  Task<Result<bool>> still_there(Move& move);
+
+ private:
   Task<Status> copy(std::vector<Move>& moves);
   Task<Status> copy_one(Move move, std::vector<Move>& copied);
   Task<Status> apply(std::vector<Move>& copied);
-  Task<Result<bool>> still_there(Move& move);
 
   SliceData& home_;
   runtime::Mutex lock_;

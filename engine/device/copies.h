@@ -8,15 +8,28 @@
 
 namespace cowfs::device {
 
+// A copy that is not what it should be, or cannot be read.
+struct BadCopy {
+  u8 copy = 0;
+  Error error;
+};
+
 // What is wrong with the bytes that were read.
 using Verify = std::function<Status(ByteSpan)>;
 
 // The copies of what lies there are not what they should be: counted for the members that have them.
-void count_damaged_copies(Device& device, u64 offset_bytes, const std::vector<u8>& copies);
+void count_damaged_copies(Device& device, u64 offset_bytes, const std::vector<BadCopy>& copies);
 
 // Writes `good` over these copies, and counts them. False: the device may not heal, or one could not be written. Nobody else
 // writes there meanwhile.
-runtime::Task<bool> overwrite_copies(Device& device, u64 offset_bytes, ByteSpan good, std::vector<u8> copies);
+runtime::Task<bool> overwrite_copies(Device& device, u64 offset_bytes, ByteSpan good, std::vector<BadCopy> copies);
+
+// Reads all copies that are there.
+struct Looked {
+  u8 good = 0;  // the first that is; `into` holds it. 0: none is
+  std::vector<BadCopy> bad;
+};
+runtime::Task<Looked> look_through(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify);
 
 // After a read whose result, or whose bytes, were `wrong`: looks through all copies, puts a good one into `into` and, if the device
 // may heal, writes it over those that were not. Nobody else writes there meanwhile. Error: `wrong`, when no copy is good, or

@@ -74,6 +74,8 @@ std::string_view name(Activity activity) {
       return "copy_damaged";
     case Activity::copy_repaired:
       return "copy_repaired";
+    case Activity::scrub:
+      return "scrub";
   }
   return "unknown";
 }

@@ -44,12 +44,16 @@ enum class Activity : u8 {
   device_error = 31,   // requests that a device failed
   copy_damaged = 32,   // copies found not to be what they should
   copy_repaired = 33,  // of them, overwritten with a good one
+  scrub = 34,          // buckets of data looked through, and bytes read of them and of everything else
 };
-constexpr u8 activity_count = 34;
+constexpr u8 activity_count = 35;
 
 // Those that are also kept for each device by itself, under its id.
 inline constexpr std::array device_activities{Activity::device_read,  Activity::device_write,  Activity::device_flush, Activity::device_discard,
                                        Activity::device_error, Activity::copy_damaged, Activity::copy_repaired};
+
+// A CounterValue whose count is the bucket that a scrub goes on with; 0: it begins anew.
+constexpr Key scrub_position_key{35, 0, 0};
 
 constexpr Key counter_key(Activity activity, u64 device_id = 0) { return {static_cast<u64>(activity), device_id, 0}; }
 

@@ -84,6 +84,7 @@ Task<std::vector<FilesystemState::Counted>> FilesystemState::counted_in_all() {
   };
   for (u8 activity = 0; activity < format::activity_count; ++activity)
     add(format::counter_key(static_cast<Activity>(activity)), since_mount[activity]);
+  if (scrub_position_) all.push_back({format::scrub_position_key, {.count = *scrub_position_}});
   for (const device::Device* member : members()) {
     if (member == nullptr || member->id() == 0) continue;
     for (const Activity activity : format::device_activities)
@@ -120,7 +121,10 @@ Task<Status> FilesystemState::load_counters() {
       if (!loaded) co_return loaded;
     }
   }
-  co_return Status{};
+  const Status loaded = co_await load_counter(format::scrub_position_key);
+  const auto position = counted_before_.find(format::scrub_position_key);
+  if (position != counted_before_.end()) scrub_position_ = position->second.count;
+  co_return loaded;
 }
 
 Task<Status> FilesystemState::store_counters(bool may_wait) {

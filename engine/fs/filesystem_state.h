@@ -90,6 +90,9 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   // Puts totals into the counters tree, if this filesystem may have one. `may_wait`: for journal room; a checkpoint, which
   // makes room, must not, and leaves the totals as they were when there is none. Errors: of the journal, of the tree.
   Task<Status> store_counters(bool may_wait);
+  // Where a scrub that was stopped goes on, stored with the counters.
+  u64 scrub_position() const { return scrub_position_.value_or(0); }
+  void set_scrub_position(u64 bucket) { scrub_position_ = bucket; }
 
   // slice::BucketSource
   Task<Result<slice::LeaseGrant>> lease(u16 slice, std::size_t count, slice::Watermark watermark) override;
@@ -100,6 +103,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   // On the slice's core: what it can spare goes back to slice 0. True when something did.
   Task<Result<bool>> give_back(u16 slice, bool clean);
 
+  runtime::Mutex& scrub_lock() { return scrub_lock_; }    // core 0: one at a time
   runtime::Mutex& rename_lock() { return rename_lock_; }  // core 0: one directory moves at a time
 
  private:
@@ -162,11 +166,13 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   std::unique_ptr<slice::LeaseTable> leases_;
   std::vector<std::vector<format::BucketId>> leased_;  // by slice; only while opening
   std::map<format::Key, Totals> counted_before_;       // this mount
+  std::optional<u64> scrub_position_;  // none was ever stored
   u64 free_tokens_ = 0;
   u64 usable_blocks_ = 0;
   runtime::Mutex token_lock_;
   runtime::Mutex pressure_lock_;
   runtime::Mutex rename_lock_;
+  runtime::Mutex scrub_lock_;
 };
 
 }  // namespace cowfs::fs

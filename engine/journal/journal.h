@@ -59,6 +59,7 @@ class Journal {
 
   // On core 0.
   Epoch durable() const { return durable_; }
+  Epoch oldest_needed() const { return oldest_needed_; }  // as committed: recovery reads no entries of epochs before it
   u64 buckets_free() const { return free_.size(); }
   const JournalCounters& counters() const { return counters_; }
   const JournalLayout& layout() const { return layout_; }

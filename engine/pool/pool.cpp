@@ -248,9 +248,15 @@ u64 Pool::chunks_lost() const {
   return lost;
 }
 
-runtime::Task<void> Pool::remember_failures(IoOperation* flush) {
+runtime::Task<Status> Pool::renew() {
+  co_await publishing_.acquire();
+  const runtime::MutexHold hold(publishing_);
   map_.sequence += 1;
-  const Status published = co_await publish();
+  co_return co_await publish();
+}
+
+runtime::Task<void> Pool::remember_failures(IoOperation* flush) {
+  const Status published = co_await renew();
   if (!published) flush->result = -EIO;
   flush->completed(*flush);
 }

@@ -47,6 +47,8 @@ class Pool final : public device::Device {
   runtime::Task<Status> begin_mount(u64 epoch);
   // The map and the superblock on every current member, as they are: the end of making a pool.
   runtime::Task<Status> publish();
+  // The same with a new sequence, on the core that flushes, at any time: what is damaged of either is replaced.
+  runtime::Task<Status> renew();
   // On one core, while nothing else is asked of it: copies to a member that does not count what it should hold, and lets it
   // count. `progress` (may be empty) gets the chunks done. Errors: of the devices; then it still does not count.
   // Precondition: the member is there.
@@ -94,6 +96,7 @@ class Pool final : public device::Device {
   std::mutex giving_up_;
   std::atomic<u64> failures_{0};  // members given up
   u64 remembered_ = 0;            // of them
+  runtime::Mutex publishing_;  // of the core that flushes
   runtime::Gate gate_;
 };
 

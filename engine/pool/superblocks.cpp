@@ -53,6 +53,20 @@ Task<Result<SuperblockFound>> read_superblock(device::Device& device) {
   co_return found;
 }
 
+Task<std::vector<device::BadPlace>> bad_superblocks(device::Device& device, const Superblock& superblock) {
+  std::vector<device::BadPlace> bad;
+  device::AlignedBuffer raw(block_bytes);
+  for (const u64 block : copy_blocks(device.capacity().value)) {
+    Status valid = co_await device.read(block * block_bytes, raw.span());
+    Superblock copy;
+    std::memcpy(&copy, raw.data(), sizeof copy);
+    if (valid) valid = format::validate(copy);
+    if (valid && copy.sequence != superblock.sequence) valid = Error{Code::superblock_copy_outdated, copy.sequence};
+    if (!valid) bad.push_back({device.index(), block * block_bytes, valid.error()});
+  }
+  co_return bad;
+}
+
 Task<Status> write_superblocks(device::Device& device, Superblock superblock) {
   format::seal(superblock);
   device::AlignedBuffer raw(block_bytes);

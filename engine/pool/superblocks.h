@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/device/device.h"
+#include "engine/device/scrub.h"
 #include "engine/format/superblock.h"
 #include "engine/runtime/task.h"
 
@@ -19,6 +19,9 @@ struct SuperblockFound {
 // The valid copy with the highest sequence; its geometry fits the device, unless that is of a pool. Damaged copies are noted.
 // Errors: superblock_*; device_truncated; device_too_small (no room for any copy); of the device.
 Task<Result<SuperblockFound>> read_superblock(device::Device& device);
+
+// Copies that are not those of `superblock`'s sequence, by their numbers from 1, with their places on the device.
+Task<std::vector<device::BadPlace>> bad_superblocks(device::Device& device, const format::Superblock& superblock);
 
 // Seals and writes every copy, the first one last, and flushes: until then the device is not a filesystem.
 Task<Status> write_superblocks(device::Device& device, format::Superblock superblock);

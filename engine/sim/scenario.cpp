@@ -1,5 +1,7 @@
 #include "engine/sim/scenario.h"
 
+#include "engine/admin/scrub.h"
+
 namespace cowfs::sim {
 
 namespace {
@@ -145,7 +147,21 @@ Task<void> Scenario::run_all(std::vector<std::unique_ptr<OperationSource>>* sour
     const runtime::CoreIndex core = some_core();
     if ((*sources)[id] != nullptr) gate.spawn(run_one(clients_[id].get(), core, (*sources)[id].get()));
   }
+  if (damage_) gate.spawn(scrub());
   co_await gate.drained();
+}
+
+Task<void> Scenario::scrub() {
+  damage_();
+  const Result<ScrubReport> report = co_await admin::scrub(filesystem_->state(), filesystem_->assembled(), {});
+  if (settings_.errors_expected) co_return;
+  add("scrub", report ? Status{} : Status{report.error()});
+  if (!report) co_return;
+  const bool has_copies = settings_.format.replicas > 1;
+  for (const ScrubFinding& finding : report->findings) {
+    if (!has_copies) problems_.push_back("scrub finds damage where there is none: " + finding.what);
+    if (finding.lost) problems_.push_back("scrub does not find a good copy: " + finding.what);
+  }
 }
 
 Task<void> Scenario::run_one(Client* client, runtime::CoreIndex core, OperationSource* source) {

@@ -44,6 +44,8 @@ class Scenario {
   void try_crashes_after_syncs(u64 one_in);
 
   SimulatedFilesystem& filesystem() { return *filesystem_; }
+  // Each run of clients has a scrub beside it, which begins with `damage`.
+  void scrub_beside(std::function<void()> damage) { damage_ = std::move(damage); }
   // What each client did in the last run.
   std::vector<Operations> performed() const;
   u64 crashes_tried() const { return crashes_tried_; }
@@ -54,6 +56,7 @@ class Scenario {
   Task<void> run_all(std::vector<std::unique_ptr<OperationSource>>* sources);
   Task<void> run_one(Client* client, runtime::CoreIndex core, OperationSource* source);
   void run(std::vector<std::unique_ptr<OperationSource>> sources);
+  Task<void> scrub();
   Task<void> set_up();
   Task<void> make_directory(std::string path);
   runtime::CoreIndex some_core();
@@ -67,6 +70,7 @@ class Scenario {
   Model model_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<SimulatedFilesystem> filesystem_;
+  std::function<void()> damage_;  // before a scrub; none: no scrub
   u64 crash_one_in_ = 0;
   u64 crashes_tried_ = 0;
   std::vector<std::string> problems_;

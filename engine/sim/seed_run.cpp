@@ -17,6 +17,9 @@ static_assert(fault_names.size() == fault_count);
 
 constexpr u64 unreadable_bytes = 1 * mib;
 constexpr u64 one_sync_in = 16;          // with a power cut beside the clients
+constexpr u64 scrub_one_in = 4;
+constexpr u64 scrub_draw = 0x5c7ab;
+constexpr u64 flips = 64;
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
 
 u64 one_of(Random& random, std::initializer_list<u64> choices) { return choices.begin()[random.below(choices.size())]; }
@@ -59,6 +62,7 @@ class History {
                             std::to_string(settings.format.devices) + " devices, " +
                             (settings.format.single_flush ? "one flush" : "two flushes");
     Scenario scenario(settings);
+    draw_scrub(scenario, settings, settings.format.replicas > 1 && (is_covered || !is_of_device(result_.fault)));
     if (!settings.errors_expected && random_.one_in(2)) scenario.try_crashes_after_syncs(one_sync_in);
     for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
       mount(scenario);
@@ -95,6 +99,24 @@ class History {
     format.device_bytes += 8 * mib;  // what does not fill a chunk is lost
   }
 
+  // In some histories a scrub runs beside the clients, and finds bits that were flipped just before, on one device. Drawn apart, so
+  // that the rest of a history does not depend on it.
+  void draw_scrub(Scenario& scenario, const ScenarioSettings& settings, bool has_other_copies) {
+    Random random(options_.seed ^ scrub_draw);
+    if (!random.one_in(scrub_one_in)) return;
+    result_.configuration += ", scrubbed";
+    const bool may_flip = has_other_copies || settings.corruption_expected;
+    scenario.scrub_beside([this, &scenario, random, may_flip]() mutable {
+      if (!may_flip) return;
+      const std::size_t device = struck_.value_or(options_.seed % scenario.filesystem().device_count());
+      for (u64 i = 0; i < flips; ++i) flip(random, scenario.filesystem().device(device));
+    });
+  }
+
+  static void flip(Random& random, device::SimDevice& device) {
+    device.flip_bit(random.below(written_bytes), static_cast<unsigned>(random.below(8)));
+  }
+
   void mount(Scenario& scenario) {
     MountSettings settings = narrow_settings(random_);
     if (options_.cores) settings.cores = *options_.cores;
@@ -127,6 +149,7 @@ class History {
   void meet_fault(Scenario& scenario) {
     SimulatedFilesystem& filesystem = scenario.filesystem();
     const std::size_t struck = random_.below(filesystem.device_count());
+    struck_ = struck;
     device::SimDevice& device = filesystem.device(struck);
     device.set_faults(draw_faults());
     if (result_.fault == Fault::power_cut) filesystem.share_power();
@@ -136,7 +159,7 @@ class History {
     }
     load(scenario, 0);
     if (result_.fault == Fault::flipped_at_rest) {
-      for (int i = 0; i < 64; ++i) device.flip_bit(random_.below(written_bytes), static_cast<unsigned>(random_.below(8)));
+      for (u64 i = 0; i < flips; ++i) flip(random_, device);
     }
     trace(scenario);
     if (!scenario.sound()) return;
@@ -199,6 +222,7 @@ class History {
   const SeedOptions& options_;
   Random random_;
   u64 operations_ = 0;  // of one client in one mount
+  std::optional<std::size_t> struck_;  // the device that has the fault
   SeedResult result_;
 };
 

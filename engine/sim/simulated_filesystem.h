@@ -104,7 +104,7 @@ class SimulatedFilesystem {
   void power_cut();  // on all devices
   // When the power of one device goes, it goes for all.
   void share_power();
-  const pool::Assembled& assembled() const { return assembled_; }
+  pool::Assembled& assembled() { return assembled_; }
   // Of all devices: what a power cut may leave, each by itself; that at its worst; what is there if nothing is lost.
   Images crash_images(Random& random) const;
   Images crash_images_all_lost() const;

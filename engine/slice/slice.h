@@ -115,6 +115,7 @@ class Slice {
   u16 id() const { return id_; }
   u64 inode_count() const { return inode_count_; }
   const format::SliceHeader& header() const { return header_; }
+  u64 header_offset_bytes(u64 sequence) const;  // of the place that a header with this sequence has
   journal::Stream& stream() { return stream_; }
   const device::DeviceSet& devices() const { return devices_; }
   u64 bucket_blocks() const { return buckets_.bucket_blocks(); }
@@ -152,7 +153,6 @@ class Slice {
   std::size_t kept_back(Watermark watermark, u64 dirty_blocks) const;
   std::size_t buckets_for_checkpoint(u64 dirty_blocks) const;
   std::size_t buckets_for_metadata(u64 dirty_blocks) const;
-  u64 header_offset_bytes(u64 sequence) const;
   Task<Status> read_header_place(u64 place, Epoch last, format::SliceHeader& header, bool& prepared);
 
   u16 id_;

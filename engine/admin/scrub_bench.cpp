@@ -1,0 +1,170 @@
+// What a scrub reads a second when nobody else asks anything of the device, against the device itself read from front to back;
+// and what clients notice of a scrub: latencies of small direct reads and writes, with one and without.
+//
+//   build/bin/admin_bench --benchmark_filter='sequential|scrub'
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "engine/admin/bench_image_internal.h"
+#include "engine/admin/device_session.h"
+#include "engine/base/random.h"
+#include "engine/device/aligned_buffer.h"
+#include "engine/runtime/sync.h"
+
+namespace cowfs {
+namespace {
+
+constexpr u64 read_bytes = 1 * mib;
+constexpr int reads_at_once = 4;
+constexpr u64 clients = 8;
+constexpr u64 ns_per_second = 1'000'000'000;
+
+u64 file_bytes() { return is_tiny_bench() ? 8 * mib : 2 * gib; }
+u64 client_ns() { return is_tiny_bench() ? ns_per_second / 20 : 8 * ns_per_second; }
+
+MountOptions mount_options(const BenchImage& image) {
+  MountOptions options;
+  options.devices = {image.path()};
+  options.cache_bytes = 64 * mib;
+  options.populate_cache = false;
+  return options;
+}
+
+Task<void> write_file(Filesystem& filesystem) {
+  const Result<FileHandle> file = co_await filesystem.open("/file", O_CREAT | O_RDWR, 0644);
+  expect_ok(file);
+  std::vector<std::byte> data(read_bytes);
+  Random random(1);
+  for (u64 at = 0; at < file_bytes(); at += data.size()) {
+    for (std::size_t i = 0; i < data.size(); i += block_bytes) data[i] = static_cast<std::byte>(random.next());
+    const Result<u64> written = co_await filesystem.write(*file, at, data);
+    expect_ok(written);
+  }
+  expect_ok(co_await filesystem.fsync(*file));
+  expect_ok(co_await filesystem.close(*file));
+}
+
+void make(const BenchImage& image) {
+  FormatOptions format;
+  format.devices = {image.path()};
+  format.force = true;
+  expect_ok(format_devices(format));
+  auto filesystem = Filesystem::mount(mount_options(image));
+  expect_ok(filesystem);
+  (*filesystem)->run(0, [&] { return write_file(**filesystem); });
+  expect_ok((*filesystem)->unmount());
+}
+
+Task<void> read_some(device::Device& device, std::atomic<u64>& next, u64 end) {
+  device::AlignedBuffer buffer(read_bytes);
+  for (u64 at = next.fetch_add(read_bytes); at < end; at = next.fetch_add(read_bytes))
+    expect_ok(co_await device.read(at, buffer.span()));
+}
+
+Task<void> read_all(device::Device& device, u64 end) {
+  std::atomic<u64> next{0};
+  runtime::Gate gate;
+  for (int reader = 0; reader < reads_at_once; ++reader) gate.spawn(read_some(device, next, end));
+  co_await gate.drained();
+}
+
+void sequential_read(benchmark::State& state) {
+  const BenchImage image{file_bytes() + gib};
+  make(image);
+  const auto session = admin::DeviceSession::open(image.path(), device::OpenMode::read_only);
+  expect_ok(session);
+  device::Device& device = *(*session)->devices().front();
+  for (auto _ : state) (*session)->run([&device] { return read_all(device, file_bytes()); });
+  state.SetBytesProcessed(static_cast<i64>(state.iterations() * file_bytes()));
+}
+
+Task<void> scrub_all(Filesystem& filesystem, ScrubReport& report, std::atomic<bool>* stop) {
+  ScrubOptions options;
+  options.from_start = true;
+  options.progress = [stop](const ScrubProgress&) { return stop == nullptr || !*stop; };
+  const Result<ScrubReport> scrubbed = co_await filesystem.scrub(options);
+  expect_ok(scrubbed);
+  report.bytes += scrubbed->bytes;
+}
+
+void scrub_when_idle(benchmark::State& state) {
+  const BenchImage image{file_bytes() + gib};
+  make(image);
+  auto filesystem = Filesystem::mount(mount_options(image));
+  expect_ok(filesystem);
+  ScrubReport report;
+  for (auto _ : state) (*filesystem)->run(0, [&] { return scrub_all(**filesystem, report, nullptr); });
+  state.SetBytesProcessed(static_cast<i64>(report.bytes));
+}
+
+// Reads and writes by turns, each of one block somewhere in the file.
+Task<void> run_client(Filesystem& filesystem, u64 seed, std::vector<u64>& latencies, std::atomic<u64>& running) {
+  const Result<FileHandle> file = co_await filesystem.open("/file", O_RDWR | O_DIRECT, 0644);
+  expect_ok(file);
+  Random random(seed);
+  device::AlignedBuffer block(block_bytes);
+  const auto now_ns = [] { return static_cast<u64>(std::chrono::steady_clock::now().time_since_epoch().count()); };
+  const u64 end_ns = now_ns() + client_ns();
+  for (u64 began_ns = now_ns(); began_ns < end_ns; began_ns = now_ns()) {
+    const u64 at = random.below(file_bytes() / block_bytes) * block_bytes;
+    Result<u64> moved = co_await filesystem.read(*file, at, block.span());
+    expect_ok(moved);
+    latencies.push_back(now_ns() - began_ns);
+    began_ns = now_ns();
+    moved = co_await filesystem.write(*file, random.below(file_bytes() / block_bytes) * block_bytes, block.span());
+    expect_ok(moved);
+    latencies.push_back(now_ns() - began_ns);
+  }
+  expect_ok(co_await filesystem.close(*file));
+  running.fetch_sub(1);
+  running.notify_all();
+}
+
+Task<void> scrub_on(Filesystem& filesystem, ScrubReport& report, std::atomic<bool>& stop, std::atomic<u64>& running) {
+  while (!stop) co_await scrub_all(filesystem, report, &stop);
+  running.fetch_sub(1);
+  running.notify_all();
+}
+
+void wait_for(std::atomic<u64>& running) {
+  for (u64 left = running.load(); left > 0; left = running.load()) running.wait(left);
+}
+
+// Argument: with a scrub (1) or without (0).
+void clients_beside_a_scrub(benchmark::State& state) {
+  const BenchImage image{file_bytes() + gib};
+  make(image);
+  auto mounted = Filesystem::mount(mount_options(image));
+  expect_ok(mounted);
+  Filesystem& filesystem = **mounted;
+  std::vector<std::vector<u64>> latencies(clients);
+  ScrubReport report;
+  for (auto _ : state) {
+    std::atomic<bool> stop = state.range(0) == 0;
+    std::atomic<u64> running{clients}, scrubs{1};
+    for (u64 client = 0; client < clients; ++client) {
+      filesystem.start(static_cast<unsigned>(client % filesystem.cores()),
+                       [&, client] { return run_client(filesystem, client, latencies[client], running); });
+    }
+    filesystem.start(0, [&] { return scrub_on(filesystem, report, stop, scrubs); });
+    wait_for(running);
+    stop = true;
+    wait_for(scrubs);
+  }
+  std::vector<u64> all;
+  for (const auto& some : latencies) all.insert(all.end(), some.begin(), some.end());
+  std::sort(all.begin(), all.end());
+  state.counters["p50_us"] = static_cast<double>(all[all.size() / 2]) / 1000;
+  state.counters["p99_us"] = static_cast<double>(all[all.size() * 99 / 100]) / 1000;
+  state.counters["operations"] = static_cast<double>(all.size());
+  state.counters["scrubbed_MiB"] = static_cast<double>(report.bytes) / mib;
+}
+
+BENCHMARK(sequential_read)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(3);
+BENCHMARK(scrub_when_idle)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(3);
+BENCHMARK(clients_beside_a_scrub)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
+
+}  // namespace
+}  // namespace cowfs

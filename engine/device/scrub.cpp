@@ -1,0 +1,171 @@
+// A run of neighbouring pieces is one read for each copy, so that a scrub of what lies together goes as fast as the devices
+// read. The first look may be too early for what is being written: who calls decides when a second one counts.
+#include "engine/device/scrub.h"
+
+#include <algorithm>
+
+#include "engine/runtime/sync.h"
+
+namespace cowfs::device {
+
+namespace {
+
+constexpr u64 gap_bytes_max = 64 * kib;  // read along rather than left out
+constexpr u64 verified_at_once_bytes = 64 * kib;
+
+constexpr u64 considerate_bytes_per_second = 32 * mib;
+constexpr u64 look_interval_ns = 20'000'000;
+constexpr u64 requests_of_a_busy_interval = 4;
+constexpr u64 considerate_run_bytes = 64 * kib;  // what others ask of the device waits for no more
+constexpr u64 ns_per_second = 1'000'000'000;
+
+runtime::Task<void> read_copy(Device& device, u64 offset_bytes, MutableByteSpan into, u8 copy, Status& status) {
+  status = co_await device.read(offset_bytes, into, copy);
+}
+
+class Run {
+ public:
+  Run(Device& device, std::span<const ScrubPiece> pieces, ScrubReader& reader)
+      : device_(device), pieces_(pieces), reader_(reader) {}
+  ~Run() {
+    for (Copy& one : read_) reader_.give_back(std::move(one.memory));
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  u64 offset_bytes() const { return pieces_.front().offset_bytes; }
+  u64 bytes() const { return pieces_.back().offset_bytes + pieces_.back().bytes - offset_bytes(); }
+  u64 copies_there() const {
+    u64 count = 0;
+    for (u8 copy = 1; copy <= device_.copies(); ++copy) count += device_.copy_place(offset_bytes(), copy).member != nullptr;
+    return count;
+  }
+
+  // Of all copies that are there.
+  runtime::Task<void> read() {
+    for (u8 copy = 1; copy <= device_.copies(); ++copy)
+      if (device_.copy_place(offset_bytes(), copy).member != nullptr) read_.push_back({copy, reader_.take_buffer(), {}});
+    runtime::Gate gate;
+    for (Copy& one : read_) gate.spawn(read_copy(device_, offset_bytes(), one.memory.span().first(bytes()), one.number, one.status));
+    co_await gate.drained();
+  }
+
+  bool is_fine(std::size_t piece, std::size_t number, const VerifyPiece& verify) const {
+    const ScrubPiece& place = pieces_[piece];
+    return std::all_of(read_.begin(), read_.end(), [&](const Copy& one) {
+      return one.status && verify(number, one.memory.span().subspan(place.offset_bytes - offset_bytes(), place.bytes));
+    });
+  }
+
+ private:
+  struct Copy {
+    u8 number = 0;
+    AlignedBuffer memory;
+    Status status;
+  };
+  Device& device_;
+  std::span<const ScrubPiece> pieces_;
+  ScrubReader& reader_;
+  std::vector<Copy> read_;
+};
+
+std::size_t end_of_run(const std::vector<ScrubPiece>& pieces, std::size_t first, u64 bytes_max) {
+  std::size_t end = first + 1;
+  for (; end < pieces.size(); ++end) {
+    const u64 before = pieces[end - 1].offset_bytes + pieces[end - 1].bytes;
+    const u64 behind = pieces[end].offset_bytes + pieces[end].bytes;
+    if (pieces[end].offset_bytes - before > gap_bytes_max || behind - pieces[first].offset_bytes > bytes_max) break;
+  }
+  return end;
+}
+
+}  // namespace
+
+std::vector<BadPlace> places_of(Device& device, u64 offset_bytes, const std::vector<BadCopy>& copies) {
+  std::vector<BadPlace> places;
+  for (const BadCopy& bad : copies) {
+    const Device::CopyPlace place = device.copy_place(offset_bytes, bad.copy);
+    if (place.member != nullptr) places.push_back({place.member->index(), place.offset_bytes, bad.error});
+  }
+  return places;
+}
+
+ScrubReader::ScrubReader(std::function<u64()> requests_of_others, u64 bytes_per_second)
+    : requests_of_others_(std::move(requests_of_others)), bytes_per_second_(bytes_per_second), spare_(runtime::this_reactor().cores()) {}
+
+AlignedBuffer ScrubReader::take_buffer() {
+  std::vector<AlignedBuffer>& spare = spare_[runtime::this_reactor().core()];
+  if (spare.empty()) return AlignedBuffer(run_bytes_max);
+  AlignedBuffer buffer = std::move(spare.back());
+  spare.pop_back();
+  return buffer;
+}
+
+void ScrubReader::give_back(AlignedBuffer buffer) { spare_[runtime::this_reactor().core()].push_back(std::move(buffer)); }
+
+u64 ScrubReader::run_bytes() const {
+  return is_busy_.load(std::memory_order_relaxed) ? considerate_run_bytes : run_bytes_max;
+}
+
+u64 ScrubReader::rate(u64 now_ns) {
+  if (bytes_per_second_ != 0) return bytes_per_second_;
+  const u64 looked_ns = looked_ns_.load(std::memory_order_relaxed);
+  if (now_ns >= looked_ns + look_interval_ns) {
+    const u64 others = requests_of_others_();
+    const u64 before = others_seen_.exchange(others, std::memory_order_relaxed);
+    looked_ns_.store(now_ns, std::memory_order_relaxed);
+    is_busy_.store(looked_ns != 0 && others > before + requests_of_a_busy_interval, std::memory_order_relaxed);
+  }
+  return is_busy_.load(std::memory_order_relaxed) ? considerate_bytes_per_second : 0;
+}
+
+runtime::Task<void> ScrubReader::before(u64 bytes) {
+  const u64 now_ns = runtime::this_reactor().now_ns();
+  const u64 bytes_per_second = rate(now_ns);
+  if (bytes_per_second == 0) co_return;
+  const u64 takes_ns = bytes * ns_per_second / bytes_per_second;
+  u64 next_ns = next_ns_.load(std::memory_order_relaxed);
+  u64 begins_ns = 0;
+  do {
+    begins_ns = std::max(next_ns, now_ns);
+  } while (!next_ns_.compare_exchange_weak(next_ns, begins_ns + takes_ns, std::memory_order_relaxed));
+  if (begins_ns > now_ns) co_await runtime::sleep_until(begins_ns);
+}
+
+runtime::Task<std::vector<std::size_t>> suspects_among(Device& device, std::vector<ScrubPiece> pieces, VerifyPiece verify,
+                                                       ScrubReader& reader, ScrubFindings& findings) {
+  std::vector<std::size_t> suspects;
+  u64 verified_bytes = 0;
+  for (std::size_t first = 0; first < pieces.size();) {
+    const std::size_t end = end_of_run(pieces, first, reader.run_bytes());
+    Run run(device, std::span(pieces).subspan(first, end - first), reader);
+    const u64 copies = run.copies_there();
+    co_await reader.before(run.bytes() * copies);
+    co_await run.read();
+    findings.bytes += run.bytes() * copies;
+    for (std::size_t number = first; number < end; ++number) {
+      if (!run.is_fine(number - first, number, verify)) suspects.push_back(number);
+      verified_bytes += pieces[number].bytes * copies;
+      if (verified_bytes >= verified_at_once_bytes) {
+        verified_bytes = 0;
+        co_await runtime::yield();
+      }
+    }
+    first = end;
+  }
+  co_return suspects;
+}
+
+runtime::Task<std::optional<ScrubDamage>> mend(Device& device, const char* what, ScrubPiece piece, Verify verify) {
+  AlignedBuffer good(piece.bytes);
+  Looked looked = co_await look_through(device, piece.offset_bytes, good.span(), std::move(verify));
+  if (looked.bad.empty()) co_return std::nullopt;
+  count_damaged_copies(device, piece.offset_bytes, looked.bad);
+  ScrubDamage damage{.what = what, .offset_bytes = piece.offset_bytes, .bytes = piece.bytes};
+  damage.bad = places_of(device, piece.offset_bytes, looked.bad);
+  damage.lost = looked.good == 0;
+  if (!damage.lost) damage.repaired = co_await overwrite_copies(device, piece.offset_bytes, good.span(), std::move(looked.bad));
+  co_return damage;
+}
+
+}  // namespace cowfs::device
