@@ -69,6 +69,7 @@ Task<Result<Epoch>> CoreState::write_back_referenced(Inode& inode, data::Then th
       auto write = [this, there, number, where] { return filesystem_.core(there).write_back_share(number, where); };
       const Result<Epoch> written = co_await filesystem_.call(there, write);
       if (!written) co_return written;
+      inode.changed = std::max(inode.changed, *written);
     }
   }
   inode.write_back_size = size;

@@ -83,7 +83,7 @@ struct Inode final : data::AttributeWriter {
   bool attributes_dirty = false;  // newer than the tree
   bool truncating = false;        // what the AttributeWriter is used for just now
   u64 write_back_size = 0;
-  Epoch changed;                  // of the newest record of this inode or of a name of it
+  Epoch changed;                  // of the newest record of this inode, of a name of it or of its data in other slices
   u32 references = 0;             // open files and operations: stays in memory while there are any
   bool has_xattrs = true;         // it may have; only a new inode is known to have none
   bool dead = false;              // its last name and its last reference are gone

@@ -15,7 +15,8 @@ struct TwoFiles {
   auto run(Function function) {
     return filesystem.run(0, std::move(function));
   }
-  explicit TwoFiles(u64 seed) : filesystem(make_filesystem({.slices = 1, .region_bytes = 64 * mib, .seed = seed}), {}) {
+  explicit TwoFiles(u64 seed, u16 slices = 1, u64 region_bytes = 64 * mib)
+      : filesystem(make_filesystem({.slices = slices, .region_bytes = region_bytes, .seed = seed}), {}) {
     EXPECT_TRUE(filesystem.mount().ok());
     direct = open("/file", O_DIRECT);
     buffered = open("/file", 0);
@@ -64,6 +65,34 @@ u64 size_in(const Image& image) {
   const Result<Attributes> attributes = filesystem.run(0, [&] { return filesystem.operations().stat("/file", true); });
   EXPECT_TRUE(attributes.ok());
   return attributes ? attributes->size : 0;
+}
+
+std::byte first_byte_in(const Image& image, u64 block) {
+  SimulatedFilesystem filesystem(image, {});
+  EXPECT_TRUE(filesystem.mount().ok());
+  fs::Operations& operations = filesystem.operations();
+  const Result<FileHandle> file = filesystem.run(0, [&] { return operations.open("/file", O_RDONLY, 0); });
+  std::byte byte{};
+  const Result<u64> read = filesystem.run(0, [&] { return operations.read(*file, block * block_bytes, {&byte, 1}); });
+  EXPECT_TRUE(read.ok());
+  EXPECT_TRUE(filesystem.run(0, [&] { return operations.close(*file); }).ok());
+  return byte;
+}
+
+// The epoch of the inode's newest record was all that an fsync waited for. Attributes that had been stored by themselves were such
+// a record, and what the fsync then put into another slice was of a later epoch.
+TEST(DataChanges, an_fsync_commits_what_it_puts_into_another_slice) {
+  constexpr u64 region_blocks = 16;
+  TwoFiles files(6, 2, region_blocks * block_bytes);
+  files.write(files.buffered, region_blocks, 4);
+  files.sync(files.buffered);
+  files.write(files.buffered, region_blocks + 1, 1);
+  EXPECT_TRUE(files.run([&] { return files.filesystem.operations().set_mode("/file", 0600); }).ok());
+  files.write(files.other, 0, 1);
+  files.sync(files.other);
+  files.sync(files.buffered);
+  EXPECT_EQ(first_byte_in(files.filesystem.device().crash_image_all_lost(), region_blocks + 1),
+            std::byte{1 + region_blocks + 1});
 }
 
 // A write-back took the size, a write in another slice moved the end, and the attributes with the old size were all that
