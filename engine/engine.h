@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/checksum_kind.h"
 #include "engine/base/latency.h"
 #include "engine/base/result.h"
 #include "engine/runtime/task.h"
@@ -31,6 +32,8 @@ struct FormatOptions {
   u64 region_bytes = 0;   // files are dealt to slices in pieces of this size; 0: 64 MiB
   u8 replicas = 1;        // copies of everything, data and metadata, each on another device; 1 to 4
   std::vector<std::string> device_labels;  // of each device in order, or none; copies are on devices with different labels
+  ChecksumKind data_checksum = ChecksumKind::crc32c;
+  ChecksumKind metadata_checksum = ChecksumKind::crc32c;  // not none: recovery finds the end of history by them
   bool single_flush = true;  // a commit flushes the device once, and a mount after a crash verifies the last epoch
 };
 
@@ -211,7 +214,7 @@ class Filesystem {
   virtual Counters counters() = 0;
   // Since the mount. Every one is counted; what takes less than a device needs is timed one time in 64.
   virtual std::vector<Activity> activities() = 0;
-  virtual std::string integrity_label() const = 0;  // "crc32c, fsync=flush"
+  virtual std::string integrity_label() const = 0;  // "crc32c per 4 KiB, fsync=flush"
 };
 
 }  // namespace cowfs

@@ -138,6 +138,8 @@ CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& p
   format_.journal_bytes = options.journal_bytes.value_or(0);
   format_.replicas = static_cast<cowfs::u8>(options.replicas.value_or(1));
   format_.single_flush = options.single_flush.value_or(format_.single_flush ? 1 : 0) != 0;
+  format_.data_checksum = options.data_checksum.value_or(format_.data_checksum);
+  format_.metadata_checksum = options.metadata_checksum.value_or(format_.metadata_checksum);
   mount_.cache_bytes = options.cache_bytes.value_or(cache_bytes);
   mount_.node_cache_bytes = options.node_cache_bytes.value_or(mount_.node_cache_bytes);
   mount_.populate_cache = options.populate.value_or(1) != 0;
@@ -174,6 +176,8 @@ std::vector<std::string> CowfsTargetMount::options_text() const {
   if (format_.journal_bytes != 0) text.push_back("journal=" + size_text(format_.journal_bytes));
   if (format_.replicas > 1) text.push_back(fmt::format("replicas={}", format_.replicas));
   text.push_back(fmt::format("single_flush={}", format_.single_flush ? 1 : 0));
+  text.push_back(fmt::format("data_checksum={}", name(format_.data_checksum)));
+  text.push_back(fmt::format("metadata_checksum={}", name(format_.metadata_checksum)));
   return text;
 }
 

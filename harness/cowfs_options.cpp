@@ -7,6 +7,8 @@
 namespace cowbench::harness {
 namespace {
 
+using cowfs::ChecksumKind;
+
 struct OptionRow {
   std::string_view name;
   std::optional<u64> CowfsOptions::*value;
@@ -28,21 +30,54 @@ constexpr OptionRow option_rows[] = {
     {"journal", &CowfsOptions::journal_bytes, cowfs::mib, 1024 * cowfs::gib},
 };
 
+struct ChecksumRow {
+  std::string_view name;
+  std::optional<ChecksumKind> CowfsOptions::*value;
+  bool none_allowed;
+};
+
+constexpr ChecksumRow checksum_rows[] = {
+    {"data_checksum", &CowfsOptions::data_checksum, true},
+    {"metadata_checksum", &CowfsOptions::metadata_checksum, false},
+};
+
+Failure bad(std::string_view word, const std::string& why) {
+  return {FailureKind::request, fmt::format("cowfs option {}: {}", word, why), ""};
+}
+
+Outcome<u64> read_value(const OptionRow& row, std::string_view word, std::string_view text) {
+  const auto value = parse_size(text);
+  if (!value) return bad(word, value.failure().what);
+  if (*value < row.least || *value > row.most) return bad(word, fmt::format("{} to {}", row.least, row.most));
+  return *value;
+}
+
+Outcome<ChecksumKind> read_value(const ChecksumRow& row, std::string_view word, std::string_view text) {
+  const std::optional<ChecksumKind> kind = cowfs::parse_checksum_kind(text);
+  if (!kind || (*kind == ChecksumKind::none && !row.none_allowed))
+    return bad(word, row.none_allowed ? "none, crc32c, crc64 or xxh3" : "crc32c, crc64 or xxh3");
+  return *kind;
+}
+
+// Puts the value of `word` where its row says.
+template <typename Row>
+Action set_option(CowfsOptions& options, const Row& row, std::string_view word) {
+  if (row.name.size() == word.size())
+    return Failure{FailureKind::request, fmt::format("cowfs option '{}' has no value", row.name), "write name=value"};
+  const auto value = read_value(row, word, word.substr(row.name.size() + 1));
+  if (!value) return value.failure();
+  if (options.*row.value)
+    return Failure{FailureKind::request, fmt::format("cowfs option '{}' is given twice", row.name), ""};
+  options.*row.value = *value;
+  return Done{};
+}
+
 Action set_option(CowfsOptions& options, std::string_view word) {
   const std::string_view name = word.substr(0, word.find('='));
-  for (const OptionRow& row : option_rows) {
-    if (row.name != name) continue;
-    if (name.size() == word.size())
-      return Failure{FailureKind::request, fmt::format("cowfs option '{}' has no value", name), "write name=value"};
-    auto value = parse_size(word.substr(name.size() + 1));
-    if (!value) return Failure{FailureKind::request, fmt::format("cowfs option {}: {}", word, value.failure().what), ""};
-    if (*value < row.least || *value > row.most)
-      return Failure{FailureKind::request, fmt::format("cowfs option {}: {} to {}", word, row.least, row.most), ""};
-    if (options.*row.value)
-      return Failure{FailureKind::request, fmt::format("cowfs option '{}' is given twice", name), ""};
-    options.*row.value = *value;
-    return Done{};
-  }
+  for (const OptionRow& row : option_rows)
+    if (row.name == name) return set_option(options, row, word);
+  for (const ChecksumRow& row : checksum_rows)
+    if (row.name == name) return set_option(options, row, word);
   return Failure{FailureKind::request, fmt::format("cowfs has no option '{}'", name),
                  "it has " + known_cowfs_options()};
 }
@@ -52,6 +87,7 @@ Action set_option(CowfsOptions& options, std::string_view word) {
 std::string known_cowfs_options() {
   std::string names;
   for (const OptionRow& row : option_rows) names += fmt::format("{}{}", names.empty() ? "" : ", ", row.name);
+  for (const ChecksumRow& row : checksum_rows) names += fmt::format(", {}", row.name);
   return names;
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/checksum_kind.h"
 #include "engine/base/types.h"
 #include "harness/outcome.h"
 
@@ -27,6 +28,8 @@ struct CowfsOptions {
   std::optional<u64> journal_bytes;
   std::optional<u64> replicas;
   std::optional<u64> single_flush;      // 0 or 1: commits flush once, mounts verify the last epoch
+  std::optional<cowfs::ChecksumKind> data_checksum;
+  std::optional<cowfs::ChecksumKind> metadata_checksum;  // not none
 };
 
 // `text`: what stands behind "cowfs:"; may be empty. Failures request: an unknown name (the known ones are listed), a

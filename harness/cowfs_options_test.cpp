@@ -9,7 +9,8 @@ using testing::HasSubstr;
 
 TEST(CowfsOptions, ReadsEachOption) {
   const auto options = parse_cowfs_options(
-      "cache=1G,node_cache=64M,cores=2,spin_us=20,commit_ms=500,discard=1,populate=0,slices=4,bucket=1M,journal=256M");
+      "cache=1G,node_cache=64M,cores=2,spin_us=20,commit_ms=500,discard=1,populate=0,slices=4,bucket=1M,journal=256M,"
+      "data_checksum=none,metadata_checksum=xxh3");
   ASSERT_TRUE(options.ok());
   EXPECT_EQ(options->cache_bytes, cowfs::gib);
   EXPECT_EQ(options->node_cache_bytes, 64 * cowfs::mib);
@@ -21,6 +22,8 @@ TEST(CowfsOptions, ReadsEachOption) {
   EXPECT_EQ(options->slices, 4u);
   EXPECT_EQ(options->bucket_bytes, cowfs::mib);
   EXPECT_EQ(options->journal_bytes, 256 * cowfs::mib);
+  EXPECT_EQ(options->data_checksum, cowfs::ChecksumKind::none);
+  EXPECT_EQ(options->metadata_checksum, cowfs::ChecksumKind::xxh3);
 }
 
 TEST(CowfsOptions, NothingIsAllDefaults) {
@@ -35,7 +38,10 @@ TEST(CowfsOptions, NamesWhatIsWrong) {
     const char* says;
   };
   for (const Case& c : {Case{"speed=9", "no option 'speed'"}, Case{"cache", "has no value"}, Case{"cache=lots", "lots"},
-                        Case{"discard=2", "0 to 1"}, Case{"cache=1G,cache=2G", "twice"}, Case{",", "no option ''"}}) {
+                        Case{"discard=2", "0 to 1"}, Case{"cache=1G,cache=2G", "twice"}, Case{",", "no option ''"},
+                        Case{"data_checksum=md5", "none, crc32c, crc64 or xxh3"}, Case{"data_checksum", "has no value"},
+                        Case{"metadata_checksum=none", "crc32c, crc64 or xxh3"},
+                        Case{"data_checksum=none,data_checksum=none", "twice"}}) {
     SCOPED_TRACE(c.text);
     const auto options = parse_cowfs_options(c.text);
     ASSERT_FALSE(options.ok());

@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "engine/admin/change_options.h"
 #include "engine/admin/members.h"
 #include "engine/admin/tools.h"
 #include "engine/engine.h"
@@ -19,6 +20,7 @@
 namespace cowbench::programs {
 namespace {
 
+using cowfs::ChecksumKind;
 using cowfs::u16;
 using cowfs::u64;
 using nlohmann::ordered_json;
@@ -61,6 +63,37 @@ std::string dumped(const ordered_json& object, int indent) {
   return object.dump(indent, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+int show_what_was_done(const Devices& devices, std::string_view done, const char* schema, bool json) {
+  const auto shown = admin::show_superblock(devices.front());
+  if (!shown) return report_error(devices.front(), shown.error());
+  ordered_json object{{"schema", schema}, {"device", devices.front()}, {"devices", devices}};
+  for (const auto& [name, value] : shown->fields) object["superblock"][name] = value;
+  if (json) {
+    fmt::print("{}\n", dumped(object, 2));
+  } else {
+    fmt::print("{}: {}\n", fmt::join(devices, " "), done);
+    for (const auto& [name, value] : shown->fields) fmt::print("{:<22} {}\n", name, value);
+  }
+  return exit_ok;
+}
+
+// "--data-checksum KIND" and "--metadata-checksum KIND", into anything that a ChecksumKind can be put into.
+template <typename Kind>
+void add_checksum_options(CLI::App& verb, Kind& data, Kind& metadata, const std::string& otherwise) {
+  const auto add = [&verb](const char* name, Kind& kind, std::vector<ChecksumKind> allowed, const std::string& help) {
+    std::vector<std::string> names;
+    for (const ChecksumKind one : allowed) names.emplace_back(cowfs::name(one));
+    verb.add_option_function<std::string>(
+            name, [&kind](const std::string& word) { kind = *cowfs::parse_checksum_kind(word); }, help)
+        ->check(CLI::IsMember(names))
+        ->type_name("KIND");
+  };
+  add("--data-checksum", data, {ChecksumKind::none, ChecksumKind::crc32c, ChecksumKind::crc64, ChecksumKind::xxh3},
+      "Of each 4 KiB of data" + otherwise);
+  add("--metadata-checksum", metadata, {ChecksumKind::crc32c, ChecksumKind::crc64, ChecksumKind::xxh3},
+      "Of nodes, journal, commits and slice headers" + otherwise);
+}
+
 int format_verb(const cowfs::FormatOptions& options, bool json) {
   const cowfs::Status made = cowfs::format_devices(options);
   if (!made && made.error().code == cowfs::Code::superblock_geometry_invalid) {
@@ -70,17 +103,7 @@ int format_verb(const cowfs::FormatOptions& options, bool json) {
     return exit_bad_input;
   }
   if (!made) return report_error(options.devices, made.error());
-  const auto shown = admin::show_superblock(options.devices[0]);
-  if (!shown) return report_error(options.devices.front(), shown.error());
-  ordered_json object{{"schema", "cowfs.format/1"}, {"device", options.devices.front()}, {"devices", options.devices}};
-  for (const auto& [name, value] : shown->fields) object["superblock"][name] = value;
-  if (json) {
-    fmt::print("{}\n", dumped(object, 2));
-  } else {
-    fmt::print("{}: formatted\n", fmt::join(options.devices, " "));
-    for (const auto& [name, value] : shown->fields) fmt::print("{:<22} {}\n", name, value);
-  }
-  return exit_ok;
+  return show_what_was_done(options.devices, "formatted", "cowfs.format/1", json);
 }
 
 void add_format_verb(CLI::App& program, int& exit_code) {
@@ -109,6 +132,7 @@ void add_format_verb(CLI::App& program, int& exit_code) {
       ->transform(CLI::AsSizeValue(false));
   verb->add_flag_callback("--two-flushes", [options] { options->format.single_flush = false; },
                           "Commits flush the device twice, so that a mount never has to verify the last one");
+  add_checksum_options(*verb, options->format.data_checksum, options->format.metadata_checksum, " (default: crc32c)");
   verb->add_option("--journal-size", options->journal_bytes, "At least 8M (0: from capacity)")
       ->transform(CLI::AsSizeValue(false));
   verb->add_flag("--json", options->json, "As JSON, schema cowfs.format/1");
@@ -121,6 +145,27 @@ void add_format_verb(CLI::App& program, int& exit_code) {
     options->format.bucket_bytes = options->bucket_bytes;
     options->format.journal_bytes = options->journal_bytes;
     exit_code = format_verb(options->format, options->json);
+  });
+}
+
+void add_set_option_verb(CLI::App& program, int& exit_code) {
+  struct Options {
+    Devices devices;
+    admin::OptionChanges changes;
+    bool json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand("set-option", "Change an option, for what is written from the next mount on");
+  verb->add_option("DEV", options->devices, "All devices of the filesystem; not mounted")->required();
+  add_checksum_options(*verb, options->changes.data_checksum, options->changes.metadata_checksum,
+                       "; what is there keeps its own");
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.set-option/1");
+  verb->callback([options, &exit_code] {
+    if (!options->changes.data_checksum && !options->changes.metadata_checksum)
+      throw CLI::RequiredError("--data-checksum or --metadata-checksum");
+    const cowfs::Status done = admin::set_options(options->devices, options->changes);
+    exit_code = done ? show_what_was_done(options->devices, "changed", "cowfs.set-option/1", options->json)
+                     : report_error(options->devices, done.error());
   });
 }
 
@@ -635,7 +680,9 @@ int run(int argument_count, char** arguments) {
   program.require_subcommand(1);
   program.set_version_flag("--version", "cowfs 0.1.0");
   add_format_verb(program, exit_code);
-  add_simple_verb(program, exit_code, "show-super", "Show the superblock of a device, and who else belongs to its filesystem", "cowfs.superblock/1", show_super_verb);
+  add_set_option_verb(program, exit_code);
+  add_simple_verb(program, exit_code, "show-super", "Show the superblock of a device, and who else belongs to its filesystem",
+                  "cowfs.superblock/1", show_super_verb);
   add_simple_verb(program, exit_code, "usage", "Show where the space went, as the next mount will find it",
                   "cowfs.usage/1", usage_verb);
   add_simple_verb(program, exit_code, "counters",

@@ -137,6 +137,44 @@ TEST_F(CowfsProgram, damage_that_cannot_be_planted_says_why) {
   EXPECT_EQ(run("check " + image_).exit_code, 0);
 }
 
+TEST_F(CowfsProgram, checksums_are_chosen_at_format_and_changed_later) {
+  const Ran made = run("format --data-checksum crc64 --metadata-checksum xxh3 " + image_);
+  ASSERT_EQ(made.exit_code, 0);
+  EXPECT_THAT(made.output, HasSubstr("data checksum          crc64"));
+  EXPECT_THAT(made.output, HasSubstr("metadata checksum      xxh3"));
+  const Ran changed = run("set-option --data-checksum none " + image_);
+  EXPECT_EQ(changed.exit_code, 0);
+  EXPECT_THAT(changed.output, HasSubstr("data checksum          none"));
+  EXPECT_THAT(changed.output, HasSubstr("metadata checksum      xxh3"));
+  EXPECT_EQ(run("check " + image_).exit_code, 0);
+  for (const auto& [arguments, says] : {std::pair{"set-option ", "--data-checksum or --metadata-checksum"},
+                                        std::pair{"set-option --metadata-checksum none ", "crc32c"},
+                                        std::pair{"format --force --metadata-checksum none ", "crc32c"},
+                                        std::pair{"format --force --data-checksum md5 ", "xxh3"},
+                                        std::pair{"set-option --data-checksum crc32c /no/such", "No such file"}}) {
+    SCOPED_TRACE(arguments);
+    const Ran ran = run(arguments + (std::string(arguments).back() == ' ' ? image_ : ""));
+    EXPECT_EQ(ran.exit_code, 2);
+    EXPECT_THAT(ran.output, HasSubstr(says));
+  }
+  EXPECT_THAT(run("show-super " + image_).output, HasSubstr("data checksum          none"));
+}
+
+TEST_F(CowfsProgram, checksums_are_changed_on_all_devices_together) {
+  const std::string second = image_ + ".second";
+  std::filesystem::copy_file(image_, second);
+  for (const std::string& path : {image_, second}) std::filesystem::resize_file(path, 96 << 20);
+  ASSERT_EQ(run("format --replicas 2 " + image_ + " " + second).exit_code, 0);
+  const Ran one_missing = run("set-option --data-checksum xxh3 " + second);
+  EXPECT_EQ(one_missing.exit_code, 2);
+  EXPECT_THAT(run("show-super " + second).output, HasSubstr("data checksum          crc32c"));
+  EXPECT_EQ(run("set-option --data-checksum xxh3 " + second + " " + image_).exit_code, 0);
+  for (const std::string& path : {image_, second})
+    EXPECT_THAT(run("show-super " + path).output, HasSubstr("data checksum          xxh3"));
+  EXPECT_EQ(run("check " + image_ + " " + second).exit_code, 0);
+  std::filesystem::remove(second);
+}
+
 TEST_F(CowfsProgram, bad_devices_and_usage_are_exit_2) {
   struct Case {
     std::string arguments;

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "engine/admin/check_internal.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/device/copies.h"
 #include "engine/journal/recovery.h"
@@ -174,8 +174,9 @@ Task<void> Checker::check_space_list(const format::SliceHeader& header, u16 slic
   device::AlignedBuffer raw(bytes);
   if (bytes > 0) {
     const format::NodePointer pointer{place.value, 0, 0, static_cast<u32>(raw.size())};
-    const auto check = [bytes, slice, place, expected = u32{header.space_list_checksum}](ByteSpan list) -> Status {
-      if (codec::crc32c(list.first(bytes)) == expected) return {};
+    const auto kind = static_cast<ChecksumKind>(header.checksum_kind);
+    const auto check = [bytes, slice, place, kind, expected = u64{header.space_list_checksum}](ByteSpan list) -> Status {
+      if (codec::checksum(kind, list.first(bytes)) == expected) return {};
       return Error{Code::space_list_checksum_mismatch, slice, {.slice = slice, .offset_bytes = place.offset_bytes()}};
     };
     Status read = co_await medium_.read(pointer, raw.span());

@@ -5,7 +5,7 @@
 #include <array>
 
 #include "engine/admin/check_internal.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
 
 namespace cowfs::admin {
@@ -234,15 +234,14 @@ Task<void> Checker::check_data(u16 slice, const std::vector<Item>& extents) {
 
 Task<void> Checker::check_data_extent(u16 slice, const Item* item) {
   const Extent extent = format::decode_extent(item->value);
-  if (extent.kind != ExtentKind::data || extent.checksums == nullptr) co_return;
+  if (extent.kind != ExtentKind::data || extent.checksum_kind == ChecksumKind::none) co_return;
   const At at{slice, TreeId::extents, item->key.inode,
               fmt::format("inode {:#x}, {}", item->key.inode, extent_text(item->key, extent))};
   device::AlignedBuffer buffer(extent.blocks * block_bytes);
   const format::NodePointer pointer{extent.address.value, 0, 0, static_cast<u32>(buffer.size())};
-  std::array<le32, format::extent_blocks_max> actual;
-  const auto check = [&actual, &extent](ByteSpan data) -> Status {
-    codec::blocks_crc32c(data.data(), extent.blocks, actual.data());
-    if (std::equal(extent.checksums, extent.checksums + extent.blocks, actual.begin())) return {};
+  const auto check = [&extent](ByteSpan data) -> Status {
+    const std::size_t wrong = codec::first_wrong_block(extent.checksum_kind, data.data(), extent.blocks, extent.checksums);
+    if (wrong == extent.blocks) return {};
     return Error{Code::extent_checksum_mismatch, extent.address.value};
   };
   Status read = co_await medium_.read(pointer, buffer.span());
@@ -252,11 +251,16 @@ Task<void> Checker::check_data_extent(u16 slice, const Item* item) {
     found(FindingClass::data_unreadable, at, to_text(read.error()));
     co_return;
   }
+  const std::size_t checksum_bytes = codec::checksum_bytes(extent.checksum_kind);
   for (u32 i = 0; i < extent.blocks; ++i) {
-    if (actual[i] == extent.checksums[i]) continue;
+    const le64 actual = codec::checksum(extent.checksum_kind, ByteSpan(buffer.span()).subspan(i * block_bytes, block_bytes));
+    le64 expected = 0;
+    std::memcpy(&expected, extent.checksum_of(i), checksum_bytes);
+    if (actual == expected) continue;
     found(FindingClass::data_checksum_wrong, at,
-          fmt::format("file block {} at {}:{}: {:08x}, its key says {:08x}", item->key.offset + i,
-                      extent.address.device(), extent.address.block() + i, u32{actual[i]}, u32{extent.checksums[i]}));
+          fmt::format("file block {} at {}:{}: {} {:0{}x}, its key says {:0{}x}", item->key.offset + i,
+                      extent.address.device(), extent.address.block() + i, name(extent.checksum_kind), u64{actual},
+                      2 * checksum_bytes, u64{expected}, 2 * checksum_bytes));
   }
 }
 

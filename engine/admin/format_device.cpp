@@ -44,6 +44,7 @@ Task<Status> write_slice_headers(device::Device& device, const Superblock& super
     header.sequence = 1;
     header.publish_epoch = 1;
     header.next_inode = 1;
+    header.checksum_kind = superblock.metadata_checksum;
     format::seal_slice_header(header);
     std::memcpy(raw.data() + (id * 2ull + 1) * block_bytes, &header, sizeof header);
   }
@@ -78,6 +79,8 @@ Result<Superblock> plan_superblock(const FormatOptions& options, const Identity&
   const Status planned = format::plan_geometry(request, superblock);
   if (!planned) return planned.error();
   if (options.region_bytes != 0) superblock.region_bytes = options.region_bytes;
+  superblock.data_checksum = static_cast<u8>(options.data_checksum);
+  superblock.metadata_checksum = static_cast<u8>(options.metadata_checksum);
   format::seal(superblock);
   const Status valid = format::validate(superblock);
   if (!valid) return valid.error();

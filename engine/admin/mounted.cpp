@@ -177,7 +177,12 @@ class Mounted final : public Filesystem {
   }
   std::string integrity_label() const override {
     const u8 copies = assembled_.device->copies();
-    return (copies > 1 ? std::to_string(copies) + " copies, " : "") + "crc32c per 4 KiB, fsync=flush";
+    const auto data = static_cast<ChecksumKind>(state_->superblock().data_checksum);
+    const auto metadata = static_cast<ChecksumKind>(state_->superblock().metadata_checksum);
+    std::string label = copies > 1 ? std::to_string(copies) + " copies, " : "";
+    label += data == ChecksumKind::none ? "no data checksums" : std::string(name(data)) + " per 4 KiB";
+    if (metadata != ChecksumKind::crc32c) label += ", metadata " + std::string(name(metadata));
+    return label + ", fsync=flush";
   }
 
   std::vector<Activity> activities() override {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "engine/admin/change_options.h"
 #include "engine/base/random.h"
 #include "engine/engine.h"
 
@@ -204,6 +205,42 @@ TEST_F(MountedTest, a_large_directory_lists_every_entry_once) {
   remount(2);
   filesystem = filesystem_.get();
   filesystem_->run(0, [filesystem] { return list_many(filesystem, count); });
+}
+
+// Old extents keep their kind, and are read and checked by it.
+TEST_F(MountedTest, kinds_of_checksums_change_for_new_data) {
+  const auto path = [](ChecksumKind kind) { return "/" + std::string(name(kind)); };
+  for (const ChecksumKind kind : checksum_kinds) {
+    SCOPED_TRACE(name(kind));
+    const Status closed = filesystem_->unmount();
+    ASSERT_TRUE(closed.ok()) << to_text(closed.error());
+    filesystem_.reset();
+    EXPECT_OK(admin::set_options(image_, {.data_checksum = kind, .metadata_checksum = ChecksumKind::crc64}));
+    mount();
+    EXPECT_EQ(filesystem_->integrity_label(),
+              (kind == ChecksumKind::none ? "no data checksums" : std::string(name(kind)) + " per 4 KiB") +
+                  ", metadata crc64, fsync=flush");
+    on_core(0, [path, kind](Filesystem* filesystem) { return write_file(filesystem, path(kind), 7, 300'000, true); });
+    EXPECT_EQ(admin::set_options(image_, {kind, kind}).error().code, Code::device_in_use);
+  }
+  EXPECT_OK(filesystem_->unmount());
+  filesystem_.reset();
+
+  std::map<std::string, u64> extents;
+  const auto listed = admin::list(image_, {.slice = {}, .tree = "extents"}, [&](const admin::Listed& one) {
+    for (const ChecksumKind kind : checksum_kinds)
+      if (one.text.ends_with(" " + std::string(name(kind)))) ++extents[std::string(name(kind))];
+  });
+  ASSERT_TRUE(listed.ok());
+  for (const char* kind : {"crc32c", "crc64", "xxh3"}) EXPECT_GT(extents[kind], 0u) << kind;
+  const auto report = admin::check(image_, {});
+  ASSERT_TRUE(report.ok());
+  EXPECT_TRUE(report->clean());
+  EXPECT_EQ(admin::set_options(image_, {{}, ChecksumKind::none}).error().code,
+            Code::superblock_checksum_kind_invalid);
+  mount();
+  for (const ChecksumKind kind : checksum_kinds)
+    on_core(1, [path, kind](Filesystem* filesystem) { return check_file(filesystem, path(kind), 7, 300'000); });
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 
 #include "engine/base/points.h"
 #include "engine/btree/tree.h"
-#include "engine/codec/crc32c.h"
+#include "engine/format/seal.h"
 
 namespace cowfs::btree {
 
@@ -138,11 +138,12 @@ NodePointer Tree::seal(const Node& version, std::byte* image, format::Address ad
   header.address = address.value;
   header.epoch = epoch.value;
   header.image_bytes = length;
-  header.checksum = codec::crc32c(ByteSpan(image, length).subspan(sizeof header.checksum));
+  header.checksum_kind = cache_.checksum_kind();
+  header.checksum = format::seal_checksum(ByteSpan(image, length), header.checksum_kind);
   NodePointer pointer;
   pointer.address = address.value;
   pointer.epoch = epoch.value;
-  pointer.checksum = header.checksum;
+  pointer.checksum = format::seal_mark(header.checksum);
   pointer.image_bytes = length;
   return pointer;
 }

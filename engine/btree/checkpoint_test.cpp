@@ -715,8 +715,8 @@ TEST_F(CheckpointTest, WalkAndLoadFindSwappedChildren) {
   ASSERT_GE(u32{header.count}, 4u);
   std::swap_ranges(image.data() + slots[1].value_offset, image.data() + slots[1].value_offset + sizeof(NodePointer),
                    image.data() + slots[2].value_offset);
-  header.checksum = codec::crc32c(bytes(image).first(header.image_bytes).subspan(4));
-  root.pointer.checksum = header.checksum;
+  header.checksum = format::seal_checksum(bytes(image).first(header.image_bytes), header.checksum_kind);
+  root.pointer.checksum = format::seal_mark(header.checksum);
 
   Collector collector;
   Started<Status> walking(walk(store, identity, root, collector));

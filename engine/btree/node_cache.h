@@ -6,8 +6,12 @@ namespace cowfs::btree {
 
 class NodeCache {
  public:
-  // `base`: filesystem and slice of every node; its tree is ignored. `pool` outlives the cache.
-  NodeCache(format::NodeIdentity base, NodePool& pool) : base_(base), pool_(pool) { pool_.join(); }
+  // `base`: filesystem and slice of every node; its tree is ignored. `pool` outlives the cache. `checksum_kind`: of nodes that
+  // are written.
+  NodeCache(format::NodeIdentity base, NodePool& pool, ChecksumKind checksum_kind = ChecksumKind::crc32c)
+      : base_(base), pool_(pool), checksum_kind_(checksum_kind) {
+    pool_.join();
+  }
   NodeCache(const NodeCache&) = delete;
   NodeCache& operator=(const NodeCache&) = delete;
   ~NodeCache() {
@@ -32,6 +36,7 @@ class NodeCache {
     --used_;
     pool_.put(node);
   }
+  u8 checksum_kind() const { return static_cast<u8>(checksum_kind_); }
   format::NodeIdentity identity(format::TreeId tree) const { return {base_.filesystem, base_.slice, tree}; }
   void count_dirty(i64 by) { dirty_ += static_cast<u64>(by); }
   void checkpoint_begins() { ++checkpoints_; }
@@ -45,6 +50,7 @@ class NodeCache {
 
   format::NodeIdentity base_;
   NodePool& pool_;
+  ChecksumKind checksum_kind_;
   u64 used_ = 0;
   u64 dirty_ = 0;
   u32 checkpoints_ = 0;

@@ -143,15 +143,4 @@ u32 crc32c(ByteSpan data, u32 seed) {
   return ~update_portable(data, ~seed);
 }
 
-void copy_blocks_crc32c(std::byte* to, const std::byte* from, std::size_t blocks, le32* checksums) {
-  const CpuFeatures usable = cpu_features();
-  auto* const stored = reinterpret_cast<std::byte*>(checksums);
-  for (const ChecksumKernel& candidate : kernel::crc32c_kernels())
-    if (usable.has(candidate.needs)) return candidate.copy_blocks(to, from, blocks, stored);
-}
-
-void blocks_crc32c(const std::byte* from, std::size_t blocks, le32* checksums) {
-  for (std::size_t i = 0; i < blocks; ++i) checksums[i] = crc32c({from + i * block_bytes, block_bytes});
-}
-
 }  // namespace cowfs::codec

@@ -10,12 +10,6 @@ namespace cowfs::codec {
 // The checksum of `data`. To checksum in pieces, pass the previous pieces' checksum as `seed`.
 u32 crc32c(ByteSpan data, u32 seed = 0);
 
-// Copies `blocks` blocks of block_bytes and stores the checksum of each: checksums[i] of block i. Ranges do not overlap.
-void copy_blocks_crc32c(std::byte* to, const std::byte* from, std::size_t blocks, le32* checksums);
-
-// The checksum of each of `blocks` blocks, without a copy.
-void blocks_crc32c(const std::byte* from, std::size_t blocks, le32* checksums);
-
 namespace kernel {
 std::span<const ChecksumKernel> crc32c_kernels();  // in order of preference; the last is portable
 u32 crc32c_portable(ByteSpan data, u32 seed);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/points.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/data/extent_edit.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/device/copies.h"
@@ -76,8 +76,7 @@ Task<Result<bool>> CopyGc::still_there(Move& move) {
     if (extent.kind != ExtentKind::data || extent.address != move.from || extent.blocks != move.blocks) co_return false;
     if (!home_.slice.buckets().check_live(move.from, move.blocks, extent.generation)) co_return false;
     move.generation = extent.generation;
-    move.checked = extent.checksum_kind == format::ChecksumKind::crc32c;
-    if (move.checked) move.checksums.assign(extent.checksums, extent.checksums + extent.blocks);
+    move.checksums.take(extent, 0, extent.blocks);
     co_return true;
   }
 }
@@ -107,10 +106,9 @@ Task<Status> CopyGc::copy(std::vector<Move>& moves) {
 
 namespace {
 
-bool has_checksums(ByteSpan blocks, const std::vector<le32>& checksums) {
-  std::vector<le32> actual(checksums.size());
-  codec::blocks_crc32c(blocks.data(), actual.size(), actual.data());
-  return actual == checksums;
+bool has_checksums(ByteSpan data, const format::BlockChecksums& checksums) {
+  const std::size_t blocks = data.size() / block_bytes;
+  return codec::first_wrong_block(checksums.kind, data.data(), blocks, checksums.of(0)) == blocks;
 }
 
 }  // namespace
@@ -121,7 +119,7 @@ Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
   const space::BucketPin pin = home_.slice.buckets().pin(move.from);
   device::Device& device = home_.slice.devices()[move.from.device()];
   // With one copy, they are checked as they are copied.
-  const auto check = [&move, is_needed = move.checked && device.copies() > 1](ByteSpan read) -> Status {
+  const auto check = [&move, is_needed = device.copies() > 1](ByteSpan read) -> Status {
     if (!is_needed || has_checksums(read, move.checksums)) return {};
     return Error{Code::extent_damaged_in_place, move.key.inode};
   };
@@ -136,10 +134,11 @@ Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
     piece.generation = move.generation;
     piece.blocks = placed->blocks;
     piece.to = std::move(*placed);
-    piece.checksums.resize(piece.blocks);
-    codec::copy_blocks_crc32c(piece.to.staging, data.data() + done * block_bytes, piece.blocks, piece.checksums.data());
-    for (u32 i = 0; move.checked && i < piece.blocks; ++i) {
-      if (piece.checksums[i] == move.checksums[done + i]) continue;
+    piece.checksums.kind = move.checksums.kind;
+    codec::copy_blocks(piece.checksums.kind, piece.to.staging, data.data() + done * block_bytes, piece.blocks,
+                       piece.checksums.of(0));
+    for (u32 i = 0; i < piece.blocks; ++i) {
+      if (std::equal(piece.checksums.of(i), piece.checksums.of(i + 1), move.checksums.of(done + i))) continue;
       copied.pop_back();
       co_return Error{Code::extent_damaged_in_place, move.key.inode,
                       Place{.device = move.from.device(),
@@ -182,7 +181,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
         ++counters_.lost_races;
         break;
       }
-      const ExtentValue value = ExtentValue::data(move.to.address, move.to.generation, move.checksums);
+      const ExtentValue value = ExtentValue::data(move.to.address, move.to.generation, move.blocks, move.checksums);
       const ExtentRange range{move.key.inode, move.key.offset, move.key.offset + move.blocks};
       resident = resident && plan_extents(home_.slice, range, &value, ~0ull, plan, missing) &&
                  ready(home_.slice, plan, missing);

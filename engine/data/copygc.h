@@ -26,8 +26,7 @@ class CopyGc final : public Cleaner {
     format::Address from;
     u32 blocks = 0;
     u32 generation = 0;           // of `from`
-    std::vector<le32> checksums;
-    bool checked = false;
+    format::BlockChecksums checksums;
     Placement to;
   };
   // What backpointers say of a bucket, in the order of its blocks. Errors: of load.

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "engine/base/points.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/data/piece_internal.h"
 #include "engine/slice/extent_ahead.h"
 
@@ -112,7 +112,8 @@ void FileData::stage_direct(Piece& piece, Placement placement, u64 block, ByteSp
   const u32 blocks = piece.placement.blocks;
   home_.core.tokens.give(from.size() / block_bytes - blocks);
   home_.core.direct_blocks += blocks;
-  codec::copy_blocks_crc32c(piece.placement.staging, from.data(), blocks, piece.checksums.data());
+  piece.checksums.kind = home_.checksum_kind;
+  codec::copy_blocks(piece.checksums.kind, piece.placement.staging, from.data(), blocks, piece.checksums.of(0));
   update_cached(block, from.first(blocks * block_bytes));
 }
 

@@ -1,7 +1,5 @@
 // One placement's worth of a file on its way to the medium: where it goes, and the checksums of its blocks.
 #pragma once
-#include <array>
-
 #include "engine/data/file_data.h"
 
 namespace cowfs::data {
@@ -9,12 +7,12 @@ namespace cowfs::data {
 struct FileData::Piece {
   u64 first_block = 0;
   Placement placement;
-  std::array<le32, format::extent_blocks_max> checksums;
+  format::BlockChecksums checksums;
 
   u64 end_block() const { return first_block + placement.blocks; }
   ExtentRange range(format::InodeNumber inode) const { return {inode, first_block, end_block()}; }
   format::ExtentValue value() const {
-    return format::ExtentValue::data(placement.address, placement.generation, {checksums.data(), placement.blocks});
+    return format::ExtentValue::data(placement.address, placement.generation, placement.blocks, checksums);
   }
 };
 

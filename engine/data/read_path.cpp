@@ -1,11 +1,10 @@
 // From extents to memory: every block that comes from the medium is checked against its own checksum, and only the blocks
 // that are wanted are read, however long the extent is.
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "engine/base/points.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/data/file_data.h"
 #include "engine/device/copies.h"
 
@@ -66,8 +65,7 @@ Task<Status> FileData::fill(Folio& folio, BlockMask blocks) {
 struct FileData::ExtentRead {
   Place place;
   space::BucketPin pin;
-  bool checked = false;
-  std::array<le32, format::extent_blocks_max> expected;
+  format::BlockChecksums expected;
 };
 
 // What the first extent, or hole, of a range has of it: the blocks that were read. 0: nodes were loaded, look again; `held` keeps
@@ -127,24 +125,19 @@ Status FileData::begin_read(const Extent& extent, u32 from, u32 blocks, ExtentRe
   if (!live || !home_.slice.devices().has(address.device())) {
     return Error{Code::extent_pointer_invalid, inode_, reading.place};
   }
-  reading.checked = extent.checksum_kind == format::ChecksumKind::crc32c;
-  if (reading.checked) std::copy_n(extent.checksums + from, blocks, reading.expected.begin());
+  reading.expected.take(extent, from, blocks);
   reading.pin = home_.slice.buckets().pin(address);
   return {};
 }
 
 Status FileData::verify(const ExtentRead& reading, ByteSpan data) const {
-  if (!reading.checked) return {};
   const std::size_t blocks = data.size() / block_bytes;
-  std::array<le32, format::extent_blocks_max> actual;
-  codec::blocks_crc32c(data.data(), blocks, actual.data());
-  for (std::size_t i = 0; i < blocks; ++i) {
-    if (actual[i] == reading.expected[i]) continue;
-    Place place = reading.place;
-    place.offset_bytes += i * block_bytes;
-    return Error{Code::extent_checksum_mismatch, inode_, place};
-  }
-  return {};
+  const format::BlockChecksums& expected = reading.expected;
+  const std::size_t wrong = codec::first_wrong_block(expected.kind, data.data(), blocks, expected.of(0));
+  if (wrong == blocks) return {};
+  Place place = reading.place;
+  place.offset_bytes += wrong * block_bytes;
+  return Error{Code::extent_checksum_mismatch, inode_, place};
 }
 
 // Cached blocks are newer than the medium, or equal to it. What is cached is asked again after each wait.

@@ -3,7 +3,7 @@
 // look wrong and are not; the commit of the epoch waits for them.
 #include "engine/data/scrub.h"
 
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 
 namespace cowfs::data {
 
@@ -25,13 +25,10 @@ Task<Result<Extents>> live_extents(CopyGc& copygc, format::BucketId bucket) {
 }
 
 Status verify_blocks(const CopyGc::Move& extent, u32 first, ByteSpan blocks) {
-  if (!extent.checked) return {};
-  std::array<le32, format::extent_blocks_max> actual;
+  const format::BlockChecksums& checksums = extent.checksums;
   const std::size_t count = blocks.size() / block_bytes;
-  codec::blocks_crc32c(blocks.data(), count, actual.data());
-  for (std::size_t i = 0; i < count; ++i)
-    if (actual[i] != extent.checksums[first + i]) return Error{Code::extent_damaged_in_place, extent.key.inode};
-  return {};
+  if (codec::first_wrong_block(checksums.kind, blocks.data(), count, checksums.of(first)) == count) return {};
+  return Error{Code::extent_damaged_in_place, extent.key.inode};
 }
 
 // Small enough for a read that nobody else has to wait for.

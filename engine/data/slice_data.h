@@ -28,15 +28,17 @@ struct CoreData {
 
 class SliceData {
  public:
-  SliceData(CoreData& of_core, Slice& of_slice, SpacePressure& pressure)
+  SliceData(CoreData& of_core, Slice& of_slice, SpacePressure& pressure, ChecksumKind of_new_data)
       : core(of_core),
         slice(of_slice),
+        checksum_kind(of_new_data),
         supply(slice, pressure),
         user(slice, space::Stream::user, Watermark::user, core.buffers, core.turns, supply, core.gate),
         moved(slice, space::Stream::moved, Watermark::copygc, core.buffers, core.turns, supply, core.gate) {}
 
   CoreData& core;
   Slice& slice;
+  const ChecksumKind checksum_kind;  // of data that are written; what is moved keeps its own
   BucketSupply supply;
   WritePoint user;
   WritePoint moved;

@@ -6,7 +6,7 @@
 #include <bit>
 
 #include "engine/base/points.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/data/piece_internal.h"
 
 namespace cowfs::data {
@@ -109,13 +109,14 @@ Task<Status> FileData::place_runs(const std::vector<ExtentRange>& runs, std::vec
 }
 
 void FileData::stage(Piece& piece) {
+  piece.checksums.kind = home_.checksum_kind;
   for (u32 done = 0; done < piece.placement.blocks;) {
     const u64 block = piece.first_block + done;
     const u32 in_window = static_cast<u32>(block % window_blocks);
     const u32 count = std::min(piece.placement.blocks - done, window_blocks - in_window);
     Folio& folio = *find(block / window_blocks);
-    codec::copy_blocks_crc32c(piece.placement.staging + done * block_bytes, folio.memory + in_window * block_bytes, count,
-                              piece.checksums.data() + done);
+    codec::copy_blocks(piece.checksums.kind, piece.placement.staging + done * block_bytes,
+                       folio.memory + in_window * block_bytes, count, piece.checksums.of(done));
     clean(folio, mask_of(in_window, count));
     if (folio.writing == 0) home_.core.cache.count_busy(1);
     folio.writing |= mask_of(in_window, count);

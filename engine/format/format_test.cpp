@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "engine/base/random.h"
-#include "engine/codec/crc32c.h"
 #include "engine/format/journal.h"
 #include "engine/format/node.h"
 #include "engine/format/superblock.h"
@@ -29,7 +28,8 @@ T& at(Image& image, std::size_t offset = 0) {
   return *reinterpret_cast<T*>(image.data() + offset);
 }
 
-void reseal(Image& image) { at<le32>(image) = codec::crc32c(ByteSpan(image).subspan(4)); }
+// Of nodes.
+void reseal(Image& image) { at<le64>(image) = seal_checksum(image, at<NodeHeader>(image).checksum_kind); }
 
 // A leaf with three keys and values of 5 bytes, or an interior node with three children.
 struct NodeSample {
@@ -52,6 +52,7 @@ struct NodeSample {
     header.level = level;
     header.first = PackedKey::of({1, 0, 0});
     header.last = PackedKey::of({9, 0, 0});
+    header.checksum_kind = static_cast<u8>(ChecksumKind::crc32c);
     const u32 bytes = static_cast<u32>(sizeof header + count * (sizeof(Slot) + value_bytes));
     header.image_bytes = bytes;
     append(image, bytes_of(header));
@@ -65,7 +66,7 @@ struct NodeSample {
   }
   void seal() {
     reseal(image);
-    pointer = {u64{at<NodeHeader>(image).address}, u64{at<NodeHeader>(image).epoch}, u32{at<le32>(image)},
+    pointer = {u64{at<NodeHeader>(image).address}, u64{at<NodeHeader>(image).epoch}, seal_mark(at<le64>(image)),
                static_cast<u32>(image.size())};
   }
   Status validate() const { return validate_node(image, pointer, identity, level); }
@@ -86,6 +87,7 @@ struct EntrySample {
     header.session = 2;
     header.previous = {Address::of(0, 900).value, 39, 5, 100};
     header.sequence = 17;
+    header.checksum_kind = static_cast<u8>(ChecksumKind::crc64);
     append(image, bytes_of(header));
     for (u16 i = 0; i < 3; ++i) {
       const u16 value_bytes = static_cast<u16>(i == 2 ? 0 : 10 * i);
@@ -104,7 +106,7 @@ struct EntrySample {
   void seal() {
     seal_entry(image);
     const auto& header = at<EntryHeader>(image);
-    pointer = {u64{header.address}, u64{header.epoch}, u32{header.checksum}, static_cast<u32>(image.size())};
+    pointer = {u64{header.address}, u64{header.epoch}, seal_mark(header.checksum), static_cast<u32>(image.size())};
   }
   Status validate() const { return validate_entry(image, filesystem, pointer); }
   RecordHeader& record(u32 i) {
@@ -120,6 +122,7 @@ Image sample_commit(u32 streams = 2) {
   block.oldest_needed = 30;
   block.bytes = static_cast<u32>(sizeof block + streams * sizeof(EntryPointer));
   block.streams = streams;
+  block.checksum_kind = static_cast<u8>(ChecksumKind::xxh3);
   append(image, bytes_of(block));
   const EntryPointer tail{Address::of(0, 1000).value, 49, 3, 200};
   for (u32 i = 0; i < streams; ++i) append(image, bytes_of(tail));
@@ -137,6 +140,7 @@ SliceHeader sample_slice_header() {
   header.levels[1] = 2;
   header.space_buckets = 3;
   header.space_list_address = 4711;
+  header.checksum_kind = static_cast<u8>(ChecksumKind::crc64);
   seal_slice_header(header);
   return header;
 }
@@ -210,13 +214,13 @@ TEST(Format, resealed_random_damage_never_crashes) {
   for (int round = 0; round < 20000; ++round) {
     NodeSample node(static_cast<u8>(random.below(2)));
     for (u64 hits = 1 + random.below(3); hits > 0; --hits)
-      node.image[4 + random.below(node.image.size() - 4)] = static_cast<std::byte>(random.next());
+      node.image[8 + random.below(node.image.size() - 8)] = static_cast<std::byte>(random.next());
     reseal(node.image);
-    node.pointer.checksum = at<le32>(node.image);
+    node.pointer.checksum = seal_mark(at<le64>(node.image));
     (void)node.validate();
     EntrySample entry;
     for (u64 hits = 1 + random.below(3); hits > 0; --hits)
-      entry.image[8 + random.below(entry.image.size() - 8)] = static_cast<std::byte>(random.next());
+      entry.image[12 + random.below(entry.image.size() - 12)] = static_cast<std::byte>(random.next());
     entry.seal();
     if (!entry.validate().ok()) continue;
     RecordReader reader(entry.image);
@@ -224,6 +228,31 @@ TEST(Format, resealed_random_damage_never_crashes) {
     u32 records = 0;
     while (reader.next(record)) ++records;
     ASSERT_EQ(records, u32{at<EntryHeader>(entry.image).records});
+  }
+}
+
+// Kinds may be changed, so every structure may have any of them.
+TEST(Format, structures_are_sealed_with_any_kind_but_none) {
+  for (const ChecksumKind kind : checksum_kinds) {
+    SCOPED_TRACE(name(kind));
+    const bool sound = kind != ChecksumKind::none;
+    const u8 stored = static_cast<u8>(kind);
+    NodeSample node;
+    at<NodeHeader>(node.image).checksum_kind = stored;
+    node.seal();
+    EXPECT_EQ(node.validate().ok(), sound);
+    EntrySample entry;
+    at<EntryHeader>(entry.image).checksum_kind = stored;
+    entry.seal();
+    EXPECT_EQ(entry.validate().ok(), sound);
+    Image commit = sample_commit();
+    at<CommitBlock>(commit).checksum_kind = stored;
+    seal_commit(commit);
+    EXPECT_EQ(validate_commit(commit, filesystem).ok(), sound);
+    SliceHeader header = sample_slice_header();
+    header.checksum_kind = stored;
+    seal_slice_header(header);
+    EXPECT_EQ(validate_slice_header(header, filesystem, 5).ok(), sound);
   }
 }
 
@@ -255,6 +284,10 @@ TEST(ValidateNode, each_reason) {
   const Case cases[] = {
       {"magic", [](NodeSample& n) { at<NodeHeader>(n.image).magic = 1; }, true, Code::btree_node_magic_mismatch},
       {"checksum", [](NodeSample& n) { n.image[150] ^= std::byte{1}; }, false, Code::btree_node_checksum_mismatch},
+      {"no checksum", [](NodeSample& n) { at<NodeHeader>(n.image).checksum_kind = 0; }, true, Code::btree_node_checksum_mismatch},
+      {"checksum kind", [](NodeSample& n) { at<NodeHeader>(n.image).checksum_kind = 9; }, true, Code::btree_node_checksum_mismatch},
+      {"other checksum kind", [](NodeSample& n) { at<NodeHeader>(n.image).checksum_kind = 2; }, false,
+       Code::btree_node_checksum_mismatch},
       {"misdirected", [](NodeSample& n) { n.pointer.address = 5; }, false, Code::btree_node_pointer_mismatch},
       {"lost write", [](NodeSample& n) { n.pointer.epoch = 10; }, false, Code::btree_node_pointer_mismatch},
       {"other image", [](NodeSample& n) { n.pointer.checksum = 10; }, false, Code::btree_node_pointer_mismatch},
@@ -305,7 +338,7 @@ TEST(ValidateEntry, each_reason) {
     Code expected;
   };
   const Case cases[] = {
-      {"magic", [](EntrySample& e) { e.image[4] ^= std::byte{1}; }, false, Code::journal_entry_magic_mismatch},
+      {"magic", [](EntrySample& e) { e.image[8] ^= std::byte{1}; }, false, Code::journal_entry_magic_mismatch},
       {"checksum", [](EntrySample& e) { e.image[100] ^= std::byte{1}; }, false, Code::journal_entry_checksum_mismatch},
       {"filesystem", [](EntrySample& e) { at<EntryHeader>(e.image).filesystem = 1; }, true,
        Code::journal_entry_pointer_mismatch},
@@ -367,7 +400,7 @@ TEST(ValidateCommit, each_reason) {
     Code expected;
   };
   const Case cases[] = {
-      {"magic", [](Image& i) { i[4] ^= std::byte{1}; }, false, Code::commit_block_magic_mismatch},
+      {"magic", [](Image& i) { i[8] ^= std::byte{1}; }, false, Code::commit_block_magic_mismatch},
       {"checksum", [](Image& i) { i[70] ^= std::byte{1}; }, false, Code::commit_block_checksum_mismatch},
       {"filesystem", [](Image& i) { at<CommitBlock>(i).filesystem = 2; }, true, Code::commit_block_identity_mismatch},
       {"streams", [](Image& i) { at<CommitBlock>(i).streams = commit_streams_max + 1; }, false,

@@ -1,6 +1,6 @@
 #include "engine/format/journal.h"
 
-#include "engine/codec/crc32c.h"
+#include "engine/format/seal.h"
 
 namespace cowfs::format {
 namespace {
@@ -12,10 +12,8 @@ T read_front(ByteSpan raw) {
   return object;
 }
 
-u32 checksum_of(ByteSpan sealed) { return codec::crc32c(sealed.subspan(sizeof(le32))); }
-
-void store_checksum(MutableByteSpan sealed) {
-  const le32 checksum = checksum_of(sealed);
+void store_checksum(MutableByteSpan sealed, u8 kind) {
+  const le64 checksum = seal_checksum(sealed, kind);
   std::memcpy(sealed.data(), &checksum, sizeof checksum);
 }
 
@@ -53,9 +51,9 @@ Status validate_entry(ByteSpan raw, u64 filesystem, const EntryPointer& expected
   raw = raw.first(bytes);
   const auto header = read_front<EntryHeader>(raw);
   if (header.magic != entry_magic) return Error{Code::journal_entry_magic_mismatch, header.magic, place};
-  if (checksum_of(raw) != header.checksum) return Error{Code::journal_entry_checksum_mismatch, header.checksum, place};
+  if (!seal_holds(raw, header.checksum_kind)) return Error{Code::journal_entry_checksum_mismatch, header.checksum, place};
   if (header.filesystem != filesystem || header.address != expected.address || header.epoch != expected.epoch ||
-      header.checksum != expected.checksum || header.bytes != bytes)
+      seal_mark(header.checksum) != expected.checksum || header.bytes != bytes)
     return Error{Code::journal_entry_pointer_mismatch, header.epoch, place};
   if (header.previous.address != 0 && (header.previous.epoch > header.epoch || header.sequence == 0))
     return Error{Code::journal_entry_layout_invalid, header.previous.epoch, place};
@@ -72,7 +70,7 @@ Status validate_commit(ByteSpan raw, u64 filesystem) {
   if (streams > commit_streams_max || block.bytes != sizeof block + streams * sizeof(EntryPointer) ||
       block.bytes > raw.size())
     return Error{Code::commit_block_layout_invalid, block.bytes};
-  if (checksum_of(raw.first(block.bytes)) != block.checksum)
+  if (!seal_holds(raw.first(block.bytes), block.checksum_kind))
     return Error{Code::commit_block_checksum_mismatch, block.checksum};
   if (block.filesystem != filesystem) return Error{Code::commit_block_identity_mismatch, block.filesystem};
   if (block.epoch == 0 || block.epoch > epoch_max) return Error{Code::commit_block_layout_invalid, block.epoch};
@@ -88,7 +86,7 @@ Status validate_commit(ByteSpan raw, u64 filesystem) {
 Status validate_slice_header(const SliceHeader& header, u64 filesystem, u16 slice) {
   const Place place{.slice = slice};
   if (header.magic != slice_header_magic) return Error{Code::slice_header_magic_mismatch, header.magic, place};
-  if (checksum_of(bytes_of(header)) != header.checksum)
+  if (!seal_holds(bytes_of(header), header.checksum_kind))
     return Error{Code::slice_header_checksum_mismatch, header.checksum, place};
   if (header.filesystem != filesystem || header.slice != slice)
     return Error{Code::slice_header_identity_mismatch, header.slice, place};
@@ -113,18 +111,19 @@ bool is_superseded(const SliceHeader& damaged, const SliceHeader& valid) {
 void seal_entry(MutableByteSpan raw) {
   const le32 magic = entry_magic;
   std::memcpy(raw.data() + offsetof(EntryHeader, magic), &magic, sizeof magic);
-  store_checksum(raw);
+  store_checksum(raw, read_front<EntryHeader>(raw).checksum_kind);
 }
 
 void seal_commit(MutableByteSpan raw) {
   const le32 magic = commit_magic;
   std::memcpy(raw.data() + offsetof(CommitBlock, magic), &magic, sizeof magic);
-  store_checksum(raw.first(read_front<CommitBlock>(raw).bytes));
+  const auto block = read_front<CommitBlock>(raw);
+  store_checksum(raw.first(block.bytes), block.checksum_kind);
 }
 
 void seal_slice_header(SliceHeader& header) {
   header.magic = slice_header_magic;
-  header.checksum = checksum_of(bytes_of(header));
+  header.checksum = seal_checksum(bytes_of(header), header.checksum_kind);
 }
 
 RecordReader::RecordReader(ByteSpan entry) : rest_(entry.subspan(std::min(entry.size(), sizeof(EntryHeader)))) {}

@@ -16,14 +16,14 @@ constexpr u32 slice_header_magic = 0x48574f43;  // "COWH"
 struct EntryPointer {  // 24 bytes
   le64 address;        // 0: none
   le64 epoch;
-  le32 checksum;
+  le32 checksum;       // the low half of the entry's
   le32 bytes;          // header and records, before padding to whole blocks
 };
 static_assert(sizeof(EntryPointer) == 24);
 
 // A stream's entries form a chain backwards; an entry lies within one journal bucket.
-struct EntryHeader {   // 80 bytes, then records
-  le32 checksum;       // crc32c of every byte after it, up to `bytes`
+struct EntryHeader {   // 88 bytes, then records
+  le64 checksum;       // of every byte after it, up to `bytes`: see seal.h
   le32 magic;
   le64 filesystem;
   le64 address;        // of itself
@@ -34,8 +34,10 @@ struct EntryHeader {   // 80 bytes, then records
   le32 session;        // counts mounts
   EntryPointer previous;
   le64 sequence;       // of this entry in its stream
+  u8 checksum_kind;    // ChecksumKind
+  u8 reserved[3];
 };
-static_assert(sizeof(EntryHeader) == 80);
+static_assert(sizeof(EntryHeader) == 88);
 
 enum class UpdateKind : u8 { upsert = 1, erase = 2 };
 
@@ -51,7 +53,7 @@ static_assert(sizeof(RecordHeader) == 28);
 
 // The newest valid commit block says what history is.
 struct CommitBlock {   // 64 bytes, then `streams` EntryPointers
-  le32 checksum;       // crc32c of every byte after it, up to `bytes`
+  le64 checksum;       // of every byte after it, up to `bytes`: see seal.h
   le32 magic;
   le64 filesystem;
   le64 epoch;          // durable with everything before it; slot = epoch % commit_slots
@@ -60,7 +62,8 @@ struct CommitBlock {   // 64 bytes, then `streams` EntryPointers
   le32 streams;        // newest entry of each stream that recovery may need, older sessions' included
   le32 session;
   le64 previous;       // single flush: epoch committed before; what later ones name may be missing. 0: all was flushed
-  le32 reserved[3];
+  u8 checksum_kind;    // ChecksumKind
+  u8 reserved[7];
 };
 static_assert(sizeof(CommitBlock) == 64);
 constexpr u64 epoch_max = 1ull << 62;  // nobody gets there; numbers behind it would overflow
@@ -76,7 +79,7 @@ static_assert(sizeof(MetadataBucket) == 16);
 
 // A slice's checkpoint. Written to one of two places in turn; valid once `publish_epoch` is committed.
 struct SliceHeader {       // 4096 bytes
-  le32 checksum;           // crc32c of every byte after it
+  le64 checksum;           // of every byte after it: see seal.h
   le32 magic;
   le64 filesystem;
   le32 slice;
@@ -90,9 +93,9 @@ struct SliceHeader {       // 4096 bytes
   NodePointer roots[16];   // by TreeId
   u8 levels[16];           // of each root
   le64 space_list_address; // of space_buckets MetadataBuckets, contiguous; 0: none
-  le32 space_list_checksum;
-  le32 reserved_word;
-  u8 reserved[4096 - 72 - 16 * 24 - 16 - 16];
+  le64 space_list_checksum;  // of checksum_kind, too
+  u8 checksum_kind;        // ChecksumKind
+  u8 reserved[4096 - 76 - 16 * 24 - 16 - 17];
 };
 static_assert(sizeof(SliceHeader) == 4096);
 
@@ -107,7 +110,7 @@ Status validate_slice_header(const SliceHeader& header, u64 filesystem, u16 slic
 // content lies within one sector, so a power cut does not tear it.
 bool is_superseded(const SliceHeader& damaged, const SliceHeader& valid);
 
-// Set the magic and the checksum. An entry is its header and records exactly; a commit block's `raw` may be longer.
+// Set the magic and the checksum, of the kind that the structure names. An entry is its header and records exactly; a commit block's `raw` may be longer.
 void seal_entry(MutableByteSpan raw);
 void seal_commit(MutableByteSpan raw);
 void seal_slice_header(SliceHeader& header);

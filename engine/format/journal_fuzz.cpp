@@ -19,7 +19,7 @@ void try_entry(std::vector<std::byte> raw) {
   std::memcpy(raw.data(), &header, sizeof header);
   format::seal_entry(raw);
   header = front_of<EntryHeader>(raw);
-  const format::EntryPointer pointer{header.address, header.epoch, header.checksum, header.bytes};
+  const format::EntryPointer pointer{header.address, header.epoch, format::seal_mark(header.checksum), header.bytes};
   if (!format::validate_entry(raw, header.filesystem, pointer).ok()) return;
   format::RecordReader reader(raw);
   format::Record record;
@@ -70,8 +70,8 @@ std::vector<std::vector<std::byte>> seeds() {
   header.address = 1000;
   header.epoch = 7;
   header.records = 2;
-  const le32 checksums[3] = {1, 2, 3};
-  const auto extent = format::ExtentValue::data(format::Address{5000}, 7, checksums);
+  header.checksum_kind = static_cast<u8>(ChecksumKind::crc32c);
+  const auto extent = format::ExtentValue::data(format::Address{5000}, 7, 3, format::BlockChecksums{});
   const format::RecordHeader upsert{u16{0}, static_cast<u8>(format::TreeId::extents),
                                     static_cast<u8>(format::UpdateKind::upsert),
                                     static_cast<u16>(extent.bytes().size()), u16{0},

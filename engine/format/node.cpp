@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "engine/codec/crc32c.h"
+#include "engine/format/seal.h"
 
 namespace cowfs::format {
 namespace {
@@ -82,9 +82,9 @@ Status validate_node(ByteSpan image, const NodePointer& pointer, const NodeIdent
   const auto header = read_at<NodeHeader>(image, 0);
   if (header.magic != node_magic) return bad(Code::btree_node_magic_mismatch, header.magic);
   if (header.image_bytes != bytes) return bad(Code::btree_node_pointer_mismatch, header.epoch);
-  if (codec::crc32c(image.subspan(sizeof header.checksum)) != header.checksum)
+  if (!seal_holds(image, header.checksum_kind))
     return bad(Code::btree_node_checksum_mismatch, header.checksum);
-  if (header.checksum != pointer.checksum || header.address != pointer.address || header.epoch != pointer.epoch)
+  if (seal_mark(header.checksum) != pointer.checksum || header.address != pointer.address || header.epoch != pointer.epoch)
     return bad(Code::btree_node_pointer_mismatch, header.epoch);
   if (header.filesystem != expected.filesystem || header.slice != expected.slice ||
       header.tree != static_cast<u8>(expected.tree) || header.level != level || level > node_level_max)

@@ -9,6 +9,7 @@
 #include "engine/base/result.h"
 #include "engine/format/address.h"
 #include "engine/format/key.h"
+#include "engine/format/seal.h"
 
 namespace cowfs::format {
 
@@ -37,7 +38,7 @@ struct PackedKey {  // 20 bytes
 static_assert(sizeof(PackedKey) == 20);
 
 struct NodeHeader {  // 96 bytes
-  le32 checksum;      // crc32c of every byte of the image after it, up to image_bytes
+  le64 checksum;      // of every byte of the image after it, up to image_bytes: see seal.h
   le32 magic;         // node_magic
   le64 filesystem;    // first 8 bytes of the filesystem's UUID
   le64 address;       // where this image was written: a misdirected one is found
@@ -47,11 +48,11 @@ struct NodeHeader {  // 96 bytes
   le16 slice;
   u8 tree;            // TreeId
   u8 level;           // 0 is a leaf
-  le16 reserved;
+  u8 checksum_kind;   // ChecksumKind
+  u8 reserved;
   PackedKey first;    // every key of the node is in [first, last]
   PackedKey last;
   le64 reserved2;
-  le32 reserved3;
 };
 static_assert(sizeof(NodeHeader) == 96);
 
@@ -59,7 +60,7 @@ static_assert(sizeof(NodeHeader) == 96);
 struct NodePointer {  // 24 bytes
   le64 address;       // Address; 0: no node (an empty tree's root)
   le64 epoch;         // must equal the node's: a lost write is found
-  le32 checksum;      // must equal the node's
+  le32 checksum;      // must equal the low half of the node's
   le32 image_bytes;
   bool present() const { return address != 0; }
   u64 blocks() const { return (image_bytes + block_bytes - 1) / block_bytes; }

@@ -3,7 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/fuzz.h"
-#include "engine/codec/crc32c.h"
+#include "engine/format/seal.h"
 
 namespace cowfs::fuzz {
 
@@ -16,9 +16,9 @@ void try_input(ByteSpan input) {
   header.magic = format::node_magic;
   header.image_bytes = static_cast<u32>(image.size());
   std::memcpy(image.data(), &header, sizeof header);
-  header.checksum = codec::crc32c(ByteSpan(image).subspan(sizeof(le32)));
+  header.checksum = format::seal_checksum(image, header.checksum_kind);
   std::memcpy(image.data(), &header, sizeof header);
-  const format::NodePointer pointer{header.address, header.epoch, header.checksum, header.image_bytes};
+  const format::NodePointer pointer{header.address, header.epoch, format::seal_mark(header.checksum), header.image_bytes};
   const format::NodeIdentity identity{header.filesystem, header.slice, static_cast<format::TreeId>(header.tree)};
   if (format::validate_node(image, pointer, identity, header.level).ok()) assert(image.size() <= format::node_bytes);
 }

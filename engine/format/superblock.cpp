@@ -63,6 +63,11 @@ std::string uuid_text(const Uuid& uuid) {
   return text;
 }
 
+std::string kind_text(u8 stored) {
+  return is_checksum_kind(stored) ? std::string(name(static_cast<ChecksumKind>(stored)))
+                                  : fmt::format("unknown kind {}", stored);
+}
+
 // The first number that contradicts the others; nothing when they agree. No sum below can overflow: each term is
 // bounded before it is used.
 std::optional<u64> contradiction(const Superblock& s) {
@@ -124,6 +129,11 @@ Status validate(const Superblock& superblock) {
   if ((superblock.features_required & ~known_required_features) != 0)
     return Error{Code::superblock_feature_unsupported, superblock.features_required};
   if (const auto wrong = contradiction(superblock)) return Error{Code::superblock_geometry_invalid, *wrong};
+  if (!is_checksum_kind(superblock.data_checksum))
+    return Error{Code::superblock_checksum_kind_invalid, superblock.data_checksum};
+  const u8 metadata = superblock.metadata_checksum;
+  if (!is_checksum_kind(metadata) || metadata == static_cast<u8>(ChecksumKind::none))
+    return Error{Code::superblock_checksum_kind_invalid, metadata};
   return {};
 }
 
@@ -155,6 +165,8 @@ std::string to_text(const Superblock& s) {
                               s.journal_buckets * bucket_bytes / mib));
   line("region", fmt::format("{} MiB", s.region_bytes / mib));
   line("usable", fmt::format("{} per cent", u32{s.usable_percent}));
+  line("data checksum", kind_text(s.data_checksum));
+  line("metadata checksum", kind_text(s.metadata_checksum));
   line("checksum", fmt::format("{:08x}", u32{s.checksum}));
   return text;
 }
@@ -195,6 +207,8 @@ Status plan_geometry(const GeometryRequest& request, Superblock& superblock) {
   superblock.first_data_bucket = first_data_bucket;
   superblock.region_bytes = default_region_bytes;
   superblock.usable_percent = default_usable_percent;
+  superblock.data_checksum = static_cast<u8>(ChecksumKind::crc32c);
+  superblock.metadata_checksum = static_cast<u8>(ChecksumKind::crc32c);
   return {};
 }
 

@@ -8,12 +8,13 @@
 #include <string>
 
 #include "engine/base/result.h"
+#include "engine/codec/checksum.h"
 #include "engine/format/address.h"
 
 namespace cowfs::format {
 
 constexpr u64 superblock_magic = 0x53424b5346574f43;  // "COWFSKBS"
-constexpr u32 format_version = 1;
+constexpr u32 format_version = 2;
 constexpr u64 superblock_first_copy = 1;
 constexpr u64 superblock_second_copy = 64;
 
@@ -60,7 +61,9 @@ struct Superblock {  // 4096 bytes
   le64 region_bytes;           // files are dealt to slices in pieces of this size
   le64 hash_seed;              // of dirent_hash
   le32 usable_percent;         // of data buckets that users may fill; the rest keeps copygc moving
-  le32 reserved_word;
+  u8 data_checksum;            // ChecksumKind of data written from now on; each extent says its own
+  u8 metadata_checksum;        // the same of metadata; not none
+  le16 reserved_word;
   le64 map_sequence;           // of the pool map that counts; without a pool 0
   u8 reserved[4096 - 312];
 };
@@ -74,7 +77,7 @@ inline bool is_of_pool(const Superblock& superblock) { return (superblock.featur
 void seal(Superblock& superblock);
 
 // Errors: superblock_magic_mismatch, superblock_checksum_mismatch, superblock_version_unsupported,
-// superblock_feature_unsupported, superblock_geometry_invalid.
+// superblock_feature_unsupported, superblock_geometry_invalid, superblock_checksum_kind_invalid.
 Status validate(const Superblock& superblock);
 
 std::string to_text(const Superblock& superblock);
@@ -89,7 +92,8 @@ struct GeometryRequest {
   u64 journal_bytes = 0;  // 0: from capacity
 };
 
-// Fills in every size and place; identity, labels, device numbers, hash seed and sequence are the caller's.
+// Fills in every size and place, and the usual checksums; identity, labels, device numbers, hash seed and sequence are the
+// caller's.
 // Errors: device_too_small (value: capacity; also when the journal or the slices asked for do not fit);
 // superblock_geometry_invalid (value: a bucket size or number of slices that is no power of two, or out of range).
 Status plan_geometry(const GeometryRequest& request, Superblock& superblock);

@@ -86,7 +86,7 @@ TEST(Superblock, each_reason_to_refuse) {
   const Case cases[] = {
       {"magic", [](Superblock& s) { s.magic = 1; }, true, Code::superblock_magic_mismatch},
       {"checksum", [](Superblock& s) { s.label[3] = 'x'; }, false, Code::superblock_checksum_mismatch},
-      {"version", [](Superblock& s) { s.version = 2; }, true, Code::superblock_version_unsupported},
+      {"version", [](Superblock& s) { s.version = format_version + 1; }, true, Code::superblock_version_unsupported},
       {"feature", [](Superblock& s) { s.features_required = 1ull << 40; }, true, Code::superblock_feature_unsupported},
       {"block", [](Superblock& s) { s.block_kib = u16{8}; }, true, Code::superblock_geometry_invalid},
       {"device index", [](Superblock& s) { s.device_index = u16{1}; }, true, Code::superblock_geometry_invalid},
@@ -103,6 +103,9 @@ TEST(Superblock, each_reason_to_refuse) {
       {"journal size", [](Superblock& s) { s.journal_buckets = ~0ull; }, true, Code::superblock_geometry_invalid},
       {"data", [](Superblock& s) { s.first_data_bucket = u64{1}; }, true, Code::superblock_geometry_invalid},
       {"region", [](Superblock& s) { s.region_bytes = u64{5}; }, true, Code::superblock_geometry_invalid},
+      {"data checksum", [](Superblock& s) { s.data_checksum = 4; }, true, Code::superblock_checksum_kind_invalid},
+      {"metadata checksum", [](Superblock& s) { s.metadata_checksum = 4; }, true, Code::superblock_checksum_kind_invalid},
+      {"no metadata checksum", [](Superblock& s) { s.metadata_checksum = 0; }, true, Code::superblock_checksum_kind_invalid},
       {"usable", [](Superblock& s) { s.usable_percent = 0; }, true, Code::superblock_geometry_invalid},
   };
   for (const Case& c : cases) {

@@ -112,10 +112,9 @@ u64 check_xattrs(const Key& key, ByteSpan value) {
 
 u64 check_data_extent(const ExtentHeader& header, ByteSpan rest) {
   if (header.replicas == 0 || header.replicas > extent_replicas_max || header.inline_bytes != 0) return wrong_count;
-  if (header.checksum_kind > static_cast<u8>(ChecksumKind::crc32c)) return wrong_enumeration;
-  const bool checksummed = header.checksum_kind == static_cast<u8>(ChecksumKind::crc32c);
-  const std::size_t pointers = header.replicas * sizeof(ReplicaPointer);
-  if (rest.size() != pointers + (checksummed ? header.blocks * sizeof(le32) : 0)) return wrong_size;
+  if (!is_checksum_kind(header.checksum_kind)) return wrong_enumeration;
+  const std::size_t checksum_bytes = codec::checksum_bytes(static_cast<ChecksumKind>(header.checksum_kind));
+  if (rest.size() != header.replicas * sizeof(ReplicaPointer) + header.blocks * checksum_bytes) return wrong_size;
   for (u8 i = 0; i < header.replicas; ++i)
     if (read_front<ReplicaPointer>(rest.subspan(i * sizeof(ReplicaPointer))).address == 0) return wrong_address;
   return fine;
@@ -184,8 +183,9 @@ std::string extent_text(ByteSpan value) {
     case ExtentKind::lost: return fmt::format("lost {} blocks", extent.blocks);
     case ExtentKind::data: break;
   }
-  return fmt::format("{} blocks at {}:{} generation {}{}", extent.blocks, extent.address.device(),
-                     extent.address.block(), extent.generation, extent.checksums != nullptr ? " crc32c" : "");
+  const bool checked = extent.checksum_kind != ChecksumKind::none;
+  return fmt::format("{} blocks at {}:{} generation {}{}{}", extent.blocks, extent.address.device(), extent.address.block(),
+                     extent.generation, checked ? " " : "", checked ? name(extent.checksum_kind) : "");
 }
 
 std::string value_text(TreeId tree, ByteSpan value) {
@@ -259,25 +259,16 @@ Extent decode_extent(ByteSpan value) {
     const auto pointer = read_front<ReplicaPointer>(rest);
     extent.address = {pointer.address};
     extent.generation = pointer.generation;
-    if (extent.checksum_kind == ChecksumKind::crc32c)
-      extent.checksums = reinterpret_cast<const le32*>(rest.data() + header.replicas * sizeof(ReplicaPointer));
+    extent.checksums = rest.data() + header.replicas * sizeof(ReplicaPointer);
   }
   return extent;
 }
 
-ExtentValue ExtentValue::data(Address address, u32 generation, std::span<const le32> checksums) {
-  assert(!checksums.empty());
-  ExtentValue value = located(address, generation, static_cast<u32>(checksums.size()), ChecksumKind::crc32c);
-  std::memcpy(value.bytes_.data() + value.size_, checksums.data(), checksums.size_bytes());
-  value.size_ += static_cast<u32>(checksums.size_bytes());
-  return value;
-}
-
-ExtentValue ExtentValue::located(Address address, u32 generation, u32 blocks, ChecksumKind checksum_kind) {
+ExtentValue ExtentValue::data(Address address, u32 generation, u32 blocks, ChecksumKind kind, const std::byte* checksums) {
   assert(blocks >= 1 && blocks <= extent_blocks_max && address);
   ExtentValue value;
   const ExtentHeader header{.kind = static_cast<u8>(ExtentKind::data),
-                            .checksum_kind = static_cast<u8>(checksum_kind),
+                            .checksum_kind = static_cast<u8>(kind),
                             .compression = 0,
                             .replicas = 1,
                             .blocks = static_cast<u16>(blocks),
@@ -285,7 +276,9 @@ ExtentValue ExtentValue::located(Address address, u32 generation, u32 blocks, Ch
   const ReplicaPointer pointer{address.value, generation};
   std::memcpy(value.bytes_.data(), &header, sizeof header);
   std::memcpy(value.bytes_.data() + sizeof header, &pointer, sizeof pointer);
-  value.size_ = static_cast<u32>(sizeof header + sizeof pointer);
+  const std::size_t checksum_bytes = blocks * codec::checksum_bytes(kind);
+  std::memcpy(value.bytes_.data() + sizeof header + sizeof pointer, checksums, checksum_bytes);
+  value.size_ = static_cast<u32>(sizeof header + sizeof pointer + checksum_bytes);
   return value;
 }
 
@@ -325,8 +318,7 @@ ExtentValue ExtentValue::slice_of(const Extent& extent, u32 from, u32 blocks) {
   assert(blocks >= 1 && from + blocks <= extent.blocks);
   if (extent.kind == ExtentKind::unwritten || extent.kind == ExtentKind::lost) return without_content(extent.kind, blocks);
   assert(extent.kind == ExtentKind::data);
-  if (extent.checksums == nullptr) return located(extent.address.plus(from), extent.generation, blocks, ChecksumKind::none);
-  return data(extent.address.plus(from), extent.generation, {extent.checksums + from, blocks});
+  return data(extent.address.plus(from), extent.generation, blocks, extent.checksum_kind, extent.checksum_of(from));
 }
 
 bool belongs_to(u16 slice, TreeId tree, const Key& key) {

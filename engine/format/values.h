@@ -4,8 +4,8 @@
 #include <optional>
 #include <string_view>
 
-#include "engine/base/checksum_kind.h"
 #include "engine/base/result.h"
+#include "engine/codec/checksum.h"
 #include "engine/format/address.h"
 #include "engine/format/key.h"
 
@@ -109,7 +109,6 @@ static_assert(sizeof(XattrHeader) == 4);
 
 // lost: what the blocks held is gone, and reading them is an error; only repair makes such extents.
 enum class ExtentKind : u8 { data = 1, inline_data = 2, unwritten = 3, lost = 4 };
-using cowfs::ChecksumKind;  // this version writes crc32c
 
 constexpr u32 extent_blocks_max = 64;      // 256 KiB
 constexpr u32 inline_bytes_max = 1024;
@@ -117,7 +116,7 @@ constexpr u8 extent_replicas_max = 4;
 
 struct ExtentHeader {  // 8 bytes
   u8 kind;             // ExtentKind
-  u8 checksum_kind;    // ChecksumKind
+  u8 checksum_kind;    // ChecksumKind; data only
   u8 compression;      // 0: none
   u8 replicas;         // ReplicaPointers that follow; data only
   le16 blocks;         // of the file, 1..extent_blocks_max
@@ -131,15 +130,31 @@ struct ReplicaPointer {  // 12 bytes
 };
 static_assert(sizeof(ReplicaPointer) == 12);
 
-// A data extent, decoded: [ExtentHeader][ReplicaPointer x replicas][le32 crc32c x blocks]
+// A data extent, decoded: [ExtentHeader][ReplicaPointer x replicas][checksum of each block, none to 8 bytes by its kind]
 struct Extent {
   ExtentKind kind = ExtentKind::data;
-  ChecksumKind checksum_kind = ChecksumKind::crc32c;
+  ChecksumKind checksum_kind = ChecksumKind::none;
   u32 blocks = 0;
   Address address;     // of replica 0 (this version writes one)
   u32 generation = 0;
-  const le32* checksums = nullptr;  // blocks of them, into the value
-  ByteSpan inline_bytes;            // inline_data only
+  const std::byte* checksums = nullptr;  // packed, into the value
+  ByteSpan inline_bytes;                 // inline_data only
+
+  const std::byte* checksum_of(u32 block) const { return checksums + block * codec::checksum_bytes(checksum_kind); }
+};
+
+// The checksums of the blocks of one extent that is being made or read, packed.
+struct BlockChecksums {
+  ChecksumKind kind = ChecksumKind::none;
+  std::array<std::byte, extent_blocks_max * codec::checksum_bytes_max> bytes;
+
+  // Of `blocks` blocks of `extent` from the block `from` on.
+  void take(const Extent& extent, u32 from, u32 blocks) {
+    kind = extent.checksum_kind;
+    std::memcpy(of(0), extent.checksum_of(from), blocks * codec::checksum_bytes(kind));
+  }
+  std::byte* of(u32 block) { return bytes.data() + block * codec::checksum_bytes(kind); }
+  const std::byte* of(u32 block) const { return bytes.data() + block * codec::checksum_bytes(kind); }
 };
 
 Extent decode_extent(ByteSpan value);  // the value must have passed validate_value
@@ -147,7 +162,9 @@ Extent decode_extent(ByteSpan value);  // the value must have passed validate_va
 // Builds extent values without allocating.
 class ExtentValue {
  public:
-  static ExtentValue data(Address address, u32 generation, std::span<const le32> checksums);
+  static ExtentValue data(Address address, u32 generation, u32 blocks, const BlockChecksums& checksums) {
+    return data(address, generation, blocks, checksums.kind, checksums.bytes.data());
+  }
   static ExtentValue unwritten(u32 blocks);
   static ExtentValue lost(u32 blocks);
   static ExtentValue inline_data(ByteSpan bytes);
@@ -157,7 +174,7 @@ class ExtentValue {
 
  private:
   static ExtentValue without_content(ExtentKind kind, u32 blocks);
-  static ExtentValue located(Address address, u32 generation, u32 blocks, ChecksumKind checksum_kind);
+  static ExtentValue data(Address address, u32 generation, u32 blocks, ChecksumKind kind, const std::byte* checksums);
 
   std::array<std::byte, sizeof(ExtentHeader) + inline_bytes_max + 16> bytes_;
   u32 size_ = 0;

@@ -60,11 +60,14 @@ std::vector<std::vector<std::byte>> seeds() {
     for (const ByteSpan part : {bytes_of(packed), value}) seed.insert(seed.end(), part.begin(), part.end());
     all.push_back(std::move(seed));
   };
-  const le32 checksums[4] = {1, 2, 3, 4};
+  format::BlockChecksums checksums{};
   const format::Key key{9, 0, format::snapshot_live};
-  add(TreeId::extents, key, ExtentValue::data(format::Address{5000}, 7, checksums).bytes());
+  for (const ChecksumKind kind : checksum_kinds) {
+    checksums.kind = kind;
+    add(TreeId::extents, key, ExtentValue::data(format::Address{5000}, 7, 4, checksums).bytes());
+  }
   add(TreeId::extents, key, ExtentValue::unwritten(8).bytes());
-  add(TreeId::extents, key, ExtentValue::inline_data(bytes_of(checksums)).bytes());
+  add(TreeId::extents, key, ExtentValue::inline_data(bytes_of(key)).bytes());
   format::InodeValue inode{};
   inode.mode = 0100644;
   inode.links = 1;

@@ -24,7 +24,8 @@ struct SliceState {
   SliceState(u16 id, const format::Superblock& superblock, const device::DeviceSet& devices, journal::Stream& stream,
              slice::BucketSource& source, btree::NodePool& nodes, bool discard, data::CoreData& core,
              data::SpacePressure& pressure)
-      : slice(id, superblock, devices, stream, source, nodes, discard), data(core, slice, pressure), copygc(data) {}
+      : slice(id, superblock, devices, stream, source, nodes, discard), data(core, slice, pressure, static_cast<ChecksumKind>(superblock.data_checksum)),
+        copygc(data) {}
 
   slice::Slice slice;
   data::SliceData data;

@@ -53,7 +53,8 @@ JournalLayout JournalLayout::of(const format::Superblock& superblock) {
           .bucket_blocks = superblock.bucket_blocks,
           .first_bucket = superblock.journal_first_bucket,
           .buckets = superblock.journal_buckets,
-          .commit_ring_block = superblock.commit_ring_block};
+          .commit_ring_block = superblock.commit_ring_block,
+          .checksum_kind = superblock.metadata_checksum};
 }
 
 bool JournalLayout::contains(const format::EntryPointer& pointer) const {
@@ -153,6 +154,7 @@ Task<Status> CommitRing::write(const Commit& commit, bool durable) {
   block.bytes = static_cast<u32>(sizeof block + commit.tails.size() * sizeof(format::EntryPointer));
   block.session = commit.session;
   block.previous = commit.previous.value;
+  block.checksum_kind = layout_.checksum_kind;
   device::AlignedBuffer buffer(block.bytes);
   std::memcpy(buffer.data(), &block, sizeof block);
   if (!commit.tails.empty())

@@ -19,6 +19,7 @@ struct JournalLayout {
   u64 first_bucket = 0;
   u64 buckets = 0;
   u64 commit_ring_block = 0;
+  u8 checksum_kind = 0;  // of what is written
 
   static JournalLayout of(const format::Superblock& superblock);
   u64 bucket_bytes() const { return bucket_blocks * block_bytes; }

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/device/sim_device.h"
 #include "engine/format/values.h"
@@ -73,8 +73,10 @@ struct Session {
     device::IoAwaiter written = device.write(data_block(number) * block_bytes, data.span());
     const Status stored = co_await written;
     if (!stored.ok()) co_return stored;
-    const le32 checksum = codec::crc32c(data.span());
-    const auto value = format::ExtentValue::data(format::Address{data_block(number)}, 3, {&checksum, 1});
+    format::BlockChecksums checksums;
+    checksums.kind = checksum_kind;
+    codec::checksum_blocks(checksum_kind, data.data(), 1, checksums.of(0));
+    const auto value = format::ExtentValue::data(format::Address{data_block(number)}, 3, 1, checksums);
     co_return co_await name(value.bytes());
   }
   Task<Status> name(ByteSpan value) {
@@ -122,6 +124,7 @@ struct Session {
 
   runtime::SimCores cores{{.cores = 1, .seed = 3}};
   Superblock superblock = small_filesystem();
+  ChecksumKind checksum_kind = ChecksumKind::crc32c;  // of data
   SimDevice device;
   History history;
   KeepsAll hooks;
@@ -131,21 +134,35 @@ struct Session {
 Image empty() { return Image{format::device_bytes_min.value}; }
 
 TEST(SingleFlush, an_epoch_counts_only_when_all_of_it_arrived) {
-  Session first(empty(), true);
-  first.start();
-  first.write_now(0, 1);
-  first.commit_now();
-  const Epoch acknowledged = first.journal->durable();
-  first.write_now(1, 2);
-  const std::vector<Image> images = first.images_of_commit({0, 1, 2, 3, 4, 5, 6, 7});
-  EXPECT_EQ(first.journal->counters().single_flush_commits, 2u);
-  for (unsigned kept = 0; kept <= Session::all_parts && kept < images.size(); ++kept) {
-    SCOPED_TRACE(testing::Message() << "kept " << kept);
-    const Session after(images[kept]);
-    const bool whole = kept == Session::all_parts;
-    EXPECT_EQ(after.history.last.value, acknowledged.value + (whole ? 1 : 0));
-    EXPECT_EQ(after.history.refused.value != 0, !whole && (kept & Session::block_part) != 0);
+  for (const ChecksumKind kind : {ChecksumKind::crc32c, ChecksumKind::crc64, ChecksumKind::xxh3}) {
+    SCOPED_TRACE(name(kind));
+    Session first(empty(), true);
+    first.checksum_kind = kind;
+    first.start();
+    first.write_now(0, 1);
+    first.commit_now();
+    const Epoch acknowledged = first.journal->durable();
+    first.write_now(1, 2);
+    const std::vector<Image> images = first.images_of_commit({0, 1, 2, 3, 4, 5, 6, 7});
+    EXPECT_EQ(first.journal->counters().single_flush_commits, 2u);
+    for (unsigned kept = 0; kept <= Session::all_parts && kept < images.size(); ++kept) {
+      SCOPED_TRACE(testing::Message() << "kept " << kept);
+      const Session after(images[kept]);
+      const bool whole = kept == Session::all_parts;
+      EXPECT_EQ(after.history.last.value, acknowledged.value + (whole ? 1 : 0));
+      EXPECT_EQ(after.history.refused.value != 0, !whole && (kept & Session::block_part) != 0);
+    }
   }
+}
+
+TEST(SingleFlush, data_without_checksums_are_flushed_first) {
+  Session session(empty(), true);
+  session.checksum_kind = ChecksumKind::none;
+  session.start();
+  session.write_now(0, 1);
+  session.commit_now();
+  EXPECT_EQ(session.journal->counters().commits, 1u);
+  EXPECT_EQ(session.journal->counters().single_flush_commits, 0u);
 }
 
 // A block that was written and replaced in one epoch may be written again once that epoch is acknowledged, while its
@@ -186,8 +203,9 @@ TEST(SingleFlush, a_refused_epoch_is_retired_for_good) {
 TEST(SingleFlush, epochs_that_would_take_long_to_verify_are_flushed_first) {
   Session session(empty(), true);
   session.start();
-  const std::vector<le32> checksums(format::extent_blocks_max);
-  const auto value = format::ExtentValue::data(format::Address{session.data_block(0)}, 3, checksums);
+  const format::BlockChecksums checksums{.kind = ChecksumKind::crc32c, .bytes = {}};
+  const auto value =
+      format::ExtentValue::data(format::Address{session.data_block(0)}, 3, format::extent_blocks_max, checksums);
   for (u64 bytes = 0; bytes <= verified_bytes_max; bytes += format::extent_blocks_max * block_bytes)
     EXPECT_TRUE(session.cores.run(0, session.name(value.bytes())).ok());
   session.commit_now();

@@ -275,12 +275,13 @@ void Stream::finish_header(Entry& entry) {
   header.session = journal_.session_;
   header.previous = tail_;
   header.sequence = sequence_++;
+  header.checksum_kind = layout.checksum_kind;
   const MutableByteSpan image = entry.buffer.span().first(entry.used);
   std::memcpy(image.data(), &header, sizeof header);
   format::seal_entry(image);
   std::memset(entry.buffer.data() + entry.used, 0, entry.blocks() * block_bytes - entry.used);
   std::memcpy(&header, image.data(), sizeof header);
-  tail_ = {header.address, header.epoch, header.checksum, header.bytes};
+  tail_ = {header.address, header.epoch, format::seal_mark(header.checksum), header.bytes};
   if (entry.epoch < current_) closed_tail_ = tail_;
   ++counters_.entries;
   counters_.entry_blocks += entry.blocks();

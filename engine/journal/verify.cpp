@@ -6,7 +6,7 @@
 #include <map>
 #include <utility>
 
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/device/copies.h"
 #include "engine/format/values.h"
@@ -43,7 +43,7 @@ Task<Result<LiveExtents>> live_extents(const History& history, Epoch previous, d
 bool names_data(const Key& key, ByteSpan value, const JournalLayout& layout, u64 capacity_blocks, Extent& extent) {
   if (!format::validate_value(TreeId::extents, key, value).ok()) return false;
   extent = format::decode_extent(value);
-  return extent.kind == ExtentKind::data && extent.checksum_kind == format::ChecksumKind::crc32c &&
+  return extent.kind == ExtentKind::data && extent.checksum_kind != ChecksumKind::none &&
          extent.address.device() == layout.device_index && extent.address.block() < capacity_blocks &&
          extent.blocks <= capacity_blocks - extent.address.block();
 }
@@ -56,7 +56,7 @@ u64 verification_bytes(TreeId tree, UpdateKind kind, ByteSpan value) {
   if (tree != TreeId::extents || kind != UpdateKind::upsert || value.size() < sizeof header) return own_bytes;
   std::memcpy(&header, value.data(), sizeof header);
   if (header.kind != static_cast<u8>(ExtentKind::data)) return own_bytes;
-  if (header.checksum_kind != static_cast<u8>(format::ChecksumKind::crc32c)) return verified_bytes_max + 1;
+  if (header.checksum_kind == static_cast<u8>(ChecksumKind::none)) return verified_bytes_max + 1;
   return own_bytes + header.blocks * block_bytes;
 }
 
@@ -69,10 +69,9 @@ Task<Result<bool>> data_is_there(const History& history, Epoch previous, device:
     if (!names_data(place.second, value, history.layout, device.capacity().value / block_bytes, extent)) continue;
     const MutableByteSpan data = buffer.span().first(extent.blocks * block_bytes);
     const auto check = [&extent](ByteSpan blocks) -> Status {
-      for (u32 block = 0; block < extent.blocks; ++block)
-        if (codec::crc32c(blocks.subspan(block * block_bytes, block_bytes)) != extent.checksums[block])
-          return Error{Code::extent_checksum_mismatch, block};
-      return {};
+      const std::size_t wrong = codec::first_wrong_block(extent.checksum_kind, blocks.data(), extent.blocks, extent.checksums);
+      if (wrong == extent.blocks) return {};
+      return Error{Code::extent_checksum_mismatch, wrong};
     };
     const Result<bool> there = co_await device::settle_copies(device, extent.address.offset_bytes(), data, check);
     if (!there.ok() || !*there) co_return there;

@@ -282,6 +282,11 @@ runtime::Task<Status> Pool::publish() {
   }
 }
 
+runtime::Task<Status> Pool::change_superblock(const format::Superblock& changed) {
+  superblock_ = changed;
+  co_return co_await renew();
+}
+
 void Pool::mark_stale() {
   for (u16 index = 0; index < members_.size(); ++index) {
     format::PoolMember& member = map_.members[index];

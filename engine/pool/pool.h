@@ -49,6 +49,9 @@ class Pool final : public device::Device {
   runtime::Task<Status> publish();
   // The same with a new sequence, on the core that flushes, at any time: what is damaged of either is replaced.
   runtime::Task<Status> renew();
+  // On one core, while nothing else is asked of it: from now on the superblocks of all current members say what `changed`, of
+  // the same space, says. Errors: of the devices.
+  runtime::Task<Status> change_superblock(const format::Superblock& changed);
   // On one core, while nothing else is asked of it: copies to a member that does not count what it should hold, and lets it
   // count. `progress` (may be empty) gets the chunks done. Errors: of the devices; then it still does not count.
   // Precondition: the member is there.
@@ -87,7 +90,7 @@ class Pool final : public device::Device {
   void mark_stale();
   runtime::Task<Status> publish_to(u16 member);
 
-  const format::Superblock superblock_;
+  format::Superblock superblock_;
   const u64 bucket_blocks_;
   const bool read_only_;
   format::PoolMap map_;

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/repair/mend_internal.h"
 
@@ -171,13 +171,12 @@ void ExtentMender::doubt_overlapping(std::vector<Claim>& claims) {
 Task<void> ExtentMender::verify(u16 slice, Claim& claim) {
   const std::vector<std::byte>& value = salvaged_.slices[slice].tree(TreeId::extents).at(claim.key);
   const Extent extent = format::decode_extent(value);
-  if (extent.checksums == nullptr) co_return;
+  if (extent.checksum_kind == ChecksumKind::none) co_return;
   device::AlignedBuffer data(claim.blocks * block_bytes);
   device::IoAwaiter reading = device_.read(extent.address.offset_bytes(), data.span());
   if (const Status read = co_await reading; !read) co_return;
-  std::array<le32, format::extent_blocks_max> actual;
-  codec::blocks_crc32c(data.data(), claim.blocks, actual.data());
-  claim.verified = std::equal(actual.begin(), actual.begin() + claim.blocks, extent.checksums);
+  claim.verified =
+      codec::first_wrong_block(extent.checksum_kind, data.data(), claim.blocks, extent.checksums) == claim.blocks;
 }
 
 // The best of those that exclude each other stays. What is in doubt and not what its key says never does.
@@ -266,9 +265,10 @@ Task<void> ExtentMender::restore_from_backpointers(u16 slice) {
       device::AlignedBuffer data(back.blocks() * block_bytes);
       device::IoAwaiter reading = device_.read(address.offset_bytes(), data.span());
       if (const Status read = co_await reading; !read) continue;
-      std::array<le32, format::extent_blocks_max> checksums;
-      codec::blocks_crc32c(data.data(), back.blocks(), checksums.data());
-      const auto value = format::ExtentValue::data(address, alloc.generation, {checksums.data(), back.blocks()});
+      format::BlockChecksums checksums;
+      checksums.kind = static_cast<ChecksumKind>(superblock_.data_checksum);
+      codec::checksum_blocks(checksums.kind, data.data(), back.blocks(), checksums.of(0));
+      const auto value = format::ExtentValue::data(address, alloc.generation, back.blocks(), checksums);
       from.tree(TreeId::extents)[key].assign(value.bytes().begin(), value.bytes().end());
       owners_.try_emplace(place.inode, slice);
       repairs_.push_back({"node_damaged",

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/codec/crc32c.h"
+#include "engine/format/seal.h"
 
 namespace cowfs::repair {
 
@@ -64,11 +64,11 @@ RawBytes MetadataEditor::node(const Medium& medium, std::size_t index) const {
 // Writes a node, and its parents with the checksums that follow.
 void MetadataEditor::put_node(const Medium& medium, std::size_t index, RawBytes bytes) const {
   const NodePlace& place = nodes_[index];
-  const le32 checksum = codec::crc32c(ByteSpan(bytes).subspan(sizeof(le32)));
+  const le64 checksum = format::seal_checksum(bytes, read_as<format::NodeHeader>(bytes, 0).checksum_kind);
   put(MutableByteSpan(bytes), 0, checksum);
   medium.write(Address{place.pointer.address}.offset_bytes(), bytes);
   format::NodePointer pointer = place.pointer;
-  pointer.checksum = checksum;
+  pointer.checksum = format::seal_mark(checksum);
   if (place.parent == none) {
     SliceHeader changed = header(medium, place.slice);
     changed.roots[static_cast<u8>(place.tree)] = pointer;
@@ -99,7 +99,7 @@ RawBytes MetadataEditor::space_list(const Medium& medium, u16 slice) const {
 void MetadataEditor::put_space_list(const Medium& medium, u16 slice, const RawBytes& list) const {
   medium.write(space_list_offsets_[slice], list);
   SliceHeader changed = header(medium, slice);
-  changed.space_list_checksum = codec::crc32c(list);
+  changed.space_list_checksum = codec::checksum(static_cast<ChecksumKind>(changed.checksum_kind), list);
   put_header(medium, slice, changed);
 }
 
@@ -113,7 +113,7 @@ void MetadataEditor::put_entry(const Medium& medium, std::size_t index, RawBytes
   EntryPointer pointer = history_.entries[index].pointer;
   format::seal_entry(bytes);
   medium.write(Address{pointer.address}.offset_bytes(), bytes);
-  pointer.checksum = read_as<EntryHeader>(bytes, 0).checksum;
+  pointer.checksum = format::seal_mark(read_as<EntryHeader>(bytes, 0).checksum);
   for (std::size_t later = index + 1; later < history_.entries.size(); ++later) {
     RawBytes following = entry(medium, later);
     auto header = read_as<EntryHeader>(following, 0);

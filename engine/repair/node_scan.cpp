@@ -28,7 +28,7 @@ bool overlap(const SlotRange& a, const SlotRange& b) { return a.first <= b.last 
 u64 node_blocks_at(ByteSpan raw, u64 address, u64 filesystem, NodeHeader& header) {
   std::memcpy(&header, raw.data(), sizeof header);
   if (header.magic != format::node_magic || header.address != address || header.tree >= format::tree_count) return 0;
-  const format::NodePointer pointer{address, header.epoch, header.checksum, header.image_bytes};
+  const format::NodePointer pointer{address, header.epoch, format::seal_mark(header.checksum), header.image_bytes};
   const format::NodeIdentity identity{filesystem, header.slice, static_cast<TreeId>(header.tree)};
   return format::validate_node(raw, pointer, identity, header.level).ok() ? pointer.blocks() : 0;
 }

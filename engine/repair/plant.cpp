@@ -338,6 +338,9 @@ std::string Planter::bucket_not_leased() {
 }
 
 bool is_data(const KeyPlace& place) { return format::decode_extent(place.value).kind == ExtentKind::data; }
+bool is_checked_data(const KeyPlace& place) {
+  return is_data(place) && format::decode_extent(place.value).checksum_kind != ChecksumKind::none;
+}
 
 format::ReplicaPointer pointer_of(const KeyPlace& extent) {
   return read_as<format::ReplicaPointer>(extent.value, sizeof(format::ExtentHeader));
@@ -430,7 +433,7 @@ std::string Planter::extent_without_inode() {
 }
 
 std::string Planter::data_checksum_wrong() {
-  const auto place = one_key(TreeId::extents, is_data);
+  const auto place = one_key(TreeId::extents, is_checked_data);
   if (!place) return {};
   const Extent extent = format::decode_extent(place->value);
   return flip(extent.address.offset_bytes() + random_.below(extent.blocks * block_bytes),

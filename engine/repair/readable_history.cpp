@@ -44,7 +44,7 @@ void scan_bucket(const JournalLayout& layout, u64 bucket, ByteSpan raw, JournalS
     EntryHeader header;
     std::memcpy(&header, here.data(), sizeof header);
     const u64 address = layout.address(bucket, block).value;
-    const EntryPointer pointer{address, header.epoch, header.checksum, header.bytes};
+    const EntryPointer pointer{address, header.epoch, format::seal_mark(header.checksum), header.bytes};
     const bool is_entry = header.magic == format::entry_magic && header.address == address && header.bytes <= here.size() &&
                           format::validate_entry(here, layout.filesystem, pointer).ok();
     if (!is_entry) {

@@ -39,10 +39,17 @@ void fill_up(Random& random, ScenarioSettings& settings) {
 
 }  // namespace
 
+ChecksumKind random_data_checksum(Random& random) { return checksum_kinds[random.below(checksum_kinds.size())]; }
+
+ChecksumKind random_metadata_checksum(Random& random) { return checksum_kinds[1 + random.below(checksum_kinds.size() - 1)]; }
+
 ScenarioSettings random_scenario(Random& random) {
   ScenarioSettings settings;
   settings.seed = random.next();
   settings.format.seed = random.next();
+  Random kinds(settings.format.seed);
+  settings.format.data_checksum = random_data_checksum(kinds);
+  settings.format.metadata_checksum = random_metadata_checksum(kinds);
   settings.format.slices = static_cast<u16>(1 << random.below(4));
   settings.format.region_bytes = (random.one_in(2) ? 64 : 256) * kib;
   settings.format.device_bytes = 128 * mib;

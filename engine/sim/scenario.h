@@ -18,6 +18,10 @@ struct ScenarioSettings {
   bool corruption_expected = false;
 };
 
+// Any of the kinds there are; data may be without.
+ChecksumKind random_data_checksum(Random& random);
+ChecksumKind random_metadata_checksum(Random& random);
+
 // Everything that a seed can vary.
 ScenarioSettings random_scenario(Random& random);
 

@@ -44,7 +44,7 @@ bool is_of_one_device(Fault fault) { return is_of_device(fault) && fault != Faul
 
 class History {
  public:
-  explicit History(const SeedOptions& options) : options_(options), random_(options.seed) {}
+  explicit History(const SeedOptions& options) : options_(options), random_(options.seed), kinds_(options.seed) {}
 
   SeedResult run() {
     ScenarioSettings settings = random_scenario(random_);
@@ -53,6 +53,7 @@ class History {
     const bool is_covered = settings.format.replicas > 1 && is_of_one_device(result_.fault);
     settings.errors_expected = is_of_device(result_.fault) && !is_covered;
     settings.corruption_expected = is_silent(result_.fault) && !is_covered;
+    settings.format.data_checksum = checked_where_needed(settings.format.data_checksum);
     const u64 rounds = is_of_device(result_.fault) ? 1 : 1 + random_.below(3);
     operations_ = options_.operations / rounds / settings.clients + 1;
     result_.configuration = "fault " + std::string(name(result_.fault)) + ", " + std::to_string(settings.clients) +
@@ -60,7 +61,9 @@ class History {
                             std::to_string(rounds) + " mounts, " +
                             std::to_string(settings.format.replicas) + " copies on " +
                             std::to_string(settings.format.devices) + " devices, " +
-                            (settings.format.single_flush ? "one flush" : "two flushes");
+                            (settings.format.single_flush ? "one flush" : "two flushes") + ", checksums " +
+                            std::string(name(settings.format.data_checksum)) + " and " +
+                            std::string(name(settings.format.metadata_checksum));
     Scenario scenario(settings);
     draw_scrub(scenario, settings, settings.format.replicas > 1 && (is_covered || !is_of_device(result_.fault)));
     if (!settings.errors_expected && random_.one_in(2)) scenario.try_crashes_after_syncs(one_sync_in);
@@ -99,11 +102,13 @@ class History {
     format.device_bytes += 8 * mib;  // what does not fill a chunk is lost
   }
 
+  bool is_scrubbed() const { return Random(options_.seed ^ scrub_draw).one_in(scrub_one_in); }
+
   // In some histories a scrub runs beside the clients, and finds bits that were flipped just before, on one device. Drawn apart, so
   // that the rest of a history does not depend on it.
   void draw_scrub(Scenario& scenario, const ScenarioSettings& settings, bool has_other_copies) {
+    if (!is_scrubbed()) return;
     Random random(options_.seed ^ scrub_draw);
-    if (!random.one_in(scrub_one_in)) return;
     result_.configuration += ", scrubbed";
     const bool may_flip = has_other_copies || settings.corruption_expected;
     scenario.scrub_beside([this, &scenario, random, may_flip]() mutable {
@@ -121,7 +126,15 @@ class History {
     MountSettings settings = narrow_settings(random_);
     if (options_.cores) settings.cores = *options_.cores;
     settings.clock_jumps = result_.fault == Fault::clock_jump;
+    if (kinds_.one_in(3)) settings.changes.data_checksum = checked_where_needed(random_data_checksum(kinds_));
+    if (kinds_.one_in(3)) settings.changes.metadata_checksum = random_metadata_checksum(kinds_);
     scenario.mount(settings);
+  }
+
+  // Only checksums find silent faults and flipped bits.
+  ChecksumKind checked_where_needed(ChecksumKind kind) const {
+    const bool may_lie = is_silent(result_.fault) || is_scrubbed();
+    return may_lie && kind == ChecksumKind::none ? ChecksumKind::crc32c : kind;
   }
 
   void close(Scenario& scenario) {
@@ -221,6 +234,7 @@ class History {
 
   const SeedOptions& options_;
   Random random_;
+  Random kinds_;  // of checksums
   u64 operations_ = 0;  // of one client in one mount
   std::optional<std::size_t> struck_;  // the device that has the fault
   SeedResult result_;

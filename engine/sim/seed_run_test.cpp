@@ -6,7 +6,7 @@
 namespace cowfs::sim {
 namespace {
 
-constexpr u64 ci_seeds = 800;
+constexpr u64 ci_seeds = 1000;
 constexpr u64 ci_operations = 400;
 
 TEST(Seeds, each_history_is_sound_and_each_point_fires) {

@@ -27,6 +27,8 @@ Task<Status> format_small(std::vector<device::Device*> devices, FormatSettings s
   options.region_bytes = settings.region_bytes;
   options.single_flush = settings.single_flush;
   options.replicas = settings.replicas;
+  options.data_checksum = settings.data_checksum;
+  options.metadata_checksum = settings.metadata_checksum;
   co_return co_await admin::format_devices(std::move(devices), options, identity);
 }
 
@@ -108,6 +110,10 @@ Status SimulatedFilesystem::mount() {
   Result<pool::Assembled> assembled = cores_.run(0, [&named, how] { return pool::assemble(named, how); });
   if (!assembled) return assembled.error();
   assembled_ = std::move(*assembled);
+  if (settings_.changes.data_checksum || settings_.changes.metadata_checksum) {
+    const Status changed = cores_.run(0, [this] { return admin::change_options(&assembled_, settings_.changes); });
+    if (!changed) return changed;
+  }
   fs::FilesystemSettings settings;
   settings.core.cache_bytes = settings_.cache_bytes;
   settings.core.populate_cache = false;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "engine/admin/change_options.h"
 #include "engine/device/sim_device.h"
 #include "engine/fs/filesystem_state.h"
 #include "engine/fs/operations.h"
@@ -24,6 +25,8 @@ struct FormatSettings {
   u64 region_bytes = 256 * kib;
   u64 journal_bytes = 8 * mib;
   bool single_flush = true;
+  ChecksumKind data_checksum = ChecksumKind::crc32c;
+  ChecksumKind metadata_checksum = ChecksumKind::crc32c;
   u64 seed = 1;
 };
 
@@ -42,6 +45,7 @@ struct MountSettings {
   u64 steps_max = 1'000'000'000;  // of one run(), see SimSettings
   u64 io_limit_ns = 1'000'000'000;
   bool clock_jumps = false;  // of the wall clock
+  admin::OptionChanges changes = {};  // made before the mount
   device::SimDeviceSettings device = {};
 };
 

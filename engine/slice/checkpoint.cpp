@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "engine/base/points.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/slice/slice.h"
 
 namespace cowfs::slice {
@@ -218,6 +218,7 @@ Task<void> Slice::checkpoint_ended() {
 Task<Status> Slice::write_frozen(FrozenState& frozen, SliceHeader& header) {
   header.filesystem = format::filesystem_id(superblock_);
   header.slice = id_;
+  header.checksum_kind = superblock_.metadata_checksum;
   header.sequence = header_.sequence + 1;
   header.checkpoint_epoch = frozen.epoch.value;
   header.next_inode = frozen.next_inode;
@@ -260,7 +261,7 @@ Task<Status> Slice::write_space_list(SliceHeader& header) {
   std::memcpy(image.data(), list.data(), bytes);
   header.space_buckets = static_cast<u32>(list.size());
   header.space_list_address = place.value;
-  header.space_list_checksum = codec::crc32c({image.data(), bytes});
+  header.space_list_checksum = codec::checksum(static_cast<ChecksumKind>(header.checksum_kind), {image.data(), bytes});
   const Status written = co_await metadata_.write(place, image);
   if (!written) co_return written;
   co_return co_await metadata_.drain();

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/points.h"
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/slice/slice.h"
 
@@ -127,7 +127,9 @@ Task<Status> Slice::restore_space(std::vector<BucketId> leased) {
     const format::Address place{header_.space_list_address};
     const format::NodePointer pointer{place.value, 0, 0, static_cast<u32>(raw.size())};
     const auto check = [this, place, count](ByteSpan list) -> Status {
-      if (codec::crc32c(list.first(count * sizeof(format::MetadataBucket))) == header_.space_list_checksum) return {};
+      const auto kind = static_cast<ChecksumKind>(header_.checksum_kind);
+      const ByteSpan sealed = list.first(count * sizeof(format::MetadataBucket));
+      if (codec::checksum(kind, sealed) == header_.space_list_checksum) return {};
       return Error{Code::space_list_checksum_mismatch, id_,
                    Place{.device = place.device(), .slice = id_, .offset_bytes = place.offset_bytes()}};
     };

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "engine/codec/crc32c.h"
+#include "engine/codec/checksum.h"
 
 namespace cowfs::slice {
 
@@ -101,8 +101,9 @@ class CheckpointScrub {
     const std::optional<space::BucketPin> pinned = pin(format::bucket_of(place, slice_.bucket_blocks()));
     if (!pinned) co_return;
     const u64 bytes = header.space_buckets * sizeof(format::MetadataBucket);
-    const auto check = [this, bytes, expected = u32{header.space_list_checksum}](ByteSpan list) -> Status {
-      if (codec::crc32c(list.first(bytes)) == expected) return {};
+    const auto kind = static_cast<ChecksumKind>(header.checksum_kind);
+    const auto check = [this, bytes, kind, expected = u64{header.space_list_checksum}](ByteSpan list) -> Status {
+      if (codec::checksum(kind, list.first(bytes)) == expected) return {};
       return Error{Code::space_list_checksum_mismatch, slice_.id()};
     };
     const ScrubPiece piece{place.offset_bytes(), round_up(bytes, block_bytes)};

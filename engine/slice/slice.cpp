@@ -28,7 +28,8 @@ Slice::Slice(u16 id, const format::Superblock& superblock, const device::DeviceS
       devices_(devices),
       stream_(stream),
       source_(source),
-      nodes_({format::filesystem_id(superblock), id, TreeId::inodes}, nodes),
+      nodes_({format::filesystem_id(superblock), id, TreeId::inodes}, nodes,
+             static_cast<ChecksumKind>(superblock.metadata_checksum)),
       buckets_(superblock.bucket_blocks, discard),
       metadata_(devices, buckets_) {
   for (u8 tree = 0; tree < format::tree_count; ++tree) {
