@@ -31,14 +31,14 @@ struct Halves {
 };
 
 Outcome<Halves> halves_of(Subject subject, const TuneOptions& options) {
-  const bool has_kernels = subject != Subject::layout;
+  const bool has_kernels = subject != Subject::layout, has_settings = subject != Subject::ec;
   if (!has_kernels && options.micro)
     return Failure{FailureKind::request, "a layout has no kernels: it is measured end to end only",
                    "leave --micro out"};
-  if (has_kernels && options.end_to_end)
-    return Failure{FailureKind::request, "cowfs has no such choice yet: one kind of checksums, and no stripes",
-                   "--micro measures the kernels"};
-  return Halves{has_kernels, !has_kernels};
+  if (!has_settings && options.end_to_end)
+    return Failure{FailureKind::request, "cowfs stores no stripes yet", "--micro measures the kernels"};
+  const bool both = options.micro == options.end_to_end;
+  return Halves{has_kernels && (both || options.micro), has_settings && (both || options.end_to_end)};
 }
 
 // Small random writes, as many as the device takes.
@@ -112,7 +112,7 @@ void add_subject(CLI::App& tune, Subject subject, const std::string& name, const
   CLI::App* verb = tune.add_subcommand(name, what);
   verb->add_flag("--micro", options->micro, "Only the kernels, on one core: GB/s by size, in the caches and beyond");
   verb->add_flag("--end-to-end", options->end_to_end,
-                 "Only loads on cowfs with each setting: dbench, and 4k random writes (of layout; the others have only kernels so far)");
+                 "Only loads on cowfs with each setting: dbench, and 4k random writes (not of ec, which has only kernels so far)");
   verb->add_option("--clients", options->clients, "Of dbench")->capture_default_str()->check(CLI::Range(1, 4096));
   verb->add_option("-t,--seconds", options->seconds, "Measured seconds of a round of each load")
       ->capture_default_str()

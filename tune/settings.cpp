@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/base/checksum_kind.h"
 #include "results/summary.h"
 
 namespace cowbench::tune {
@@ -30,10 +31,25 @@ std::vector<Setting> layout_settings(u64 size_bytes) {
   return all;
 }
 
+std::vector<Setting> checksum_settings() {
+  std::vector<Setting> all;
+  for (const cowfs::ChecksumKind kind : cowfs::checksum_kinds)
+    all.push_back({std::string(name(kind)), fmt::format("cowfs:data_checksum={}", name(kind))});
+  return all;
+}
+
 }  // namespace
 
 std::vector<Setting> settings(Subject subject, u64 size_bytes) {
-  return subject == Subject::layout ? layout_settings(size_bytes) : std::vector<Setting>{};
+  switch (subject) {
+    case Subject::checksum:
+      return checksum_settings();
+    case Subject::layout:
+      return layout_settings(size_bytes);
+    case Subject::ec:
+      return {};
+  }
+  return {};
 }
 
 std::vector<Trials> trials(const results::Record& record, const std::vector<Setting>& settings) {

@@ -17,8 +17,8 @@ struct Setting {
   std::string target;  // "cowfs:bucket=1M"
 };
 
-// The first is what the others are compared with: what cowfs chooses itself. Empty: this version has no settings of
-// that subject. `size_bytes`: of the medium, which must hold the buckets.
+// The first is what the others are compared with: what cowfs chooses itself; of checksums, none. Empty: this version has no
+// settings of that subject. `size_bytes`: of the medium, which must hold the buckets.
 std::vector<Setting> settings(Subject subject, u64 size_bytes);
 
 // A setting under one load, against the first.

@@ -10,6 +10,7 @@
 namespace cowbench::tune {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 Measured measured(std::string setting, std::string kernel, double gb_s, bool chosen) {
@@ -79,6 +80,13 @@ TEST(Trials, AreOrderedByTheirRatioToTheFirstSetting) {
 TEST(Settings, OfALayoutFitTheMedium) {
   for (const Setting& setting : settings(Subject::layout, 256 * cowfs::mib)) EXPECT_NE(setting.name, "bucket=8M");
   EXPECT_TRUE(settings(Subject::ec, cowfs::gib).empty());
+}
+
+TEST(Settings, OfChecksumsAreAllKindsAgainstNone) {
+  std::vector<std::string> targets;
+  for (const Setting& setting : settings(Subject::checksum, cowfs::gib)) targets.push_back(setting.target);
+  EXPECT_THAT(targets, ElementsAre("cowfs:data_checksum=none", "cowfs:data_checksum=crc32c", "cowfs:data_checksum=crc64",
+                                   "cowfs:data_checksum=xxh3"));
 }
 
 TEST(Tuning, AllFormsSayTheSame) {
