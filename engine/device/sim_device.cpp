@@ -68,6 +68,7 @@ void SimDevice::damage(u64 offset, u64 length) {
 
 void SimDevice::start(IoOperation& operation) {
   counters_.count(operation);
+  if (start_observer_) start_observer_(*this);
   trace(static_cast<u64>(operation.kind) | (operation.durable ? 8u : 0u));
   trace(operation.offset);
   trace(operation.length);

@@ -95,6 +95,8 @@ class SimDevice final : public Device {
   Image crash_image(const std::function<bool(std::size_t write, u64 unit)>& kept) const;
   std::vector<PendingWrite> pending_writes() const;
 
+  // Called as each request starts, on the core that asks.
+  void set_start_observer(std::function<void(SimDevice&)> observer) { start_observer_ = std::move(observer); }
   // Called after each request has completed (and before its waiter runs): the moments at which to look at crash images.
   void set_observer(std::function<void(SimDevice&)> observer) { observer_ = std::move(observer); }
   // Called before a flush or a durable write takes effect: between two such moments what a power cut may lose only grows,
@@ -151,6 +153,7 @@ class SimDevice final : public Device {
   std::vector<std::unique_ptr<Flight>> flights_;
   std::vector<bool> unreadable_;  // by block; empty: all are readable
   bool power_is_cut_ = false;
+  std::function<void(SimDevice&)> start_observer_;
   std::function<void(SimDevice&)> observer_;
   std::function<void(SimDevice&)> durability_observer_;
   u64 trace_hash_ = 0;

@@ -123,7 +123,8 @@ SimCores::Enter::Enter(SimCores& cores, CoreIndex core) : before_(internal::runn
 
 SimCores::Enter::~Enter() { internal::running_reactor = before_; }
 
-SimCores::SimCores(const SimSettings& settings) : settings_(settings), random_(settings.seed) {
+SimCores::SimCores(const SimSettings& settings)
+    : settings_(settings), random_(settings.seed), pauses_(settings.cores) {
   assert(settings.cores > 0);
   for (CoreIndex core = 0; core < settings.cores; ++core) {
     reactors_.push_back(std::make_unique<SimReactor>(*this, core, settings.cores));
@@ -159,6 +160,7 @@ bool SimCores::step() {
       choice = reactor.end_turn();
       break;
   }
+  if (!reactor.anything_ready()) ++pauses_[core];
   trace(u64{core} << 8 | static_cast<u64>(event));
   trace(choice);
   return true;

@@ -116,6 +116,8 @@ class SimCores {
   u64 seed() const { return settings_.seed; }
   u64 now_ns() const { return now_ns_; }
   u64 steps() const { return steps_; }
+  // How often the core has had nothing left to do: a real one then hands all its requests to the kernel at once.
+  u64 pauses(CoreIndex core) const { return pauses_[core]; }
   // Of all choices so far: equal for equal histories.
   u64 trace_hash() const { return trace_hash_; }
   // Mixes a fact of the program into the trace, so that a difference in it shows.
@@ -199,6 +201,7 @@ class SimCores {
   u64 trace_hash_ = 0;
   std::vector<std::unique_ptr<internal::SimReactor>> reactors_;
   std::vector<u64> core_weights_;
+  std::vector<u64> pauses_;
   u64 event_weights_[internal::sim_event_count] = {};
   std::vector<CoreIndex> ready_;  // scratch of choose_core
 };

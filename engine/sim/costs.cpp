@@ -33,6 +33,8 @@ class Load {
   Load(std::string name, u16 cores)
       : name_(std::move(name)),
         filesystem_(make_filesystem({.device_bytes = device_bytes, .slices = 4}), {.cores = cores}) {
+    newest_pauses_.resize(cores, ~0ull);
+    filesystem_.device().set_start_observer([this](device::SimDevice&) { request_starts(); });
     expect(filesystem_.mount());
   }
   virtual ~Load() = default;
@@ -41,14 +43,16 @@ class Load {
     prepare();
     expect(filesystem_.run(0, [this] { return operations().sync(); }));
     const device::DeviceCounts before = filesystem_.device().counts();
-    written_bytes_ = 0;
+    written_bytes_ = submissions_ = 0;
     run();
     expect(filesystem_.run(0, [this] { return operations().sync(); }));
     const device::DeviceCounts after = filesystem_.device().counts();
+    const double submissions = static_cast<double>(submissions_);
     expect(filesystem_.close());
     const double bytes = static_cast<double>(after.written_bytes - before.written_bytes);
     return {{name_ + "_device_writes", static_cast<double>(after.writes - before.writes)},
             {name_ + "_device_flushes", static_cast<double>(after.flushes - before.flushes)},
+            {name_ + "_submissions", submissions},
             {name_ + "_device_write_bytes", bytes},
             {name_ + "_write_amplification", bytes / static_cast<double>(written_bytes_)}};
   }
@@ -65,9 +69,18 @@ class Load {
   }
 
  private:
+  // Requests between two pauses of a core leave together.
+  void request_starts() {
+    const runtime::CoreIndex core = runtime::this_reactor().core();
+    const u64 pauses = filesystem_.cores().pauses(core);
+    if (newest_pauses_[core] != pauses) ++submissions_;
+    newest_pauses_[core] = pauses;
+  }
+
   const std::string name_;
   SimulatedFilesystem filesystem_;
-  u64 written_bytes_ = 0;
+  std::vector<u64> newest_pauses_;  // of each core at its newest request
+  u64 written_bytes_ = 0, submissions_ = 0;
 };
 
 class Files final : public Load {

@@ -16,7 +16,9 @@ struct Cost {
 // Two loads, each on a filesystem of its own, synced at the end:
 //   files       clients that make, write, flush, read and remove small files
 //   overwrites  lanes that overwrite single blocks of one file with O_DIRECT
-// Of each: device_writes, device_flushes, device_write_bytes, and write_amplification (those bytes for each byte of the load).
+// Of each: device_writes, device_flushes, device_write_bytes, write_amplification (those bytes for each byte of the load), and
+// submissions: how often a core handed requests over, all that it had when it ran out of other work. A real core makes a
+// system call for each, and others to sleep and to wake.
 std::vector<Cost> costs();
 
 }  // namespace cowfs::sim

@@ -22,6 +22,9 @@ TEST(Costs, are_those_of_the_load) {
   EXPECT_GT(values["overwrites_write_amplification"], 1);
   EXPECT_LT(values["overwrites_write_amplification"], 2);
   EXPECT_LT(values["overwrites_device_writes"], 8192 / 8) << "small writes of many lanes leave together";
+  EXPECT_GT(values["files_submissions"], 0);
+  EXPECT_GT(values["overwrites_submissions"], 0);
+  EXPECT_LE(values["overwrites_submissions"], values["overwrites_device_writes"] + values["overwrites_device_flushes"]);
 }
 
 }  // namespace
