@@ -9,6 +9,7 @@
 #include "engine/base/assert.h"
 #include "engine/codec/combination_internal.h"
 #include "engine/codec/galois.h"
+#include "engine/codec/vector_state_internal.h"
 
 namespace cowfs::codec {
 
@@ -87,6 +88,7 @@ void combine_isal(const Combination& combination, Sources sources, Outputs outpu
          const_cast<unsigned char*>(combination.nibble_tables()),
          reinterpret_cast<unsigned char**>(const_cast<std::byte**>(sources)),
          reinterpret_cast<unsigned char**>(const_cast<std::byte**>(outputs)));
+  clear_vector_state();
 }
 
 bool suits_isal_raid(const Combination& combination, Sources sources, Outputs outputs, std::size_t bytes) {
@@ -106,6 +108,7 @@ void combine_isal_raid(const Combination& combination, Sources sources, Outputs 
   const RaidGenerate generate = combination.outputs() == 1 ? generate_sum : generate_both;
   const int failed = generate(static_cast<int>(combination.sources() + combination.outputs()), static_cast<int>(bytes),
                               buffers.data());
+  clear_vector_state();
   assert(failed == 0);
 }
 

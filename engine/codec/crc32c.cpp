@@ -8,6 +8,7 @@
 
 #include "engine/codec/crc_folding_internal.h"
 #include "engine/codec/crc_table_internal.h"
+#include "engine/codec/vector_state_internal.h"
 
 namespace cowfs::codec {
 namespace {
@@ -31,6 +32,7 @@ u32 update_isal(ByteSpan data, u32 state) {
     auto* bytes = reinterpret_cast<unsigned char*>(const_cast<std::byte*>(data.data()));
     state = crc32_iscsi(bytes, static_cast<int>(piece), state);
     data = data.subspan(piece);
+    clear_vector_state();
   }
   return state;
 }

@@ -7,9 +7,9 @@
 
 #include <isa-l/crc64.h>
 
-
 #include "engine/codec/crc_folding_internal.h"
 #include "engine/codec/crc_table_internal.h"
+#include "engine/codec/vector_state_internal.h"
 
 namespace cowfs::codec {
 namespace {
@@ -25,7 +25,10 @@ u64 crc64_portable(ByteSpan data) {
 }
 
 u64 crc64_isal_from(ByteSpan data, u64 seed) {
-  return crc64_ecma_refl(seed, reinterpret_cast<const unsigned char*>(data.data()), data.size());
+  if (data.empty()) return seed;
+  const u64 checksum = crc64_ecma_refl(seed, reinterpret_cast<const unsigned char*>(data.data()), data.size());
+  clear_vector_state();
+  return checksum;
 }
 u64 crc64_isal(ByteSpan data) { return crc64_isal_from(data, 0); }
 

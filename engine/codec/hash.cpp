@@ -11,6 +11,8 @@
 #include <xxh_x86dispatch.h>
 #endif
 
+#include "engine/codec/vector_state_internal.h"
+
 namespace cowfs::codec {
 
 u64 xxh3(ByteSpan data, u64 seed) { return XXH3_64bits_withSeed(data.data(), data.size(), seed); }
@@ -18,7 +20,11 @@ u64 xxh3(ByteSpan data, u64 seed) { return XXH3_64bits_withSeed(data.data(), dat
 namespace {
 u64 of_library(ByteSpan data) { return XXH3_64bits(data.data(), data.size()); }
 #if defined(__x86_64__)
-u64 of_dispatching_library(ByteSpan data) { return XXH3_64bits_dispatch(data.data(), data.size()); }
+u64 of_dispatching_library(ByteSpan data) {
+  const u64 hash = XXH3_64bits_dispatch(data.data(), data.size());
+  clear_vector_state();
+  return hash;
+}
 #endif
 }  // namespace
 
