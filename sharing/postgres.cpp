@@ -32,6 +32,9 @@ Outcome<Rows> Connection::run(const char* sql, std::initializer_list<Value> valu
   std::vector<const char*> bytes;
   std::vector<int> lengths, formats;
   for (const Value& value : values) {
+    // libpq takes text up to its first NUL byte, and no error.
+    if (!value.binary && value.bytes.find('\0') != std::string::npos)
+      return Failure{FailureKind::refused, fmt::format("PostgreSQL has no text with NUL bytes: '{}' and more", value.bytes.c_str()), ""};
     bytes.push_back(value.bytes.data());
     lengths.push_back(static_cast<int>(value.bytes.size()));
     formats.push_back(value.binary ? 1 : 0);
@@ -40,8 +43,10 @@ Outcome<Rows> Connection::run(const char* sql, std::initializer_list<Value> valu
   Rows rows(PQexecParams(connection_.get(), sql, static_cast<int>(values.size()), nullptr, bytes.data(), lengths.data(),
                          formats.data(), binary_results));
   const ExecStatusType status = rows.status();
-  if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) return failure("a statement failed");
-  return rows;
+  if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return rows;
+  Failure failed = failure("a statement failed");
+  if (rows.is_refused_text()) failed.kind = FailureKind::refused;
+  return failed;
 }
 
 }  // namespace cowbench::sharing

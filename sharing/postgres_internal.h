@@ -31,6 +31,12 @@ class Rows {
  public:
   explicit Rows(PGresult* result) : result_(result) {}
   ExecStatusType status() const { return PQresultStatus(result_.get()); }
+  // The statement failed because a text is none in the database's encoding.
+  bool is_refused_text() const {
+    constexpr std::string_view character_not_in_repertoire = "22021";
+    const char* state = PQresultErrorField(result_.get(), PG_DIAG_SQLSTATE);
+    return state != nullptr && state == character_not_in_repertoire;
+  }
   int count() const { return PQntuples(result_.get()); }
   std::string text(int row, int column) const {
     return {PQgetvalue(result_.get(), row, column), static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
@@ -46,6 +52,7 @@ class Rows {
 class Connection {
  public:
   static Outcome<Connection> open(const std::string& url);
+  // Failures: failed: what the server says; refused: text that it does not store (NUL bytes, another encoding).
   Outcome<Rows> run(const char* sql, std::initializer_list<Value> values = {});
 
  private:

@@ -1,6 +1,7 @@
 #include "sharing/team_store.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <charconv>
@@ -162,12 +163,20 @@ Outcome<Moved> TeamStore::push(const store::Store& from) {
   if (!there) return there.failure();
   const auto here = ids_of(from);
   if (!here) return here.failure();
-  return move_missing(*here, *there, [&](const std::string& id) -> Action {
+  std::vector<std::string> refused;
+  const auto moved = move_missing(*here, *there, [&](const std::string& id) -> Action {
     std::string reason;
     const auto run = from.load(id, reason);
     if (!run) return Failure{FailureKind::failed, reason, "cowbench results verify says more"};
-    return insert(id, *run);
+    const Action inserted = insert(id, *run);
+    if (inserted || inserted.failure().kind != FailureKind::refused) return inserted;
+    refused.push_back(fmt::format("run {}: {}", id, inserted.failure().what));
+    return Done{};
   });
+  if (!moved || refused.empty()) return moved;
+  return Failure{FailureKind::refused,
+                 fmt::format("{} of {} runs were not pushed: {}", refused.size(), here->size(), fmt::join(refused, "; ")),
+                 "the others are there"};
 }
 
 Outcome<StoredRun> TeamStore::load(const std::string& id) {

@@ -26,7 +26,8 @@ class TeamStore {
   ~TeamStore();
 
   // Everything that the other side does not have. What was added before a failure stays.
-  // Failures: failed: the server's or the store's; a run is not what its id says (nothing of it is kept).
+  // Failures: failed: the server's or the store's; a run is not what its id says (nothing of it is kept). refused, at the end of a
+  // push: runs with text that PostgreSQL does not store, the others are there.
   harness::Outcome<Moved> push(const store::Store& from);
   harness::Outcome<Moved> pull(store::Store& into);
 

@@ -23,6 +23,7 @@ namespace {
 
 using cowfs::u32;
 using store::Store;
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr uid_t nobody = 65534;
@@ -188,6 +189,29 @@ TEST_F(TeamStoreTest, WhatWasPushedIsPulledAsItWas) {
   EXPECT_EQ(lines(second), lines(first));
   EXPECT_EQ(count("series"), 6u);  // two targets of three metrics
   EXPECT_EQ(count("point"), 30u);
+}
+
+// libpq takes text up to its first NUL byte: such a run was pushed cut off, and could not be pulled.
+TEST_F(TeamStoreTest, TextThatPostgresDoesNotStoreIsRefusedAndTheOthersArePushed) {
+  Store first = local("a"), second = local("b");
+  std::vector<store::StoredRun> runs;
+  for (u64 number = 0; number < 4; ++number) runs.push_back(store::fixture::make_run(number));
+  runs[1].record.command_line = std::string("cowbench\0dbench", 15);
+  runs[2].reason = "\xff is no UTF-8";
+  std::string reason;
+  const auto added = first.add(runs, reason);
+  ASSERT_TRUE(added.ok()) << reason;
+  const auto pushed = team().push(first);
+  ASSERT_FALSE(pushed.ok());
+  EXPECT_EQ(pushed.failure().kind, harness::FailureKind::refused);
+  EXPECT_THAT(pushed.failure().what,
+              AllOf(HasSubstr("2 of 4 runs were not pushed"),
+                    HasSubstr((*added)[1].id + ": PostgreSQL has no text with NUL bytes: 'cowbench'"),
+                    HasSubstr((*added)[2].id + ": PostgreSQL: a statement failed: ERROR:  invalid byte sequence")));
+  EXPECT_EQ(count("run"), 2u);
+  const auto pulled = team().pull(second);
+  ASSERT_TRUE(pulled.ok()) << pulled.failure().what;
+  EXPECT_EQ(pulled->added, 2u);
 }
 
 TEST_F(TeamStoreTest, TwoPushAtOnceAndNothingIsLostOrTwice) {
