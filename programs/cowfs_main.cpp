@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/admin/change_options.h"
+#include "engine/admin/device_change.h"
 #include "engine/admin/members.h"
 #include "engine/admin/tools.h"
 #include "engine/engine.h"
@@ -629,6 +630,95 @@ int device_online_verb(const Devices& devices, bool json) {
   return exit_ok;
 }
 
+using DeviceChange = admin::DeviceChange;
+
+int device_change_verb(const Devices& devices, const DeviceChange& change, const std::string& added, bool force, bool json,
+                       const char* done_text) {
+  const cowfs::Status done = admin::change_devices(devices, change, added, force, chunks_shown(json));
+  if (!done) {
+    Devices all = devices;
+    if (!added.empty()) all.push_back(added);
+    const int exit_code = report_error(all, done.error());
+    if (done.error().code != cowfs::Code::pool_chunks_unplaced) return exit_code;
+    if (change.kind != DeviceChange::Kind::label) fmt::print(stderr, "cowfs: room for it comes with: cowfs device add --spare\n");
+    return exit_bad_input;
+  }
+  if (json) {
+    fmt::print("{}\n", dumped({{"schema", "cowfs.device/1"}, {"done", done_text}}, 2));
+  } else {
+    fmt::print("{}: {}\n", added.empty() ? fmt::format("member {}", change.member) : added, done_text);
+  }
+  return exit_ok;
+}
+
+// One verb for each kind of change; which options it has.
+struct ChangeVerb {
+  const char* name;
+  DeviceChange::Kind kind;
+  const char* description;
+  const char* done;
+  bool takes_label;
+};
+constexpr ChangeVerb change_verbs[] = {
+    {"offline", DeviceChange::Kind::offline, "Let a device not count any more, while everything has another copy",
+     "does not count any more", false},
+    {"set-label", DeviceChange::Kind::label, "Say what a device fails together with; copies are on devices with different labels",
+     "has the label", true},
+    {"add", DeviceChange::Kind::add, "Take a new device in, so that there is more space", "belongs to the filesystem", true},
+    {"evacuate", DeviceChange::Kind::evacuate, "Move all that is on a device to room that others have", "is empty", false},
+    {"remove", DeviceChange::Kind::remove, "Evacuate a device and let it go", "does not belong to the filesystem any more", false},
+    {"resize", DeviceChange::Kind::resize, "Use room on a device that is not used: it has become larger, or was a spare",
+     "is used to its end", false},
+};
+
+void add_change_verb(CLI::App& device, const ChangeVerb& verb, int& exit_code) {
+  struct Options {
+    Devices devices;
+    DeviceChange change;
+    std::string added;
+    bool spare = false, force = false, json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  options->change.kind = verb.kind;
+  CLI::App* sub = device.add_subcommand(verb.name, verb.description);
+  const bool is_add = verb.kind == DeviceChange::Kind::add;
+  sub->add_option("DEV", options->devices, is_add ? "The filesystem's devices" : "The filesystem's devices, all that there are")->required();
+  if (is_add) {
+    sub->add_option("--with", options->added, "The new one; what it holds is lost")->required();
+    sub->add_flag("--spare", options->spare, "Only as room for what is evacuated; resize uses it later");
+    sub->add_flag("--force", options->force, "Also when the new one carries a filesystem or another signature");
+  } else {
+    sub->add_option("--member", options->change.member, "Its number, as show-super lists them")->required();
+  }
+  if (verb.takes_label) {
+    CLI::Option* label = sub->add_option("--label", options->change.label, "What it fails together with, at most 63 bytes");
+    label->check([](const std::string& text) { return text.size() < 64 ? "" : "longer than 63 bytes"; });
+    if (!is_add) label->required();
+  }
+  sub->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");
+  sub->callback([options, done = verb.done, &exit_code] {
+    if (options->spare) options->change.kind = DeviceChange::Kind::spare;
+    exit_code = device_change_verb(options->devices, options->change, options->added, options->force, options->json, done);
+  });
+}
+
+void add_set_state_verb(CLI::App& device, int& exit_code) {
+  struct Options {
+    Devices devices;
+    DeviceChange change;
+    std::string state;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = device.add_subcommand("set-state", "Let a device count (current), which brings it up to date, or not (stale)");
+  verb->add_option("DEV", options->devices, "The filesystem's devices")->required();
+  verb->add_option("--member", options->change.member, "Its number, as show-super lists them")->required();
+  verb->add_option("--state", options->state, "current or stale")->required()->check(CLI::IsMember({"current", "stale"}));
+  verb->callback([options, &exit_code] {
+    options->change.kind = options->state == "current" ? DeviceChange::Kind::online : DeviceChange::Kind::offline;
+    exit_code = device_change_verb(options->devices, options->change, "", false, false, options->state.c_str());
+  });
+}
+
 void add_device_verbs(CLI::App& program, int& exit_code) {
   struct Options {
     Devices devices;
@@ -639,6 +729,8 @@ void add_device_verbs(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<Options>();
   CLI::App* device = program.add_subcommand("device", "The devices of a filesystem that is not mounted");
   device->require_subcommand(1);
+  for (const ChangeVerb& verb : change_verbs) add_change_verb(*device, verb, exit_code);
+  add_set_state_verb(*device, exit_code);
   CLI::App* online = device->add_subcommand("online", "Bring stale devices up to date, so that they count again");
   online->add_option("DEV", options->devices, "The filesystem's devices")->required();
   online->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");

@@ -9,7 +9,7 @@ namespace cowfs::admin {
 // What makes two filesystems of the same geometry differ.
 struct Identity {
   format::Uuid filesystem;
-  format::Uuid device;  // of the first; others differ from it in the last bytes
+  format::Uuid device;  // of the first; others differ from it in the first bytes
   u64 hash_seed = 0;
   u64 created_ns = 0;
 };

@@ -21,6 +21,7 @@ struct Named {
   Device* device = nullptr;
   Superblock superblock;
   std::optional<PoolMap> map;  // its own; none: damaged
+  u16 number = 0;              // in the newest map
 };
 
 Error at(Code code, u64 value, std::size_t index) { return {code, value, {.device = static_cast<u32>(index)}}; }
@@ -41,13 +42,19 @@ Result<const PoolMap*> newest_of(const std::vector<Named>& named) {
 
 bool is_stale(const PoolMap& map, u16 member) { return map.members[member].state == static_cast<u8>(MemberState::stale); }
 
-// Each named device at its number in the newest map.
-Result<std::vector<Device*>> in_order(const std::vector<Named>& named, const PoolMap& newest) {
+std::optional<u16> number_in(const PoolMap& map, const format::Uuid& device) {
+  const auto found = std::find_if(map.members.begin(), map.members.end(), [&](const auto& one) { return one.device == device; });
+  if (found == map.members.end()) return std::nullopt;
+  return static_cast<u16>(found - map.members.begin());
+}
+
+// Each named device at its number in the newest map, which may be another one than when its superblock was written.
+Result<std::vector<Device*>> in_order(std::vector<Named>& named, const PoolMap& newest) {
   std::vector<Device*> members(newest.members.size());
   for (std::size_t i = 0; i < named.size(); ++i) {
-    const u16 number = named[i].superblock.device_index;
-    if (number >= members.size() || newest.members[number].device != named[i].superblock.device_uuid)
-      return at(Code::pool_device_foreign, i + 1, i);
+    const std::optional<u16> found = number_in(newest, named[i].superblock.device_uuid);
+    if (!found) return at(Code::pool_device_foreign, i + 1, i);
+    const u16 number = named[i].number = *found;
     if (members[number] != nullptr) return at(Code::pool_device_twice, i + 1, i);
     if (named[i].device->capacity().value / block_bytes < newest.members[number].capacity_blocks)
       return at(Code::device_truncated, named[i].device->capacity().value, i);
@@ -59,26 +66,34 @@ Result<std::vector<Device*>> in_order(const std::vector<Named>& named, const Poo
 // Two halves were mounted, each without the other: each says that the other is stale, and each has what the other lacks.
 Status check_one_history(const std::vector<Named>& named, const PoolMap& newest) {
   for (std::size_t i = 0; i < named.size(); ++i) {
-    if (!named[i].map || !is_stale(newest, named[i].superblock.device_index)) continue;
-    for (u16 other = 0; other < named[i].map->members.size() && other < newest.members.size(); ++other)
-      if (is_stale(*named[i].map, other) && !is_stale(newest, other)) return at(Code::pool_split_brain, newest.sequence, i);
+    if (!named[i].map || !is_stale(newest, named[i].number)) continue;
+    for (u16 other = 0; other < named[i].map->members.size(); ++other) {
+      const std::optional<u16> now = number_in(newest, named[i].map->members[other].device);
+      if (now && is_stale(*named[i].map, other) && !is_stale(newest, *now)) return at(Code::pool_split_brain, newest.sequence, i);
+    }
   }
   return {};
 }
 
-// The newest epoch that a commit block in any copy of the ring is of.
-Task<u64> newest_epoch(Pool& pool, const Superblock& superblock) {
+// The newest epoch that a commit block in any copy of the ring is of. Errors: of the device, when a place could be read in no
+// copy: an epoch that is too low would make others look old that are not.
+Task<Result<u64>> newest_epoch(Pool& pool, const Superblock& superblock) {
   constexpr u64 slot_bytes = format::commit_slot_blocks * block_bytes;
   device::AlignedBuffer slot(slot_bytes);
   u64 newest = 0;
-  for (u8 copy = 1; copy <= pool.copies(); ++copy) {
-    for (u64 i = 0; i < format::commit_slots; ++i) {
+  for (u64 i = 0; i < format::commit_slots; ++i) {
+    Status unread;
+    bool is_read = false;
+    for (u8 copy = 1; copy <= pool.copies(); ++copy) {
       const Status read = co_await pool.read(superblock.commit_ring_block * block_bytes + i * slot_bytes, slot.span(), copy);
+      if (!read) unread = read;
+      is_read = is_read || read;
       if (!read || !format::validate_commit(slot.span(), format::filesystem_id(superblock))) continue;
       format::CommitBlock block;
       std::memcpy(&block, slot.data(), sizeof block);
       newest = std::max<u64>(newest, block.epoch);
     }
+    if (!is_read) co_return unread.error();
   }
   co_return newest;
 }
@@ -88,7 +103,7 @@ Task<u64> newest_epoch(Pool& pool, const Superblock& superblock) {
 void distrust_ignorant(const std::vector<Named>& named, Pool& pool, u64 epoch) {
   for (const Named& one : named) {
     const bool knows = one.map && one.map->mounts >= pool.map().mounts;
-    if (!knows && epoch > pool.map().epoch) pool.distrust(one.superblock.device_index);
+    if (!knows && epoch > pool.map().epoch) pool.distrust(one.number);
   }
 }
 
@@ -104,7 +119,7 @@ Status check_complete(const std::vector<Named>& named, const Pool& pool, const A
       continue;
     }
     for (std::size_t i = 0; i < named.size(); ++i)
-      if (named[i].superblock.device_index == number) stale = i;
+      if (named[i].number == number) stale = i;
     notes.push_back(fmt::format("member {} ({}) is stale: what is on it is not used", number, pool.member(number)->describe()));
   }
   if (const u64 lost = pool.chunks_lost(); lost > 0) {
@@ -117,7 +132,7 @@ Status check_complete(const std::vector<Named>& named, const Pool& pool, const A
   return {};
 }
 
-Task<Result<Assembled>> assemble_pool(const std::vector<Named>& named, AssembleOptions options) {
+Task<Result<Assembled>> assemble_pool(std::vector<Named> named, AssembleOptions options) {
   const Result<const PoolMap*> newest = newest_of(named);
   if (!newest) co_return newest.error();
   Result<std::vector<Device*>> members = in_order(named, **newest);
@@ -128,14 +143,16 @@ Task<Result<Assembled>> assemble_pool(const std::vector<Named>& named, AssembleO
     if (one.map && one.map->sequence == (*newest)->sequence) assembled.superblock = one.superblock;
   assembled.pool = std::make_unique<Pool>(assembled.superblock, **newest, std::move(*members), options.read_only);
   assembled.device = assembled.pool.get();
-  const u64 epoch = co_await newest_epoch(*assembled.pool, assembled.superblock);
-  distrust_ignorant(named, *assembled.pool, epoch);
+  // What is missing is told first: it may hold the ring.
+  const Result<u64> epoch = co_await newest_epoch(*assembled.pool, assembled.superblock);
+  distrust_ignorant(named, *assembled.pool, epoch ? *epoch : 0);
   if (const Status complete = check_complete(named, *assembled.pool, options, assembled.absent); !complete)
     co_return complete.error();
+  if (!epoch) co_return epoch.error();
   assembled.superblock.device_index = 0;
   assembled.superblock.device_count = 1;
   if (!options.read_only) {
-    const Status begun = co_await assembled.pool->begin_mount(epoch);
+    const Status begun = co_await assembled.pool->begin_mount(*epoch);
     if (!begun) co_return begun.error();
   }
   co_return std::move(assembled);
@@ -178,7 +195,7 @@ Task<Result<Assembled>> assemble(std::vector<Device*> devices, AssembleOptions o
     co_return std::move(alone);
   }
   for (Named& one : named) one.map = co_await read_map(*one.device, one.superblock);
-  Result<Assembled> assembled = co_await assemble_pool(named, options);
+  Result<Assembled> assembled = co_await assemble_pool(std::move(named), options);
   if (assembled) assembled->damaged_copies = std::move(notes);
   co_return std::move(assembled);
 }

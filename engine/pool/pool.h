@@ -34,6 +34,10 @@ class Pool final : public device::Device {
   void start(runtime::IoOperation& operation) override;
 
   const format::PoolMap& map() const { return map_; }
+  const format::Superblock& superblock() const { return superblock_; }
+  const std::vector<device::Device*>& devices() const { return members_; }
+  // Where a chunk's bucket lies in the space.
+  u64 space_offset(u64 chunk, u64 bucket) const;
   const device::Device* member(u16 index) const { return members_[index]; }
   // It is there, and what is on it counts.
   bool is_current(u16 member) const { return current_[member].load(std::memory_order_relaxed); }
@@ -47,6 +51,8 @@ class Pool final : public device::Device {
   runtime::Task<Status> begin_mount(u64 epoch);
   // The map and the superblock on every current member, as they are: the end of making a pool.
   runtime::Task<Status> publish();
+  // The same on one of them. Errors: of the device.
+  runtime::Task<Status> publish_to(u16 member);
   // The same with a new sequence, on the core that flushes, at any time: what is damaged of either is replaced.
   runtime::Task<Status> renew();
   // On one core, while nothing else is asked of it: from now on the superblocks of all current members say what `changed`, of
@@ -74,7 +80,6 @@ class Pool final : public device::Device {
   void adopt(u16 member);
   std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
   u64 member_offset(const Piece& piece, u8 copy) const;
-  u64 space_offset(u64 chunk, u64 bucket) const;
   runtime::Task<Status> refill_chunk(u64 chunk, u8 copy, MutableByteSpan bucket);
   void start_parts(Fan* fan);
   void start_reads(runtime::IoOperation& operation);
@@ -88,7 +93,6 @@ class Pool final : public device::Device {
   bool is_spare(u16 member) const;
   runtime::Task<void> remember_failures(runtime::IoOperation* flush);
   void mark_stale();
-  runtime::Task<Status> publish_to(u16 member);
 
   format::Superblock superblock_;
   const u64 bucket_blocks_;

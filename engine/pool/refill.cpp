@@ -6,7 +6,6 @@ namespace cowfs::pool {
 
 using format::MemberState;
 
-// Where a chunk's bucket lies in the space.
 u64 Pool::space_offset(u64 chunk, u64 bucket) const {
   const u64 first = chunk / map_.columns * map_.columns * map_.chunk_buckets;
   return (first + bucket * map_.columns + chunk % map_.columns) * bucket_blocks_ * block_bytes;

@@ -1,0 +1,49 @@
+// Changes of a pool's members: what the map is to be, planned before anything is written, and how it comes about. Chunks move by
+// being copied to places that the old map leaves free; then the new map counts. Whatever is cut off before, the old one does.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/pool/pool.h"
+
+namespace cowfs::pool {
+
+// A copy of a chunk that lies elsewhere in the new map.
+struct Move {
+  u32 chunk = 0;
+  u8 copy = 0;  // from 0
+};
+
+struct Change {
+  format::PoolMap map;
+  std::vector<Move> moves;
+};
+
+// Nothing lies on the member any more. Error pool_chunks_unplaced (value: how many have no place on others).
+Result<Change> evacuated(const format::PoolMap& map, u16 member);
+
+// As many chunks more as there is room for, behind those that there are; where copies on different members need it, chunks move
+// to those that have most room.
+Change extended(const format::PoolMap& map);
+
+// Another label. Error pool_chunks_unplaced (value: how many would have two copies with one label).
+Result<format::PoolMap> relabelled(const format::PoolMap& map, u16 member, const std::string& label);
+
+// Without the member, the others renumbered. Error pool_member_in_use (value: chunks on it).
+Result<format::PoolMap> without(const format::PoolMap& map, u16 member);
+
+// A new member of this size, on which no chunk lies.
+format::PoolMember member_of_size(const format::PoolMap& map, const format::Uuid& device, const std::string& label,
+                                  u64 capacity_blocks, u64 bucket_blocks);
+// The same member on a device that has become larger.
+void grow(const format::PoolMap& map, format::PoolMember& member, u64 capacity_blocks, u64 bucket_blocks);
+
+// On one core, while nothing else is asked of the devices: copies what moves from `from`, as it is, and lets the new map count.
+// `members`: by their numbers in it, null where one is missing. `added`: of them, the one that is new; its superblocks are
+// written first. Errors: of the devices; then the old map counts, or the new one.
+runtime::Task<Status> carry_out(Pool& from, Change change, std::vector<device::Device*> members, std::optional<u16> added,
+                                std::function<void(u64 done)> progress);
+
+}  // namespace cowfs::pool
