@@ -171,6 +171,8 @@ class Filesystem {
   virtual Task<Result<FileHandle>> open(std::string_view path, int flags, u32 mode) = 0;
   virtual Task<Status> close(FileHandle handle) = 0;
   virtual Task<Result<u64>> read(FileHandle handle, u64 offset, MutableByteSpan into) = 0;
+  // Answers how many bytes are in the file, from the front: fewer than asked for when an error, like a full filesystem, came
+  // behind them; the rest, asked for again, says which.
   virtual Task<Result<u64>> write(FileHandle handle, u64 offset, ByteSpan from) = 0;
   // Durable on the medium when it answers: data, size, and every name the file has.
   virtual Task<Status> fsync(FileHandle handle) = 0;

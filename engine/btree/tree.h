@@ -139,6 +139,8 @@ class Tree {
   // Blocks that a checkpoint begun now would need, at most; what a running checkpoint still has to write is not in it.
   u64 dirty_blocks_bound() const { return dirty_nodes() * format::node_blocks_max; }
   u64 dirty_nodes() const;
+  // Nodes on the medium that left the tree since the newest freeze().
+  const std::vector<NodePointer>& released() const { return released_; }
 
   // Makes the next checkpoint move the node that holds `key` at `level`, when it is the one at `address`.
   // False: `missing` has to be loaded first. True also when there is no such node (any more).

@@ -9,6 +9,12 @@
 #include "engine/slice/extent_ahead.h"
 
 namespace cowfs::data {
+namespace {
+
+// Of the first extent of a direct write.
+u64 first_blocks(ByteSpan from) { return std::min<u64>(from.size() / block_bytes, format::extent_blocks_max); }
+
+}  // namespace
 
 struct FileData::DirectWrite : Arrival {
   DirectWrite(FileData& of_file, AttributeWriter* of_inode) : file(of_file), attributes(of_inode) {
@@ -32,66 +38,76 @@ struct FileData::DirectWrite : Arrival {
   bool inserted = false;
 };
 
-Task<Status> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes) {
+Task<Result<u64>> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes) {
   assert(offset % block_bytes == 0 && from.size() % block_bytes == 0);
   ++users_;
+  Status result;
+  const u64 first_block = offset / block_bytes;
+  u64 done = 0;  // blocks
+  while (done < from.size() / block_bytes && result) {
+    const u64 block = first_block + done;
+    const ByteSpan rest = from.subspan(done * block_bytes);
+    if (const u64 blocks = first_blocks(rest); home_.core.tokens.free() < blocks) {
+      // They may come from what is dirty, of this file too: nothing is held meanwhile.
+      result = co_await take_tokens(block, blocks);
+    } else {
+      result = co_await write_some_direct(block, rest, attributes, done);
+    }
+  }
+  --users_;
+  if (!result && done == 0) co_return result.error();
+  co_return done * block_bytes;
+}
+
+// As much as there are tokens for; adds it to `done`.
+Task<Status> FileData::write_some_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done) {
   // Older data must not get their keys after these.
   const bool serial = dirty_blocks_ > 0 || writing_back_;
   if (serial) co_await write_back_lock_.acquire();
   if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
   Status result;
-  u64 block = offset / block_bytes;
-  while (!from.empty() && result) {
-    u64 blocks = 0;
-    DirectWrite single(*this, attributes);
-    if (try_place_direct(single.piece, block, from)) {
-      single.batch = single.piece.placement.batch.get();
-      result = co_await single;
-      blocks = single.piece.placement.blocks;
-      const std::span<Piece> one(&single.piece, 1);
-      if (!single.inserted) result = co_await insert_direct(one, result, attributes);
+  DirectWrite single(*this, attributes);
+  if (!home_.core.tokens.try_take(first_blocks(from))) {
+    // Somebody was faster, and the caller asks for more.
+  } else if (try_place_direct(single.piece, block, from)) {
+    single.batch = single.piece.placement.batch.get();
+    result = co_await single;
+    const std::span<Piece> one(&single.piece, 1);
+    if (single.inserted) {
+      done += single.piece.placement.blocks;
     } else {
-      std::vector<Piece> pieces;
-      const Status placed = co_await place_direct(block, from, pieces);
-      if (!pieces.empty()) blocks = pieces.back().end_block() - block;
-      const Status written = co_await wait_for_pieces(pieces);
-      result = placed ? written : placed;
-      result = co_await insert_direct(pieces, result, attributes);
+      result = co_await insert_direct(one, result, attributes, done);
     }
-    home_.core.written_back.wake_all();
-    block += blocks;
-    from = from.subspan(blocks * block_bytes);
+  } else {
+    std::vector<Piece> pieces;
+    const Status placed = co_await place_direct(block, from, pieces);
+    const Status written = co_await wait_for_pieces(pieces);
+    result = co_await insert_direct(pieces, written, attributes, done);
+    if (result) result = placed;
   }
+  home_.core.written_back.wake_all();
   lock_.release_shared();
   if (serial) write_back_lock_.release();
-  --users_;
   co_return result;
 }
 
-// All of a small write, or as much as the bucket and the buffer have room for; false: something has to be waited for.
+// All of a small write, or as much as the bucket and the buffer have room for; false: something has to be waited for. Tokens
+// for first_blocks(from) are taken.
 bool FileData::try_place_direct(Piece& piece, u64 block, ByteSpan from) {
   const u64 blocks = from.size() / block_bytes;
-  if (blocks > format::extent_blocks_max || !home_.core.tokens.try_take(blocks)) return false;
+  if (blocks > format::extent_blocks_max) return false;
   std::optional<Placement> placed = home_.user.try_place(static_cast<u32>(blocks));
-  if (placed) {
-    stage_direct(piece, std::move(*placed), block, from);
-  } else {
-    home_.core.tokens.give(blocks);
-  }
+  if (placed) stage_direct(piece, std::move(*placed), block, from);
   return placed.has_value();
 }
 
-// All of it, or as much as there are tokens for: on a full filesystem the first part gives those of the next.
+// All of it, or as much as there are tokens for: on a full filesystem the first part gives those of the next. What was placed
+// before an error is good. Tokens for first_blocks(from) are taken.
 Task<Status> FileData::place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces) {
   CoreData& core = home_.core;
-  while (!from.empty()) {
-    const u64 blocks = std::min<u64>(from.size() / block_bytes, format::extent_blocks_max);
-    if (!core.tokens.try_take(blocks)) {
-      if (!pieces.empty()) co_return Status{};
-      const Status taken = co_await take_tokens(block, blocks);
-      if (!taken) co_return taken;
-      continue;
-    }
+  for (bool taken = true; !from.empty(); taken = false) {
+    const u64 blocks = first_blocks(from);
+    if (!taken && !core.tokens.try_take(blocks)) break;
     Result<Placement> placed = co_await home_.user.place(static_cast<u32>(blocks));
     if (!placed) {
       core.tokens.give(blocks);
@@ -117,11 +133,14 @@ void FileData::stage_direct(Piece& piece, Placement placement, u64 block, ByteSp
   update_cached(block, from.first(blocks * block_bytes));
 }
 
-// Ends what was placed, all of which may have failed already.
-Task<Status> FileData::insert_direct(std::span<Piece> pieces, Status result, AttributeWriter* attributes) {
+// Ends what was placed, all of which may have failed already. Adds to `blocks` what is in place now.
+Task<Status> FileData::insert_direct(std::span<Piece> pieces, Status result, AttributeWriter* attributes, u64& blocks) {
   std::size_t inserted = 0;
   if (result) result = co_await insert_pieces(pieces, attributes, inserted);
-  for (std::size_t i = 0; i < pieces.size(); ++i) end_direct(pieces[i], i < inserted);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    end_direct(pieces[i], i < inserted);
+    if (i < inserted) blocks += pieces[i].placement.blocks;
+  }
   co_return result;
 }
 

@@ -222,20 +222,20 @@ u64 FileData::try_write(u64 offset, ByteSpan from) {
   return done;
 }
 
-Task<Status> FileData::write(u64 offset, ByteSpan from) {
+Task<Result<u64>> FileData::write(u64 offset, ByteSpan from) {
   ++users_;
+  u64 done = 0;
   Status result;
   while (true) {
-    const u64 done = try_write(offset, from);
-    offset += done;
-    from = from.subspan(done);
-    if (from.empty()) break;
-    const Part part = first_part(offset, from.size());
-    result = co_await make_writable(offset, part.length());
+    done += try_write(offset + done, from.subspan(done));
+    if (done == from.size()) break;
+    const Part part = first_part(offset + done, from.size() - done);
+    result = co_await make_writable(offset + done, part.length());
     if (!result) break;
   }
   --users_;
-  co_return result;
+  if (!result && done == 0) co_return result.error();
+  co_return done;
 }
 
 // Waits for one thing that keeps try_write from going on.
@@ -272,24 +272,25 @@ Task<Status> FileData::make_writable(u64 offset, u64 length) {
 // accepted: they need room only until their write-back has freed the old ones, and the reserve of copygc covers that.
 Task<Status> FileData::take_tokens(u64 first_block, u64 blocks) {
   CoreData& core = home_.core;
-  const Status taken = co_await core.tokens.take(blocks);
-  if (taken) {
-    core.tokens.give(blocks);
-    co_return taken;
+  Status taken = co_await core.tokens.take_free(blocks);
+  if (!taken && error_class(taken.error().code) == ErrorClass::space) {
+    const Result<bool> replaces = co_await replaces_data(first_block, blocks);
+    if (!replaces) co_return replaces.error();
+    if (*replaces && core.tokens.try_borrow(blocks, overwrite_debt_max_blocks)) {
+      reached(Point::tokens_borrowed);
+      co_return Status{};
+    }
+    // What was borrowed comes back with what is under way; when nothing is, it is gone.
+    const bool under_way = core.dirty_first != nullptr || core.cache.busy_folios() > 0 || core.direct_blocks > 0;
+    if (*replaces && under_way) {
+      core.flush_wanted.wake_all();
+      co_await core.written_back.wait();
+      co_return core.dirty_first != nullptr ? core.write_back_result : Status{};
+    }
+    taken = co_await core.tokens.take(blocks);
   }
-  if (error_class(taken.error().code) != ErrorClass::space) co_return taken;
-  const Result<bool> replaces = co_await replaces_data(first_block, blocks);
-  if (!replaces) co_return replaces.error();
-  if (!*replaces) co_return taken;
-  if (core.tokens.try_borrow(blocks, overwrite_debt_max_blocks)) {
-    reached(Point::tokens_borrowed);
-    co_return Status{};
-  }
-  // What was borrowed comes back with what is under way; when nothing is, it is gone.
-  if (core.dirty_first == nullptr && core.cache.busy_folios() == 0 && core.direct_blocks == 0) co_return taken;
-  core.flush_wanted.wake_all();
-  co_await core.written_back.wait();
-  co_return core.dirty_first != nullptr ? core.write_back_result : Status{};
+  if (taken) core.tokens.give(blocks);
+  co_return taken;
 }
 
 // True when each block is of data already, on the medium or on its way there.

@@ -52,8 +52,9 @@ class FileData {
   Task<Status> read(u64 offset, MutableByteSpan into, u64 ahead_end);
 
   u64 try_write(u64 offset, ByteSpan from);
-  // Errors: space_full, those of read (a partial block is read first). What was written before an error stays.
-  Task<Status> write(u64 offset, ByteSpan from);
+  // Answers how many bytes are written, from the front: fewer than asked for when an error came behind them. Errors, when
+  // there are none: space_full, those of read (a partial block is read first).
+  Task<Result<u64>> write(u64 offset, ByteSpan from);
 
   // Writes everything dirty and inserts the extents, one file state in one epoch where it fits into one transaction.
   // `file_bytes`: a file that ends at or before inline_bytes_max is kept in the key. Answers the epoch to commit.
@@ -72,7 +73,8 @@ class FileData {
 
   // Past the cache, coherent with it: whole blocks, block-aligned memory.
   Task<Status> read_direct(u64 offset, MutableByteSpan into);
-  Task<Status> write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes);
+  // Answers as write() does.
+  Task<Result<u64>> write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes);
 
   // First byte at or after `offset` that holds data (or a hole); ~0 when there is none.
   Task<Result<u64>> seek(u64 offset, bool want_data);
@@ -130,10 +132,11 @@ class FileData {
   bool fits_inline(u64 file_bytes) const;
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
   void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);
+  Task<Status> write_some_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done);
   Task<Status> place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces);
   void stage_direct(Piece& piece, Placement placement, u64 block, ByteSpan from);
   bool try_place_direct(Piece& piece, u64 block, ByteSpan from);
-  Task<Status> insert_direct(std::span<Piece> pieces, Status result, AttributeWriter* attributes);
+  Task<Status> insert_direct(std::span<Piece> pieces, Status result, AttributeWriter* attributes, u64& blocks);
   void end_direct(const Piece& piece, bool inserted);
   void overtake_loads(const Piece& piece);
   void give_up_direct(const Piece& piece);

@@ -23,7 +23,24 @@ struct CoreData {
   runtime::WaitList flush_wanted;    // where the flusher waits
   FileData* dirty_first = nullptr;   // files with dirty blocks, oldest first
   FileData* dirty_last = nullptr;
+  u64 removals = 0;                  // of extents, under way
+  runtime::WaitList removed;         // woken when one ended
   u64 direct_blocks = 0;             // of direct writes: tokens are taken, the keys are not in yet
+};
+
+// Counts one of a core's removals until the end of the scope. It waits for no space, so who lacks space may wait for it.
+class Removal {
+ public:
+  explicit Removal(CoreData& core) : core_(core) { ++core_.removals; }
+  Removal(const Removal&) = delete;
+  Removal& operator=(const Removal&) = delete;
+  ~Removal() {
+    --core_.removals;
+    core_.removed.wake_all();
+  }
+
+ private:
+  CoreData& core_;
 };
 
 class SliceData {

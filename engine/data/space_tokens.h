@@ -13,6 +13,8 @@ class TokenSource {
   virtual ~TokenSource() = default;
   // At least 1 and at most `wanted`; 0 when the filesystem is full.
   virtual runtime::Task<Result<u64>> acquire(u64 wanted) = 0;
+  // Waits until some of what is being freed is free, or has some freed. False: nothing is. Errors: of the device.
+  virtual runtime::Task<Result<bool>> await_freed() = 0;
 };
 
 // One core's.
@@ -43,7 +45,9 @@ class SpaceTokens {
     free_ += count;
     return true;
   }
-  // Error space_full.
+  // Of those that are free here or elsewhere. Error space_full.
+  runtime::Task<Status> take_free(u64 count);
+  // Waits for what is being freed besides. Errors: space_full, those of await_freed.
   runtime::Task<Status> take(u64 count);
   // What is free here, up to `count`, for somebody else.
   u64 surrender(u64 count);
@@ -59,6 +63,7 @@ class SpaceTokens {
   }
   static constexpr u64 batch_ = 4096;
   static constexpr int rounds_max_ = 64;
+  static constexpr int waits_max_ = 1024;
   TokenSource& source_;
   u64 free_ = 0;
   u64 borrowed_ = 0;

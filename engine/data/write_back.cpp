@@ -303,6 +303,7 @@ void FileData::end_pieces(const std::vector<Piece>& pieces, std::size_t inserted
 }
 
 Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeWriter* attributes) {
+  const Removal removal(home_.core);
   journal::Stream& stream = home_.slice.stream();
   ExtentPlan plan;
   btree::NodesHeld held;

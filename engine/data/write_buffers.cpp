@@ -3,10 +3,11 @@
 #include <sys/mman.h>
 
 #include "engine/base/assert.h"
+#include "engine/base/points.h"
 
 namespace cowfs::data {
 
-WriteBuffers::WriteBuffers(std::size_t count) : bytes_(round_up(count * write_buffer_bytes, 2 * mib)) {
+WriteBuffers::WriteBuffers(std::size_t count) : count_(count), bytes_(round_up(count * write_buffer_bytes, 2 * mib)) {
   void* mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   assert(mapped != MAP_FAILED);
   madvise(mapped, bytes_, MADV_HUGEPAGE);
@@ -17,7 +18,7 @@ WriteBuffers::WriteBuffers(std::size_t count) : bytes_(round_up(count * write_bu
 WriteBuffers::~WriteBuffers() { munmap(memory_, bytes_); }
 
 std::byte* WriteBuffers::try_take() {
-  if (free_.empty()) return nullptr;
+  if (free_.empty() || (free_.size() < count_ && forced(Point::write_buffer_refused))) return nullptr;
   std::byte* buffer = free_.back();
   free_.pop_back();
   return buffer;

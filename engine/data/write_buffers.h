@@ -22,6 +22,7 @@ class WriteBuffers {
   runtime::WaitList::Awaiter returned() { return waiting_.wait(); }
 
  private:
+  const std::size_t count_;
   std::byte* memory_ = nullptr;
   u64 bytes_ = 0;
   std::vector<std::byte*> free_;

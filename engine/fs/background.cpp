@@ -319,6 +319,26 @@ Task<Status> CoreState::checkpoint(slice::Slice& slice) {
   co_return done;
 }
 
+// Metadata may take two checkpoints: one that leaves buckets sparse, and one that moves what is still in them.
+Task<Result<bool>> CoreState::await_freed() {
+  if (data_.removals > 0) {
+    reached(Point::removal_awaited);
+    while (data_.removals > 0 && data_.tokens.free() == 0) co_await data_.removed.wait();
+    co_return true;
+  }
+  const u64 charged_before = charged_blocks_;
+  for (u16 id : slice_ids()) {
+    slice::Slice& one = slice(id).slice;
+    if (one.checkpoint_running()) co_await one.checkpoint_ended();
+    for (int round = 0; round < 2 && one.checkpoint_frees_metadata(); ++round) {
+      const Status done = co_await checkpoint(one);
+      if (!done && error_class(done.error().code) != ErrorClass::space) co_return done.error();
+    }
+  }
+  charge_metadata();
+  co_return charged_blocks_ < charged_before;
+}
+
 Task<void> CoreState::checkpointer() {
   while (!checkpoints_stopping_) {
     slice::Slice* next = nullptr;

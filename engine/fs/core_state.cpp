@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
 #include "engine/fs/filesystem_state.h"
 
 namespace cowfs::fs {
@@ -68,7 +69,7 @@ u16 CoreState::slice_for_new_directory() const {
 }
 
 Inode& CoreState::add_inode(InodeNumber number) {
-  if (inodes_.size() > settings_.inodes_max) trim_inodes();
+  if (inodes_.size() > settings_.inodes_max || forced(Point::inodes_trimmed)) trim_inodes();
   return inodes_.add(std::make_unique<Inode>(slice(format::slice_of(number)), number));
 }
 
@@ -133,6 +134,7 @@ void CoreState::release(Inode& inode) {
 // Removes what is left of an inode without names. Until the end it is an orphan on the medium, so a crash only means that
 // the next mount goes on here.
 Task<void> CoreState::reap(Inode& inode) {
+  const data::Removal removal(data_);
   ++inode.references;
   SliceState& home = inode.home;
   const InodeNumber number = inode.number;

@@ -96,6 +96,8 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   // to count. They go before the file grows for the first time after a mount.
   bool may_grow(const Inode& inode, u64 end) const;
   Task<Status> prepare_growth(Inode& inode, u64 end);
+  // See data::TokenSource: of this core's files and metadata.
+  Task<Result<bool>> await_freed();
   // Everything dirty on this core.
   Task<Status> write_back_all();
   Task<Status> checkpoint_all();

@@ -23,6 +23,12 @@ bool is_direct(int flags, u64 offset, const std::byte* memory, u64 bytes) {
   return (flags & O_DIRECT) != 0 && (offset | bytes | reinterpret_cast<u64>(memory)) % block_bytes == 0;
 }
 
+// A write that goes on after `done` bytes answers with an error only when there are none.
+Result<u64> sum(u64 done, Result<u64> more) {
+  if (more) return done + *more;
+  return done > 0 ? Result<u64>{done} : more;
+}
+
 }  // namespace
 
 Task<Result<FileHandle>> Operations::open(std::string_view path, int flags, u32 mode) {
@@ -151,26 +157,40 @@ Task<Result<u64>> Operations::write_here(FileHandle handle, u64 offset, ByteSpan
     if (!prepared) co_return prepared.error();
   }
   const u64 end = offset + from.size();
-  if ((flags & O_APPEND) != 0) inode.size = end;  // the next append goes behind, whenever this one is done
+  const bool append = (flags & O_APPEND) != 0;
+  if (append) inode.size = end;  // the next append goes behind, whenever this one is done
   const bool direct = is_direct(flags, offset, from.data(), from.size());
-  Status written;
+  Result<u64> written = u64{0};
   if (end <= state_.region_bytes() && !direct) {
     data::FileData& data = inode.file_data();
-    const u64 done = data.try_write(offset, from);
-    if (done < from.size()) written = co_await data.write(offset + done, from.subspan(done));
+    const u64 at_once = data.try_write(offset, from);
+    written = at_once;
+    if (at_once < from.size()) {
+      const Result<u64> more = co_await data.write(offset + at_once, from.subspan(at_once));
+      written = sum(at_once, more);
+    }
   } else {
     written = co_await write_regions(inode, offset, from, direct);
   }
-  if (!written) co_return written.error();
-  state_.here().activity(format::Activity::write).add_bytes(from.size());
-  inode.size = std::max(inode.size, end);
+  const u64 done = written ? *written : 0;
+  if (append && done < from.size()) co_await take_back_append(inode, offset + done, end);
+  if (!written) co_return written;
+  state_.here().activity(format::Activity::write).add_bytes(done);
+  inode.size = std::max(inode.size, offset + done);
   inode.modify_ns = inode.change_ns = runtime::this_reactor().wall_clock_ns();
   inode.attributes_dirty = true;
   if ((flags & O_DSYNC) != 0) {
     const Status synced = co_await fsync_here(handle);
     if (!synced) co_return synced.error();
   }
-  co_return u64{from.size()};
+  co_return written;
+}
+
+// An append moved the end of the file to `end` before it had written up to there, and did not get further than `bytes`.
+Task<void> Operations::take_back_append(Inode& inode, u64 bytes, u64 end) {
+  co_await inode.lock.acquire();
+  const runtime::MutexHold hold(inode.lock);
+  if (inode.size == end) (void)co_await state_.here().truncate(inode, bytes);  // otherwise others went behind it
 }
 
 Task<Status> Operations::read_regions(Inode& inode, u64 offset, MutableByteSpan into, bool direct) {
@@ -205,38 +225,40 @@ Task<Status> Operations::read_regions(Inode& inode, u64 offset, MutableByteSpan 
   co_return Status{};
 }
 
-Task<Status> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct) {
+// Answers as FileData::write does.
+Task<Result<u64>> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct) {
   const InodeNumber number = inode.number;
-  while (!from.empty()) {
-    const u64 region = offset / state_.region_bytes();
-    const u64 length = std::min(from.size(), (region + 1) * state_.region_bytes() - offset);
-    const ByteSpan part = from.first(length);
+  u64 done = 0;
+  while (done < from.size()) {
+    const u64 at = offset + done;
+    const u64 region = at / state_.region_bytes();
+    const u64 length = std::min(from.size() - done, (region + 1) * state_.region_bytes() - at);
+    const ByteSpan part = from.subspan(done, length);
     const u16 where = state_.slice_of_region(number, region);
-    Status written;
+    Result<u64> written = u64{0};
     if (where == format::slice_of(number)) {
       if (direct) {
-        written = co_await write_direct(inode, offset, part);
+        written = co_await write_direct(inode, at, part);
       } else {
-        written = co_await inode.file_data().write(offset, part);
+        written = co_await inode.file_data().write(at, part);
       }
     } else {
       const CoreIndex core = state_.core_of_slice(where);
-      auto there = [this, core, number, where, offset, part, direct] {
+      auto there = [this, core, number, where, at, part, direct] {
         data::FileData& share = state_.core(core).share(number, where);
-        return direct ? share.write_direct(offset, part, nullptr) : share.write(offset, part);
+        return direct ? share.write_direct(at, part, nullptr) : share.write(at, part);
       };
       written = co_await state_.call(core, there);
     }
-    if (!written) co_return written;
-    offset += length;
-    from = from.subspan(length);
+    if (!written || *written < length) co_return sum(done, written);
+    done += length;
   }
-  co_return Status{};
+  co_return done;
 }
 
 // The new end of a file is in the transaction of the extents before it. A file never shows a size without its data, so what
 // is dirty before a new end is written back first.
-Task<Status> Operations::write_direct(Inode& inode, u64 offset, ByteSpan from) {
+Task<Result<u64>> Operations::write_direct(Inode& inode, u64 offset, ByteSpan from) {
   if (offset + from.size() > inode.persisted_size && inode.file_data().is_dirty()) {
     const Result<Epoch> written = co_await state_.here().write_back(inode);
     if (!written) co_return written.error();
@@ -369,8 +391,12 @@ Task<Status> Operations::zero_range(Inode& inode, u64 offset, u64 end) {
   // The ends of a hole without a whole block may lie in two blocks.
   static constexpr std::array<std::byte, 2 * block_bytes> zeros{};
   assert(end - offset <= zeros.size());
-  const ByteSpan from{zeros.data(), end - offset};
-  co_return co_await write_regions(inode, offset, from, false);
+  while (offset < end) {
+    const Result<u64> written = co_await write_regions(inode, offset, {zeros.data(), end - offset}, false);
+    if (!written) co_return written.error();
+    offset += *written;
+  }
+  co_return Status{};
 }
 
 Task<Result<u64>> Operations::seek(FileHandle handle, u64 offset, int whence) {

@@ -98,6 +98,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Result<slice::LeaseGrant>> lease(u16 slice, std::size_t count, slice::Watermark watermark) override;
   // data::TokenSource
   Task<Result<u64>> acquire(u64 wanted) override;
+  Task<Result<bool>> await_freed() override;
   // data::SpacePressure
   Task<Result<bool>> ask_others(u16 slice, bool clean) override;
   // On the slice's core: what it can spare goes back to slice 0. True when something did.

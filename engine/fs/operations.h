@@ -125,8 +125,9 @@ class Operations {
   Task<Result<u64>> seek_here(FileHandle handle, u64 offset, int whence);
   Task<Result<DirectoryRead>> read_directory_here(FileHandle handle, u64 cookie, MutableByteSpan into);
   Task<Status> read_regions(Inode& inode, u64 offset, MutableByteSpan into, bool direct);
-  Task<Status> write_direct(Inode& inode, u64 offset, ByteSpan from);
-  Task<Status> write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct);
+  Task<Result<u64>> write_direct(Inode& inode, u64 offset, ByteSpan from);
+  Task<Result<u64>> write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct);
+  Task<void> take_back_append(Inode& inode, u64 bytes, u64 end);
   Task<Status> punch_hole(Inode& inode, u64 offset, u64 end);
   Task<Status> zero_range(Inode& inode, u64 offset, u64 end);
 

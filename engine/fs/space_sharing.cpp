@@ -48,6 +48,15 @@ Task<Result<u64>> FilesystemState::grant_tokens(u64 wanted, CoreIndex asking) {
   co_return granted;
 }
 
+Task<Result<bool>> FilesystemState::await_freed() {
+  for (CoreIndex index = 0; index < cores(); ++index) {
+    auto wait = [this, index] { return core(index).await_freed(); };
+    const Result<bool> freed = co_await runtime::on(index, std::move(wait));
+    if (!freed || *freed) co_return freed;
+  }
+  co_return false;
+}
+
 Task<u64> FilesystemState::surrender_tokens(CoreIndex index, u64 wanted) { co_return core(index).data().tokens.surrender(wanted); }
 
 Task<Result<bool>> FilesystemState::ask_others(u16 asking, bool clean) {

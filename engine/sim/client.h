@@ -20,10 +20,12 @@ class Client {
   // What it did in the last run.
   const Operations& performed() const { return performed_; }
   const std::vector<std::string>& problems() const { return problems_; }
-  // There was no space for something that it wanted; it did nothing since.
+  // There was no space for something, of which a part may be done all the same; it did nothing since.
   bool was_refused() const { return refused_; }
   // Called after each fsync that was acknowledged.
   void set_observer(std::function<void()> observer) { observer_ = std::move(observer); }
+  // Called with each operation before it is done.
+  void set_watch(std::function<void(const Operation&)> watch) { watch_ = std::move(watch); }
 
  private:
   struct Handle {
@@ -67,6 +69,7 @@ class Client {
   bool refused_ = false;
   std::vector<std::string> problems_;
   std::function<void()> observer_;
+  std::function<void(const Operation&)> watch_;
 };
 
 }  // namespace cowfs::sim

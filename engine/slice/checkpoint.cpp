@@ -95,6 +95,12 @@ std::size_t Slice::kept_back(Watermark watermark, u64 dirty_blocks) const {
   return 0;
 }
 
+bool Slice::checkpoint_frees_metadata() const {
+  std::vector<format::NodePointer> released;
+  for (const auto& one : trees_) released.insert(released.end(), one->released().begin(), one->released().end());
+  return metadata_.shrinks_without(released);
+}
+
 Task<Status> Slice::prepare_checkpoint() {
   // Leased ones before the last two, which are what copygc moves data into: without it nothing gets free.
   while (metadata_.room_blocks() < checkpoint_blocks(dirty_blocks_bound())) {
@@ -270,7 +276,12 @@ Task<Status> Slice::write_space_list(SliceHeader& header) {
 Task<Status> Slice::publish(SliceHeader& header) {
   Status flushed = co_await stream_.commit(stream_.current());
   if (!flushed) co_return flushed;
-  if (forced(Point::publish_put_off)) co_await runtime::sleep_until(runtime::this_reactor().now_ns() + put_off_ns);
+  if (forced(Point::publish_put_off)) {
+    co_await runtime::sleep_until(runtime::this_reactor().now_ns() + put_off_ns);
+    flushed = co_await stream_.commit(stream_.current());  // and what happens after a commit
+    if (!flushed) co_return flushed;
+    co_await runtime::sleep_until(runtime::this_reactor().now_ns() + put_off_ns);
+  }
   header.publish_epoch = stream_.durable().value;
   format::seal_slice_header(header);
   const std::unique_ptr<SliceHeader, void (*)(SliceHeader*)> aligned(

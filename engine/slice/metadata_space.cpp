@@ -99,6 +99,11 @@ runtime::Task<Status> MetadataSpace::drain() {
   co_return co_await devices_[gather_at_.device()].write(gather_at_.offset_bytes(), gathered);
 }
 
+// Room that a checkpoint took and did not need goes, too; but not the bucket that is being filled, and the next.
+bool MetadataSpace::is_needless(const Held& bucket, std::size_t place) const {
+  return bucket.live_blocks == 0 && (place < open_ || place > open_ + 1);
+}
+
 MetadataSpace::Held* MetadataSpace::find(BucketId id) {
   const auto found = std::find_if(buckets_held_.begin(), buckets_held_.end(), [&](const Held& h) { return h.id == id; });
   return found == buckets_held_.end() ? nullptr : &*found;
@@ -119,7 +124,7 @@ Result<std::vector<format::MetadataBucket>> MetadataSpace::list_for_header() {
   std::size_t open = 0;
   for (std::size_t i = 0; i < buckets_held_.size(); ++i) {
     const Held& bucket = buckets_held_[i];
-    if (i < open_ && bucket.live_blocks == 0) {
+    if (is_needless(bucket, i)) {
       leaving_.push_back(bucket.id);
       continue;
     }
@@ -146,17 +151,30 @@ void MetadataSpace::published() {
   leaving_.clear();
 }
 
-std::vector<BucketId> MetadataSpace::sparse_buckets() const {
+std::vector<BucketId> MetadataSpace::sparse_buckets(const std::vector<Held>& held) const {
   std::vector<BucketId> sparse;
   u64 wasted = 0;
   for (std::size_t i = 0; i < open_; ++i) {
-    const Held& bucket = buckets_held_[i];
+    const Held& bucket = held[i];
     if (bucket.live_blocks * 2 >= buckets_.bucket_blocks()) continue;
     sparse.push_back(bucket.id);
     wasted += buckets_.bucket_blocks() - bucket.live_blocks;
   }
-  if (wasted * 4 < buckets_held_.size() * buckets_.bucket_blocks()) sparse.clear();
+  if (wasted * 4 < held.size() * buckets_.bucket_blocks()) sparse.clear();
   return sparse;
+}
+
+bool MetadataSpace::shrinks_without(const std::vector<format::NodePointer>& nodes) const {
+  std::vector<Held> held = buckets_held_;
+  for (const format::NodePointer& node : nodes) {
+    const BucketId id = format::bucket_of(Address{node.address}, buckets_.bucket_blocks());
+    const auto found = std::find_if(held.begin(), held.end(), [&](const Held& bucket) { return bucket.id == id; });
+    if (found != held.end()) found->live_blocks -= std::min(found->live_blocks, node.blocks());
+  }
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    if (is_needless(held[i], i)) return true;
+  }
+  return !sparse_buckets(held).empty();
 }
 
 u64 MetadataSpace::live_blocks() const {

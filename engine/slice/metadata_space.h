@@ -42,7 +42,9 @@ class MetadataSpace final : public btree::NodeStore {
   void published();
 
   // Buckets whose live share is below half, once such buckets waste more than a quarter of all metadata space.
-  std::vector<format::BucketId> sparse_buckets() const;
+  std::vector<format::BucketId> sparse_buckets() const { return sparse_buckets(buckets_held_); }
+  // Without these nodes a bucket would be empty, or too sparse to stay.
+  bool shrinks_without(const std::vector<format::NodePointer>& nodes) const;
   u64 bucket_count() const { return buckets_held_.size() + leaving_.size(); }
   u64 live_blocks() const;
   // The live blocks of the newest header: what a checkpoint that rewrites everything replaces.
@@ -59,6 +61,8 @@ class MetadataSpace final : public btree::NodeStore {
     u64 blocks;
   };
   Held* find(format::BucketId id);
+  bool is_needless(const Held& bucket, std::size_t place) const;
+  std::vector<format::BucketId> sparse_buckets(const std::vector<Held>& held) const;
 
   const device::DeviceSet& devices_;
   space::BucketTable& buckets_;

@@ -98,6 +98,8 @@ class Slice {
   bool checkpoint_makes_room(Watermark watermark) const {
     return !may_take(watermark) && buckets_.empty_count() > kept_back(watermark, 0);
   }
+  // What metadata holds is more than it needs, and a checkpoint gives it back.
+  bool checkpoint_frees_metadata() const;
   // Leases buckets for this slice; true when at least one came.
   Task<Result<bool>> lease_more(std::size_t count, Watermark watermark);
 
