@@ -26,7 +26,7 @@ std::byte* WriteBuffers::try_take() {
 
 void WriteBuffers::put(std::byte* buffer) {
   free_.push_back(buffer);
-  waiting_.wake_one();
+  waiting_.wake_all();  // the first one may lack a bucket, too, and take none
 }
 
 }  // namespace cowfs::data
