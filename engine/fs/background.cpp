@@ -68,7 +68,13 @@ Task<Result<Epoch>> CoreState::write_back_referenced(Inode& inode, data::Then th
       const InodeNumber number = inode.number;
       auto write = [this, there, number, where] { return filesystem_.core(there).write_back_share(number, where); };
       const Result<Epoch> written = co_await filesystem_.call(there, write);
-      if (!written) co_return written;
+      if (!written) {
+        // This core's part does not begin, and who waits for it hears why.
+        inode.file_data().flush_pending = false;
+        data_.write_back_result = written.error();
+        data_.written_back.wake_all();
+        co_return written;
+      }
       inode.changed = std::max(inode.changed, *written);
     }
   }
@@ -323,7 +329,7 @@ Task<Status> CoreState::checkpoint(slice::Slice& slice) {
 Task<Result<bool>> CoreState::await_freed() {
   if (data_.removals > 0) {
     reached(Point::removal_awaited);
-    while (data_.removals > 0 && data_.tokens.free() == 0) co_await data_.removed.wait();
+    co_await data_.removed.wait();
     co_return true;
   }
   const u64 charged_before = charged_blocks_;
