@@ -328,7 +328,6 @@ Task<Status> CoreState::checkpoint(slice::Slice& slice) {
 // Metadata may take two checkpoints: one that leaves buckets sparse, and one that moves what is still in them.
 Task<Result<bool>> CoreState::await_freed() {
   if (data_.removals > 0) {
-    reached(Point::removal_awaited);
     co_await data_.removed.wait();
     co_return true;
   }
@@ -402,7 +401,8 @@ Task<void> CoreState::forced_work() {
     for (u16 id : slice_ids()) {
       if (stopping_) co_return;
       if (forced(Point::bucket_cleaned)) (void)co_await slice(id).copygc.clean_one(data::Need::now);
-      if (forced(Point::leases_offered)) (void)co_await filesystem_.give_back(id, false);
+      const bool late = slice(id).slice.checkpoint_running() && forced(Point::leases_offered_late);
+      if (late || forced(Point::leases_offered)) (void)co_await filesystem_.give_back(id, false);
     }
   }
 }

@@ -20,7 +20,8 @@ namespace {
 
 constexpr u64 checkpoint_slack_blocks = 64;   // growth between making room and the freeze
 constexpr u64 freeze_attempts_max = 64;
-constexpr u64 put_off_ns = 5'000'000;
+constexpr u64 put_off_ns = 15'000'000;
+constexpr int put_off_commits = 8;
 constexpr u64 leaves_of_block = 3;  // of the extents tree, and of backpointers where it lies and where it lay
 
 // Collects the nodes of a tree that lie in some buckets.
@@ -276,11 +277,11 @@ Task<Status> Slice::write_space_list(SliceHeader& header) {
 Task<Status> Slice::publish(SliceHeader& header) {
   Status flushed = co_await stream_.commit(stream_.current());
   if (!flushed) co_return flushed;
-  if (forced(Point::publish_put_off)) {
+  // And what happens after commits, as that leases go back which this header still counts, is durable before it.
+  for (int commits = forced(Point::publish_put_off) ? put_off_commits : 0; commits > 0; --commits) {
     co_await runtime::sleep_until(runtime::this_reactor().now_ns() + put_off_ns);
-    flushed = co_await stream_.commit(stream_.current());  // and what happens after a commit
+    flushed = co_await stream_.commit(stream_.current());
     if (!flushed) co_return flushed;
-    co_await runtime::sleep_until(runtime::this_reactor().now_ns() + put_off_ns);
   }
   header.publish_epoch = stream_.durable().value;
   format::seal_slice_header(header);
