@@ -39,7 +39,7 @@ void IoAwaiter::await_suspend(std::coroutine_handle<> waiting) {
     return answered();
   }
   if (device_.has_failed()) {
-    result = -ETIMEDOUT;
+    result = -device_.failed_.load(std::memory_order_relaxed);
     return answered();
   }
   began_ns_ = runtime::this_reactor().now_ns();
@@ -49,6 +49,10 @@ void IoAwaiter::await_suspend(std::coroutine_handle<> waiting) {
 
 void IoAwaiter::answered() {
   if (waited_for_) device_.patience_here()->end(*this);
+  if (result == -ENODEV && device_.copies() == 1) {
+    const u64 place = kind == IoOperation::Kind::flush ? ~0ull : offset;
+    device_.fail(ENODEV, Error{Code::device_io_failed, ENODEV, Place{.device = device_.index(), .offset_bytes = place}});
+  }
   runtime::this_reactor().schedule(waiter);
 }
 
@@ -85,8 +89,8 @@ void Patience::look() {
   if (!std::exchange(oldest_->overdue_, true)) return look_at(now_ns + limit_ns_ / second_look_share);
   Device& device = oldest_->device_;
   const u64 place = oldest_->kind == IoOperation::Kind::flush ? ~0ull : oldest_->offset;
-  device.fail(Error{Code::device_timed_out, (now_ns - oldest_->began_ns_) / ns_per_ms,
-                    Place{.device = device.index(), .offset_bytes = place}});
+  device.fail(ETIMEDOUT, Error{Code::device_timed_out, (now_ns - oldest_->began_ns_) / ns_per_ms,
+                               Place{.device = device.index(), .offset_bytes = place}});
 }
 
 Status IoAwaiter::await_resume() const {
@@ -114,8 +118,8 @@ Patience* Device::patience_here() {
   return core < patience_.size() ? &patience_[core] : nullptr;
 }
 
-void Device::fail(const Error& error) {
-  if (!failed_.exchange(true, std::memory_order_relaxed) && on_failure_) on_failure_(error);
+void Device::fail(int number, const Error& error) {
+  if (failed_.exchange(number, std::memory_order_relaxed) == 0 && on_failure_) on_failure_(error);
 }
 
 DeviceCounts DeviceCounters::counts() const {

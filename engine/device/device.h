@@ -18,7 +18,7 @@ using runtime::IoOperation;
 class Device;
 
 // Awaits one request. Errors: device_io_failed (value: errno; ENXIO when the range is not inside the device),
-// device_short_io; both name the place. ETIMEDOUT: the device has failed (see set_time_limit).
+// device_short_io; both name the place. ETIMEDOUT, ENODEV: the device has failed (see set_time_limit).
 class IoAwaiter : private IoOperation {
  public:
   IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable, u8 copy);
@@ -113,13 +113,14 @@ class Device {
 
   // A request that is not answered within `limit_ns`, and an eighth more, fails the device: `failed` is called, once, on the
   // core that waits, with device_timed_out; what is asked from then on is answered with ETIMEDOUT. The request itself goes
-  // on waiting, since its memory is the device's until it answers. 0, as at first: no limit.
+  // on waiting, since its memory is the device's until it answers. 0, as at first: no limit. ENODEV fails a device
+  // with one copy at once: when it comes back its content may be another one. Of several copies one may be missing.
   // On a core. Precondition: no request waits, and no other core makes requests meanwhile.
   using FailureObserver = std::function<void(const Error&)>;
   void set_time_limit(u64 limit_ns, FailureObserver failed);
   // On each core, before what `failed` knows, or the device, is gone.
   void end_time_limit();
-  bool has_failed() const { return failed_.load(std::memory_order_relaxed); }
+  bool has_failed() const { return failed_.load(std::memory_order_relaxed) != 0; }
 
   // The device's number in the filesystem; errors and pointers name it.
   void set_index(u16 index) { index_ = index; }
@@ -151,13 +152,13 @@ class Device {
   friend class IoAwaiter;
   friend class Patience;
   Patience* patience_here();
-  void fail(const Error& error);
+  void fail(int number, const Error& error);
 
   u16 index_ = 0;
   u64 id_ = 0;
   std::vector<Patience> patience_;  // by core; none: no limit
   FailureObserver on_failure_;
-  std::atomic<bool> failed_{false};
+  std::atomic<int> failed_{0};  // errno of what is asked then
 };
 
 }  // namespace cowfs::device

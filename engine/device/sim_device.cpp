@@ -76,7 +76,9 @@ void SimDevice::start(IoOperation& operation) {
   flight->device = this;
   flight->reactor = runtime::current_reactor();
   flight->operation = &operation;
-  if (!power_is_cut_) {
+  flight->moved = operation.length;
+  flight->gone = power_is_cut_ || vanished_;
+  if (!flight->gone) {
     switch (operation.kind) {
       case IoOperation::Kind::read:
         start_read(*flight);
@@ -94,6 +96,8 @@ void SimDevice::start(IoOperation& operation) {
   }
   launch(std::move(flight));
   if (strikes(faults_.power_cut_at)) power_cut();
+  if (strikes(faults_.vanish_at)) vanish();
+  if (strikes(faults_.revert_at)) revert();
 }
 
 void SimDevice::start_read(Flight& flight) {
@@ -102,6 +106,7 @@ void SimDevice::start_read(Flight& flight) {
   if (strikes(faults_.misdirected_read_at)) flight.read_from = other_block(operation.offset, operation.length);
   flight.flipped = strikes(faults_.flipped_read_at);
   if (strikes(faults_.read_error_at, faults_.for_good) || unreadable(operation.offset, operation.length)) flight.error = EIO;
+  if (strikes(faults_.short_read_at, faults_.for_good)) flight.moved = some_units(operation.length);
 }
 
 void SimDevice::start_write(Flight& flight) {
@@ -116,6 +121,10 @@ void SimDevice::start_write(Flight& flight) {
   if (strikes(faults_.flipped_write_at) && operation.length > 0) {
     flight.write->data[random_.below(operation.length)] ^= std::byte{1} << random_.below(8);
     flight.flipped = true;
+  }
+  if (strikes(faults_.short_write_at, faults_.for_good)) {
+    flight.moved = some_units(operation.length);
+    flight.write->data.resize(flight.moved);
   }
   flight.lost = strikes(faults_.lost_write_at);
   if (!flight.lost) under_way_.push_back(flight.write);
@@ -184,8 +193,9 @@ void SimDevice::finish(Flight& flight) {
   flights_.pop_back();
 
   IoOperation& operation = *flight.operation;
-  if (power_is_cut_) {
+  if (flight.gone || power_is_cut_) {
     operation.result = -ENODEV;
+    trace(static_cast<u64>(operation.result));
     operation.completed(operation);
     return;
   }
@@ -195,7 +205,7 @@ void SimDevice::finish(Flight& flight) {
   if (operation.kind == IoOperation::Kind::read) finish_read(flight);
   if (flight.write != nullptr) finish_write(flight);
   if (operation.kind == IoOperation::Kind::flush) finish_flush(flight);
-  operation.result = flight.error != 0 ? -flight.error : static_cast<i64>(operation.length);
+  operation.result = flight.error != 0 ? -flight.error : static_cast<i64>(flight.moved);
   trace(static_cast<u64>(operation.result));
   if (observer_) observer_(*this);
   operation.completed(operation);
@@ -207,12 +217,13 @@ void SimDevice::finish_read(Flight& flight) {
   const MutableByteSpan into{operation.data, operation.length};
   current_.read(flight.read_from, into);
   if (flight.flipped && !into.empty()) into[random_.below(into.size())] ^= std::byte{1} << random_.below(8);
+  fill_random(random_, into.subspan(flight.moved));
 }
 
 void SimDevice::finish_write(Flight& flight) {
   const IoOperation& operation = *flight.operation;
   const bool checkable = operation.kind == IoOperation::Kind::write && !flight.flipped;
-  assert(!checkable || std::memcmp(operation.data, flight.write->data.data(), operation.length) == 0);
+  assert(!checkable || std::memcmp(operation.data, flight.write->data.data(), flight.moved) == 0);
   if (flight.lost) return;
   under_way_.erase(std::find(under_way_.begin(), under_way_.end(), flight.write));
   if (flight.error != 0) {
@@ -221,7 +232,7 @@ void SimDevice::finish_write(Flight& flight) {
   }
   current_.write(flight.write->offset, flight.write->data);
   if (!unreadable_.empty()) {
-    for (u64 at = 0; at < operation.length; at += block_bytes) {
+    for (u64 at = 0; at < flight.moved; at += block_bytes) {
       unreadable_[(flight.write->offset + at) / block_bytes] = false;
     }
   }
@@ -244,6 +255,7 @@ void SimDevice::finish_flush(Flight& flight) {
     write->durable = true;
   }
   settle_durable();
+  if (strikes(faults_.remember_at)) remembered_ = crash_image_all_lost();
 }
 
 // A write that failed: each unit was stored or not, and may be lost again.
@@ -264,6 +276,28 @@ void SimDevice::settle_durable() {
     durable_.write(completed_.front()->offset, completed_.front()->data);
     completed_.pop_front();
   }
+}
+
+// Fewer than there are, and may be none.
+u64 SimDevice::some_units(u64 length) { return random_.below(length / settings_.unit_bytes) * settings_.unit_bytes; }
+
+// What is under way is answered with ENODEV, and some of it may have been stored.
+void SimDevice::vanish() {
+  vanished_ = true;
+  for (const auto& flight : flights_) flight->gone = true;
+}
+
+void SimDevice::come_back_stale() {
+  vanished_ = false;
+  under_way_.clear();
+  revert();
+}
+
+void SimDevice::revert() {
+  Image then = remembered_ ? *remembered_ : crash_image_all_lost();
+  completed_.clear();
+  current_ = then;
+  durable_ = std::move(then);
 }
 
 // Power cuts

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/base/random.h"
@@ -40,6 +41,8 @@ struct SimFaults {
   u64 read_error_at = 0;         // EIO
   u64 write_error_at = 0;        // EIO; any part may have been stored
   u64 flush_error_at = 0;        // EIO; what was not durable may never become so
+  u64 short_read_at = 0;         // answered with fewer bytes than asked for, the rest being noise
+  u64 short_write_at = 0;        // the same; what is beyond them is as it was
   u64 lost_write_at = 0;         // acknowledged, not stored
   u64 lost_flush_at = 0;         // acknowledged, nothing made durable
   u64 misdirected_write_at = 0;  // acknowledged, stored at another block
@@ -48,6 +51,9 @@ struct SimFaults {
   u64 flipped_read_at = 0;
   u64 hang_at = 0;       // counts every request; that one is answered after hang_ns
   u64 power_cut_at = 0;  // counts every request; that one is under way when the power goes
+  u64 vanish_at = 0;     // counts every request; ENODEV from there on, for what is under way too
+  u64 remember_at = 0;   // counts flushes; what is durable then is what the device may come back with
+  u64 revert_at = 0;     // counts every request; there the device is as remembered, and says nothing
   bool for_good = false;  // errors: of every request of that kind from there on
 };
 
@@ -83,6 +89,9 @@ class SimDevice final : public Device {
   // From here on nothing is stored. Requests under way stay in the crash images as such.
   void power_cut();
   bool power_is_cut() const { return power_is_cut_; }
+  bool has_vanished() const { return vanished_; }
+  // A device that vanished is there again, with what it remembered.
+  void come_back_stale();
 
   // What is on the device if nothing is lost: after a clean end, or when only the process dies.
   const Image& image() const { return current_; }
@@ -120,6 +129,8 @@ class SimDevice final : public Device {
     std::vector<std::shared_ptr<Write>> flushed;
     u64 read_from = 0;
     int error = 0;
+    u64 moved = 0;  // bytes
+    bool gone = false;  // the device vanished meanwhile
     bool lost = false;
     bool flipped = false;
   };
@@ -137,6 +148,9 @@ class SimDevice final : public Device {
   void finish_write(Flight& flight);
   void finish_flush(Flight& flight);
   void store_part(const Write& write);
+  u64 some_units(u64 length);
+  void vanish();
+  void revert();
   void settle_durable();
 
   bool unreadable(u64 offset, u64 length) const;
@@ -154,6 +168,8 @@ class SimDevice final : public Device {
   std::vector<bool> unreadable_;  // by block; empty: all are readable
   bool power_is_cut_ = false;
   std::function<void(SimDevice&)> start_observer_;
+  bool vanished_ = false;
+  std::optional<Image> remembered_;
   std::function<void(SimDevice&)> observer_;
   std::function<void(SimDevice&)> durability_observer_;
   u64 trace_hash_ = 0;

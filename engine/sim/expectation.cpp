@@ -28,13 +28,13 @@ void Expectation::learned(const NodePointer& node) {
 }
 
 void Expectation::synced(Node& node) {
-  if (settings_.corruption_expected) return;
+  if (keeps_all()) return;
   if (node.type == NodeType::file) node.versions = {node.data};
   if (node.links > 0) now_durable(node.last_change);
 }
 
 void Expectation::synced_all() {
-  if (settings_.corruption_expected) return;
+  if (keeps_all()) return;
   now_durable(operation_);
   for (auto& [inode, node] : nodes_) {
     if (node->type == NodeType::file) node->versions = {node->data};
@@ -100,6 +100,10 @@ void Expectation::check_after_crash(const TreeFound& found, std::vector<std::str
     for (const auto& [path, text] : states_.front()) problems.push_back("  oldest  " + path + ": " + text);
     for (const auto& [path, text] : states_.back()) problems.push_back("  newest  " + path + ": " + text);
   }
+  check_contents(found, problems);
+}
+
+void Expectation::check_contents(const TreeFound& found, std::vector<std::string>& problems) const {
   for (const auto& [path, inode] : found.inodes) {
     if (!is_own(path)) continue;
     const auto content = found.contents.find(inode);

@@ -21,6 +21,7 @@ struct ClientSettings {
   bool errors_expected = false;    // of the device: the client stops at the first
   Refusals refusals = Refusals::none;  // of space: the same
   bool corruption_expected = false;  // besides: nothing is promised but that bytes read were once written
+  bool history_may_be_lost = false;  // what was synced too, but what is there is of one moment
 };
 
 class Expectation {
@@ -43,8 +44,11 @@ class Expectation {
 
   void check_exact(const TreeFound& found, std::vector<std::string>& problems) const;
   void check_after_crash(const TreeFound& found, std::vector<std::string>& problems) const;
+  // That bytes of files are those of some moment since the last fsync, whatever the names are.
+  void check_contents(const TreeFound& found, std::vector<std::string>& problems) const;
 
  private:
+  bool keeps_all() const { return settings_.corruption_expected || settings_.history_may_be_lost; }
   bool is_own(const std::string& path) const;
   void now_durable(u64 operation);
   bool matches(const Model::Listing& state, const TreeFound& found) const;

@@ -16,6 +16,7 @@ MountSettings examination_settings(u64 seed) {
   settings.cores = 1;
   settings.cache_bytes = 256 * kib;
   settings.node_cache_bytes = 256 * kib;
+  settings.steps_max = 20'000'000;  // who needs more goes in circles
   return settings;
 }
 

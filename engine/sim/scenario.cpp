@@ -110,8 +110,10 @@ Task<void> Scenario::set_up() {
     settings.errors_expected = settings_.errors_expected;
     settings.refusals = settings_.refusals;
     settings.corruption_expected = settings_.corruption_expected;
+    settings.history_may_be_lost = settings_.history_may_be_lost;
     clients_.push_back(std::make_unique<Client>(model_, settings));
     clients_.back()->set_observer([this] { fsync_acknowledged(); });
+    if (watch_) clients_.back()->set_watch([this, id](const Operation& operation) { watch_(id, operation); });
   }
 }
 
@@ -193,6 +195,13 @@ void Scenario::expect_exact() {
       client->expectation().check_exact(found, problems_);
     }
   }
+}
+
+void Scenario::expect_given_up() {
+  const Status synced = filesystem_->run(0, [this] { return filesystem_->operations().sync(); });
+  if (synced) problems_.push_back("a sync was acknowledged although the device was gone");
+  const TreeFound found = walk(*filesystem_);
+  for (const auto& client : clients_) client->expectation().check_contents(found, problems_);
 }
 
 void Scenario::expect_recovers(Images images, u64 seed) {

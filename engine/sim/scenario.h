@@ -16,6 +16,7 @@ struct ScenarioSettings {
   Refusals refusals = Refusals::none;  // of space: the same
   // Silent faults: what is found out must be an error, and what is read must be bytes that the file once had.
   bool corruption_expected = false;
+  bool history_may_be_lost = false;  // to before what was synced, but to one moment
 };
 
 // Any of the kinds there are; data may be without.
@@ -41,6 +42,8 @@ class Scenario {
   void run_clients(u64 operations);
   void run_lists(const std::vector<Operations>& lists);
   void expect_exact();
+  // Nothing is acknowledged any more, and what can be read are bytes that the files had.
+  void expect_given_up();
   // Mounts crash images elsewhere, holds them to the model, and recovers them a second time.
   void expect_recovers(Images images, u64 seed);
   void expect_recovers(Image image, u64 seed) { expect_recovers(Images{std::move(image)}, seed); }
@@ -50,6 +53,9 @@ class Scenario {
   SimulatedFilesystem& filesystem() { return *filesystem_; }
   // Each run of clients has a scrub beside it, which begins with `damage`.
   void scrub_beside(std::function<void()> damage) { damage_ = std::move(damage); }
+  // Hears of each operation before it is done.
+  using Watch = std::function<void(std::size_t client, const Operation& operation)>;
+  void set_watch(Watch watch) { watch_ = std::move(watch); }
   // What each client did in the last run.
   std::vector<Operations> performed() const;
   u64 crashes_tried() const { return crashes_tried_; }
@@ -75,6 +81,7 @@ class Scenario {
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<SimulatedFilesystem> filesystem_;
   std::function<void()> damage_;  // before a scrub; none: no scrub
+  Watch watch_;
   u64 crash_one_in_ = 0;
   u64 crashes_tried_ = 0;
   std::vector<std::string> problems_;

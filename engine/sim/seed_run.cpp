@@ -10,12 +10,14 @@ namespace cowfs::sim {
 namespace {
 
 constexpr std::array fault_names{
-    "none",         "clock-jump",      "power-cut",  "read-error",        "write-error",      "flush-error",
-    "hung",         "lost-write",      "lost-flush", "misdirected-write", "misdirected-read", "flipped-write",
-    "flipped-read", "flipped-at-rest", "unreadable", "device-lost"};
+    "none",         "clock-jump",        "memory",           "power-cut",     "read-error",   "write-error",     "flush-error",
+    "short-read",   "short-write",       "hung",             "vanished",      "stale",        "lost-write",      "lost-flush",
+    "misdirected-write", "misdirected-read", "flipped-write", "flipped-read", "flipped-at-rest", "reverted", "unreadable",
+    "device-lost"};
 static_assert(fault_names.size() == fault_count);
 
 constexpr u64 unreadable_bytes = 1 * mib;
+constexpr u64 steps_max = 30'000'000;    // who needs more goes in circles
 constexpr u64 one_sync_in = 16;          // with a power cut beside the clients
 constexpr u64 scrub_one_in = 4;
 constexpr u64 scrub_draw = 0x5c7ab;
@@ -31,16 +33,28 @@ MountSettings narrow_settings(Random& random) {
   settings.node_cache_bytes = one_of(random, {128 * kib, 1 * mib, 16 * mib});
   settings.device.read_ns_max = one_of(random, {100'000, 5'000'000});
   settings.device.slow_one_in = one_of(random, {0, 4, 50});
+  settings.steps_max = steps_max;
   return settings;
 }
 
-bool is_of_device(Fault fault) { return fault > Fault::clock_jump; }
+void make_least(Random& random, MountSettings& settings) {
+  if (random.one_in(2)) settings.cache_bytes = 256 * kib;
+  if (random.one_in(2)) settings.node_cache_bytes = 0;
+  if (random.one_in(2)) settings.inodes_max = 1;
+  if (random.one_in(2)) settings.name_places = 1;
+}
+
+bool is_of_device(Fault fault) { return fault > Fault::memory; }
 
 // What the device did not say, the engine can only find out: by an error, never by wrong bytes.
 bool is_silent(Fault fault) { return fault >= Fault::lost_write && fault < Fault::unreadable; }
 
 // Where everything has another copy, nobody notices.
 bool is_of_one_device(Fault fault) { return is_of_device(fault) && fault != Fault::power_cut && fault != Fault::hung; }
+
+bool is_of_the_only_device(Fault fault) {
+  return fault == Fault::vanished || fault == Fault::stale || fault == Fault::reverted;
+}
 
 class History {
  public:
@@ -54,6 +68,7 @@ class History {
     settings.errors_expected = is_of_device(result_.fault) && !is_covered;
     settings.corruption_expected = is_silent(result_.fault) && !is_covered;
     settings.format.data_checksum = checked_where_needed(settings.format.data_checksum);
+    settings.history_may_be_lost = result_.fault == Fault::stale;
     const u64 rounds = is_of_device(result_.fault) ? 1 : 1 + random_.below(3);
     operations_ = options_.operations / rounds / settings.clients + 1;
     result_.configuration = "fault " + std::string(name(result_.fault)) + ", " + std::to_string(settings.clients) +
@@ -66,6 +81,11 @@ class History {
                             std::string(name(settings.format.metadata_checksum));
     Scenario scenario(settings);
     draw_scrub(scenario, settings, settings.format.replicas > 1 && (is_covered || !is_of_device(result_.fault)));
+    if (options_.watch) {
+      scenario.set_watch([this](std::size_t client, const Operation& operation) {
+        options_.watch(result_.script.size(), client, operation);
+      });
+    }
     if (!settings.errors_expected && random_.one_in(2)) scenario.try_crashes_after_syncs(one_sync_in);
     for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
       mount(scenario);
@@ -95,6 +115,7 @@ class History {
 
   // One device, or several with as many copies as there is room for.
   void draw_devices(FormatSettings& format) {
+    if (is_of_the_only_device(result_.fault)) return;
     if (result_.fault == Fault::device_lost || options_.replicas || random_.one_in(3)) format.devices = 2 + random_.below(3);
     if (format.devices == 1) return;
     format.replicas = static_cast<u8>(1 + random_.below(std::min<u64>(format.devices, 3)));
@@ -128,6 +149,7 @@ class History {
     settings.clock_jumps = result_.fault == Fault::clock_jump;
     if (kinds_.one_in(3)) settings.changes.data_checksum = checked_where_needed(random_data_checksum(kinds_));
     if (kinds_.one_in(3)) settings.changes.metadata_checksum = random_metadata_checksum(kinds_);
+    if (result_.fault == Fault::memory) make_least(random_, settings);
     scenario.mount(settings);
   }
 
@@ -175,6 +197,12 @@ class History {
       for (u64 i = 0; i < flips; ++i) flip(random_, device);
     }
     trace(scenario);
+    if (device.has_vanished()) scenario.expect_given_up();
+    if (result_.fault == Fault::stale) {
+      const bool vanished = device.has_vanished();
+      device.come_back_stale();
+      if (vanished) scenario.expect_given_up();
+    }
     if (!scenario.sound()) return;
     filesystem.power_cut();
     scenario.abandon();
@@ -202,6 +230,23 @@ class History {
       case Fault::flush_error:
         faults.flush_error_at = 1 + at / 8;
         break;
+      case Fault::short_read:
+        faults.short_read_at = 1 + at / 8;
+        break;
+      case Fault::short_write:
+        faults.short_write_at = at;
+        break;
+      case Fault::vanished:
+        faults.vanish_at = 2 * at;
+        break;
+      case Fault::stale:
+        faults.vanish_at = 2 * at;
+        faults.remember_at = 1 + random_.below(1 + at / 8);
+        break;
+      case Fault::reverted:
+        faults.revert_at = 2 * at;
+        faults.remember_at = 1 + random_.below(1 + at / 8);
+        break;
       case Fault::hung:
         faults.hang_at = 2 * at;
         break;
@@ -225,6 +270,7 @@ class History {
         break;
       case Fault::none:
       case Fault::clock_jump:
+      case Fault::memory:
       case Fault::flipped_at_rest:
       case Fault::unreadable:
         break;
@@ -239,34 +285,6 @@ class History {
   std::optional<std::size_t> struck_;  // the device that has the fault
   SeedResult result_;
 };
-
-struct Place {
-  std::size_t round;
-  std::size_t client;
-  std::size_t index;
-};
-
-std::vector<Place> places_of(const Script& script) {
-  std::vector<Place> places;
-  for (std::size_t round = 0; round < script.size(); ++round) {
-    for (std::size_t client = 0; client < script[round].size(); ++client) {
-      for (std::size_t i = 0; i < script[round][client].size(); ++i) places.push_back({round, client, i});
-    }
-  }
-  return places;
-}
-
-// Without the operations first..end of places_of().
-Script without(const Script& script, std::size_t first, std::size_t end) {
-  const std::vector<Place> places = places_of(script);
-  Script rest(script.size());
-  for (std::size_t round = 0; round < script.size(); ++round) rest[round].resize(script[round].size());
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    const auto [round, client, index] = places[i];
-    if (i < first || i >= end) rest[round][client].push_back(script[round][client][index]);
-  }
-  return rest;
-}
 
 }  // namespace
 
@@ -285,30 +303,12 @@ SeedResult run_seed(const SeedOptions& options) {
   return result;
 }
 
-u64 operation_count(const Script& script) { return places_of(script).size(); }
-
-Script shorten(const SeedOptions& options, Script script, u64 runs_max) {
-  SeedOptions replay = options;
-  const auto fails = [&](const Script& candidate) {
-    --runs_max;
-    replay.script = candidate;
-    return !run_seed(replay).problems.empty();
-  };
-  for (std::size_t chunk = std::max<std::size_t>(operation_count(script) / 2, 1); runs_max > 0;) {
-    bool shorter = false;
-    for (std::size_t first = 0; first < operation_count(script) && runs_max > 0;) {
-      Script candidate = without(script, first, first + chunk);
-      if (fails(candidate)) {
-        script = std::move(candidate);
-        shorter = true;
-      } else {
-        first += chunk;
-      }
-    }
-    if (chunk == 1 && !shorter) break;
-    if (!shorter || chunk > 1) chunk = std::max<std::size_t>(chunk / 2, 1);
+u64 operation_count(const Script& script) {
+  u64 count = 0;
+  for (const auto& round : script) {
+    for (const Operations& list : round) count += list.size();
   }
-  return script;
+  return count;
 }
 
 }  // namespace cowfs::sim

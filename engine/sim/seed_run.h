@@ -1,6 +1,7 @@
 // One seed, one history: the seed draws which points are forced, a configuration, then a fault, then the load, and everything
 // that happens. The same seed gives the same trace on any machine.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,11 +15,16 @@ namespace cowfs::sim {
 enum class Fault : u8 {
   none,        // closed, mounted again with other cores, compared exactly
   clock_jump,  // the same, and the wall clock jumps all the time
+  memory,      // the same, and some budgets are as small as they may be
   power_cut,   // at any request
-  read_error,  // EIO, once
+  read_error,  // EIO, once or for good
   write_error,
   flush_error,
-  hung,        // one request, longer than the engine waits
+  short_read,  // the device moves fewer bytes than asked for, once or for good
+  short_write,
+  hung,      // one request, longer than the engine waits
+  vanished,  // the device is gone from a request on
+  stale,     // the same, and it comes back as it was at an earlier flush
   lost_write,  // acknowledged, never stored
   lost_flush,
   misdirected_write,
@@ -26,6 +32,7 @@ enum class Fault : u8 {
   flipped_write,  // one bit, on the way to the medium
   flipped_read,
   flipped_at_rest,
+  reverted,    // the device is as it was at an earlier flush, and says nothing
   unreadable,  // a range of the medium, for good
   device_lost,  // one of several, at any request
 };
@@ -43,6 +50,8 @@ struct SeedOptions {
   std::optional<u16> cores = {};      // of every mount; otherwise drawn
   std::optional<u8> replicas = {};    // on 2 to 4 devices; otherwise drawn
   std::optional<Script> script = {};  // instead of drawn operations
+  // Hears of each operation before it is done.
+  std::function<void(std::size_t round, std::size_t client, const Operation& operation)> watch = {};
 };
 
 struct SeedResult {
@@ -57,8 +66,6 @@ struct SeedResult {
 
 SeedResult run_seed(const SeedOptions& options);
 
-// Leaves out operations as long as something is still wrong, for so many runs at most.
-Script shorten(const SeedOptions& options, Script script, u64 runs_max);
 u64 operation_count(const Script& script);
 
 }  // namespace cowfs::sim

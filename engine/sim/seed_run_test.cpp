@@ -35,6 +35,12 @@ TEST(Seeds, the_same_seed_is_the_same_history_and_another_is_another) {
   }
 }
 
+// Behind a device that failed, a write-back fails at once. What could not be written was dirty again, which woke the flusher; and
+// where it failed without waiting at all, the flusher went on with it: for ever.
+TEST(Seeds, what_a_failed_device_refused_is_not_tried_again_at_once) {
+  EXPECT_TRUE(none(run_seed({.seed = 7, .operations = 300, .faults = {Fault::vanished}}).problems));
+}
+
 // What was done is a script, and a script does the same without drawing anything.
 TEST(Seeds, a_script_repeats_what_was_drawn) {
   const SeedOptions options{.seed = 3, .operations = 60, .faults = {Fault::none}};

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "engine/sim/costs.h"
-#include "engine/sim/seed_run.h"
+#include "engine/sim/seed_apart.h"
 #include "engine/sim/sequences.h"
 
 namespace {
@@ -70,18 +70,21 @@ class PointTable {
   PointCounts seeds_{};
 };
 
-bool run_one(const SeedOptions& options, bool minimise, PointTable& points) {
-  const SeedResult result = run_seed(options);
+void print_shortened(const SeedOptions& options, const SeedResult& result) {
+  const Script script = shorten(options, result.script, shortening_runs_max);
+  std::printf("%" PRIu64 " operations are enough:\n", operation_count(script));
+  print(script);
+}
+
+bool run_one(const Request& request, PointTable& points) {
+  const SeedOptions& options = request.options;
+  const SeedResult result = request.minimise ? run_seed_apart(options) : run_seed(options);
   points.add(result.points);
   std::printf("seed %" PRIu64 ": %s, %" PRIu64 " operations\n", options.seed, result.configuration.c_str(),
               result.operations);
   if (!result.problems.empty()) {
     print(result.problems);
-    if (minimise) {
-      const Script script = shorten(options, result.script, shortening_runs_max);
-      std::printf("%" PRIu64 " operations are enough:\n", operation_count(script));
-      print(script);
-    }
+    if (request.minimise) print_shortened(options, result);
     std::printf("repeat with: %s\n", repeat_line(options).c_str());
   }
   std::printf("trace %016" PRIx64 "\n", result.trace_hash);
@@ -122,8 +125,9 @@ int main(int argc, char** argv) {
   app.add_option("--cores", cores, "of every mount; drawn when not given")->check(CLI::Range(1, 16));
   app.add_option("--replicas", request.options.replicas, "On several devices, with so many copies; drawn when not given")
       ->check(CLI::Range(1, 2));
-  app.add_flag("--minimise", request.minimise, "after a failure, look for a shorter list of operations");
-  app.add_flag("--points", request.points, "at the end: how often each named point of a rare path fired");
+  auto* const minimise =
+      app.add_flag("--minimise", request.minimise, "after a failure, an assertion's too, look for a shorter list of operations");
+  app.add_flag("--points", request.points, "at the end: how often each named point of a rare path fired")->excludes(minimise);
   app.add_option("--sequences", request.length, "instead: every power cut of all sequences of so many operations")
       ->check(CLI::Range(1, 3));
   app.add_option("--states", request.states, "with --sequences: random ones until so many crash states were tried");
@@ -149,7 +153,7 @@ int main(int argc, char** argv) {
   bool sound = true;
   PointTable points;
   for (u64 n = 0; n < request.seeds && sound; ++n, ++request.options.seed) {
-    sound = run_one(request.options, request.minimise, points);
+    sound = run_one(request, points);
   }
   if (request.points) points.print();
   return sound ? 0 : 1;
