@@ -8,6 +8,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,14 @@ namespace cowfs {
 
 using runtime::Task;
 
+// Reed-Solomon: any `parity_shards` of the devices that a stripe lies on may be lost.
+struct ErasureCoding {
+  u8 data_shards = 0;    // 2 to 16; 0: none
+  u8 parity_shards = 0;  // 1 to 4
+};
+// "4+2". Nothing when it is something else, or out of range.
+std::optional<ErasureCoding> parse_erasure_code(std::string_view text);
+
 struct FormatOptions {
   std::vector<std::string> devices;  // block devices or existing image files
   bool force = false;                // also when a device carries a signature
@@ -31,7 +40,8 @@ struct FormatOptions {
   u64 journal_bytes = 0;  // 0: from capacity
   u64 region_bytes = 0;   // files are dealt to slices in pieces of this size; 0: 64 MiB
   u8 replicas = 1;        // copies of everything, data and metadata, each on another device; 1 to 4
-  std::vector<std::string> device_labels;  // of each device in order, or none; copies are on devices with different labels
+  ErasureCoding erasure;  // in place of replicas; what is written in place has one copy more than there are parity shards
+  std::vector<std::string> device_labels;  // of each device in order, or none; copies and shards are on devices with different labels
   ChecksumKind data_checksum = ChecksumKind::crc32c;
   ChecksumKind metadata_checksum = ChecksumKind::crc32c;  // not none: recovery finds the end of history by them
   bool single_flush = true;  // a commit flushes the device once, and a mount after a crash verifies the last epoch

@@ -137,6 +137,7 @@ CowfsTargetMount::CowfsTargetMount(const CowfsOptions& options, const PinPlan& p
   format_.bucket_bytes = options.bucket_bytes.value_or(0);
   format_.journal_bytes = options.journal_bytes.value_or(0);
   format_.replicas = static_cast<cowfs::u8>(options.replicas.value_or(1));
+  format_.erasure = options.erasure.value_or(cowfs::ErasureCoding{});
   format_.single_flush = options.single_flush.value_or(format_.single_flush ? 1 : 0) != 0;
   format_.data_checksum = options.data_checksum.value_or(format_.data_checksum);
   format_.metadata_checksum = options.metadata_checksum.value_or(format_.metadata_checksum);
@@ -174,6 +175,8 @@ std::vector<std::string> CowfsTargetMount::options_text() const {
   if (format_.slices != 0) text.push_back(fmt::format("slices={}", format_.slices));
   if (format_.bucket_bytes != 0) text.push_back("bucket=" + size_text(format_.bucket_bytes));
   if (format_.journal_bytes != 0) text.push_back("journal=" + size_text(format_.journal_bytes));
+  if (format_.erasure.data_shards > 0)
+    text.push_back(fmt::format("ec={}+{}", format_.erasure.data_shards, format_.erasure.parity_shards));
   if (format_.replicas > 1) text.push_back(fmt::format("replicas={}", format_.replicas));
   text.push_back(fmt::format("single_flush={}", format_.single_flush ? 1 : 0));
   text.push_back(fmt::format("data_checksum={}", name(format_.data_checksum)));

@@ -72,8 +72,20 @@ Action set_option(CowfsOptions& options, const Row& row, std::string_view word) 
   return Done{};
 }
 
+constexpr std::string_view erasure_name = "ec";
+
+Action set_erasure(CowfsOptions& options, std::string_view word) {
+  if (options.erasure) return Failure{FailureKind::request, "cowfs option 'ec' is given twice", ""};
+  const std::size_t equals = word.find('=');
+  if (equals != word.npos) options.erasure = cowfs::parse_erasure_code(word.substr(equals + 1));
+  if (options.erasure) return Done{};
+  return Failure{FailureKind::request, fmt::format("cowfs option {}: it is no erasure code", word),
+                 "write ec=K+M, K from 2 to 16 and M from 1 to 4, such as ec=4+2"};
+}
+
 Action set_option(CowfsOptions& options, std::string_view word) {
   const std::string_view name = word.substr(0, word.find('='));
+  if (name == erasure_name) return set_erasure(options, word);
   for (const OptionRow& row : option_rows)
     if (row.name == name) return set_option(options, row, word);
   for (const ChecksumRow& row : checksum_rows)
@@ -86,9 +98,9 @@ Action set_option(CowfsOptions& options, std::string_view word) {
 
 std::string known_cowfs_options() {
   std::string names;
-  for (const OptionRow& row : option_rows) names += fmt::format("{}{}", names.empty() ? "" : ", ", row.name);
-  for (const ChecksumRow& row : checksum_rows) names += fmt::format(", {}", row.name);
-  return names;
+  for (const OptionRow& row : option_rows) names += fmt::format("{}, ", row.name);
+  for (const ChecksumRow& row : checksum_rows) names += fmt::format("{}, ", row.name);
+  return names.append(erasure_name);
 }
 
 Outcome<CowfsOptions> parse_cowfs_options(std::string_view text) {
@@ -98,6 +110,8 @@ Outcome<CowfsOptions> parse_cowfs_options(std::string_view text) {
     if (const Action set = set_option(options, word); !set) return set.failure();
     text.remove_prefix(std::min(text.size(), word.size() + 1));
   }
+  if (options.erasure && options.replicas)
+    return Failure{FailureKind::request, "cowfs options ec and replicas exclude each other", "leave out one of them"};
   return options;
 }
 

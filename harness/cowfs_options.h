@@ -7,6 +7,7 @@
 
 #include "engine/base/checksum_kind.h"
 #include "engine/base/types.h"
+#include "engine/engine.h"
 #include "harness/outcome.h"
 
 namespace cowbench::harness {
@@ -27,6 +28,7 @@ struct CowfsOptions {
   std::optional<u64> bucket_bytes;
   std::optional<u64> journal_bytes;
   std::optional<u64> replicas;
+  std::optional<cowfs::ErasureCoding> erasure;
   std::optional<u64> single_flush;      // 0 or 1: commits flush once, mounts verify the last epoch
   std::optional<cowfs::ChecksumKind> data_checksum;
   std::optional<cowfs::ChecksumKind> metadata_checksum;  // not none

@@ -26,6 +26,13 @@ TEST(CowfsOptions, ReadsEachOption) {
   EXPECT_EQ(options->metadata_checksum, cowfs::ChecksumKind::xxh3);
 }
 
+TEST(CowfsOptions, reads_an_erasure_code) {
+  const auto options = parse_cowfs_options("ec=4+2,cores=1");
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->erasure->data_shards, 4);
+  EXPECT_EQ(options->erasure->parity_shards, 2);
+}
+
 TEST(CowfsOptions, NothingIsAllDefaults) {
   const auto options = parse_cowfs_options("");
   ASSERT_TRUE(options.ok());
@@ -41,7 +48,9 @@ TEST(CowfsOptions, NamesWhatIsWrong) {
                         Case{"discard=2", "0 to 1"}, Case{"cache=1G,cache=2G", "twice"}, Case{",", "no option ''"},
                         Case{"data_checksum=md5", "none, crc32c, crc64 or xxh3"}, Case{"data_checksum", "has no value"},
                         Case{"metadata_checksum=none", "crc32c, crc64 or xxh3"},
-                        Case{"data_checksum=none,data_checksum=none", "twice"}}) {
+                        Case{"data_checksum=none,data_checksum=none", "twice"}, Case{"ec=4", "no erasure code"},
+                        Case{"ec=1+1", "no erasure code"}, Case{"ec=4+5", "no erasure code"}, Case{"ec=17+1", "no erasure code"},
+                        Case{"ec", "no erasure code"}, Case{"ec=2+1,ec=2+1", "twice"}, Case{"ec=2+1,replicas=2", "exclude"}}) {
     SCOPED_TRACE(c.text);
     const auto options = parse_cowfs_options(c.text);
     ASSERT_FALSE(options.ok());

@@ -346,7 +346,6 @@ TEST_F(CowbenchTest, UsageErrorsExitWithTwo) {
                         Case{{"fio", "--name=a", "--size=1m", "--taget", "null"}, "unknown option taget"},
                         Case{{"fio", "--name=a", "--size=1m", "--verify=md5", "--target", "null"}, "is none of crc32c"},
                         Case{{"tune", "layout", "--micro"}, "end to end only"},
-                        Case{{"tune", "ec", "--end-to-end"}, "no stripes"},
                         Case{{"--cpu-features", "mmx", "env"}, "mmx is neither none nor a list"},
                         Case{{"report", "/nowhere"}, "/nowhere"}}) {
     SCOPED_TRACE(c.says);

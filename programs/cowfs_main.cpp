@@ -122,8 +122,16 @@ void add_format_verb(CLI::App& program, int& exit_code) {
       ->check([](const std::string& label) { return label.size() < 64 ? "" : "longer than 63 bytes"; });
   verb->add_option("--replicas", options->format.replicas, "Copies of everything, each on another device")
       ->check(CLI::Range(1, 4));
+  verb->add_option_function<std::string>(
+          "--erasure-code",
+          [options](const std::string& text) { options->format.erasure = *cowfs::parse_erasure_code(text); },
+          "K+M, such as 4+2: stripes of K blocks on as many devices and M of parity on others, any M of which may be lost")
+      ->check([](const std::string& text) {
+        return cowfs::parse_erasure_code(text) ? "" : "not K+M with K from 2 to 16 and M from 1 to 4";
+      })
+      ->excludes("--replicas");
   verb->add_option("--device-labels", options->format.device_labels,
-                   "What fails together: one label for each device, separated by commas; copies have different ones")
+                   "What fails together: one label for each device, separated by commas; copies and shards have different ones")
       ->delimiter(',')
       ->allow_extra_args(false);
   verb->add_option("--slices", options->format.slices, "Parts that cores work on; a power of two (0: from capacity and cores)");

@@ -71,6 +71,32 @@ TEST_F(CowfsProgram, several_devices_are_one_filesystem) {
   for (const std::string& path : {second, third}) std::filesystem::remove(path);
 }
 
+TEST_F(CowfsProgram, stripes_lie_on_several_devices) {
+  std::vector<std::string> paths;
+  std::string all;
+  for (int i = 0; i < 4; ++i) {
+    paths.push_back(image_ + "." + std::to_string(i));
+    std::filesystem::copy_file(image_, paths.back());
+    std::filesystem::resize_file(paths.back(), 96 << 20);
+    if (i < 3) all += " " + paths.back();
+  }
+  EXPECT_EQ(run("format --erasure-code 2" + all).exit_code, 2);
+  EXPECT_EQ(run("format --erasure-code 2+1 --replicas 2" + all).exit_code, 2);
+  const Ran too_few = run("format --erasure-code 4+2" + all);
+  EXPECT_EQ(too_few.exit_code, 2);
+  EXPECT_THAT(too_few.output, HasSubstr("pool_too_few_devices"));
+  EXPECT_THAT(too_few.output, HasSubstr("6"));
+  const Ran made = run("format --erasure-code 2+1" + all);
+  EXPECT_EQ(made.exit_code, 0) << made.output;
+  EXPECT_THAT(made.output, HasSubstr("2+1 on as many devices, 1.50 bytes on devices for each byte"));
+  EXPECT_EQ(run("check" + all).exit_code, 0);
+  EXPECT_EQ(run("check " + paths[0] + " " + paths[2]).exit_code, 0);
+  EXPECT_EQ(run("check " + paths[0]).exit_code, 2);
+  EXPECT_EQ(run("device replace --member 1 --with " + paths[3] + " " + paths[0] + " " + paths[2]).exit_code, 0);
+  EXPECT_EQ(run("check " + paths[3] + " " + paths[0]).exit_code, 0);
+  for (const std::string& path : paths) std::filesystem::remove(path);
+}
+
 TEST_F(CowfsProgram, formats_shows_and_checks) {
   EXPECT_EQ(run("format --label someone " + image_).exit_code, 0);
   const Ran again = run("format " + image_);

@@ -31,14 +31,12 @@ struct Halves {
 };
 
 Outcome<Halves> halves_of(Subject subject, const TuneOptions& options) {
-  const bool has_kernels = subject != Subject::layout, has_settings = subject != Subject::ec;
+  const bool has_kernels = subject != Subject::layout;
   if (!has_kernels && options.micro)
     return Failure{FailureKind::request, "a layout has no kernels: it is measured end to end only",
                    "leave --micro out"};
-  if (!has_settings && options.end_to_end)
-    return Failure{FailureKind::request, "cowfs stores no stripes yet", "--micro measures the kernels"};
   const bool both = options.micro == options.end_to_end;
-  return Halves{has_kernels && (both || options.micro), has_settings && (both || options.end_to_end)};
+  return Halves{has_kernels && (both || options.micro), both || options.end_to_end};
 }
 
 // Small random writes, as many as the device takes.
@@ -81,13 +79,25 @@ int end_to_end(TuneOptions options, const tune::Tuning& tuning, const std::strin
   return run_measure_verb(options.measure, *loads, command_line, forms);
 }
 
-int run_verb(Subject subject, const TuneOptions& options, const std::string& command_line) {
+// Of one filesystem: the fewest that a medium has.
+u64 devices_of(const MeasureOptions& options) {
+  u64 fewest = options.device_count;
+  for (const std::string& named : options.devices) {
+    const u64 count = static_cast<u64>(std::ranges::count(named, ',')) + 1;
+    fewest = &named == &options.devices.front() ? count : std::min(fewest, count);
+  }
+  return fewest;
+}
+
+int run_verb(Subject subject, TuneOptions options, const std::string& command_line) {
+  if (subject == Subject::ec && options.measure.devices.empty() && options.measure.device_count == 1)
+    options.measure.device_count = tune::ec_devices;
   const auto halves = halves_of(subject, options);
   if (!halves) return report_failure(halves.failure());
   const auto size = size_option("--size", options.measure.size);
   if (!size) return report_failure(size.failure());
   tune::Tuning tuning{.subject = subject, .micro = {}, .settings = {}};
-  if (halves->end_to_end) tuning.settings = tune::settings(subject, *size);
+  if (halves->end_to_end) tuning.settings = tune::settings(subject, *size, devices_of(options.measure));
   const u64 seed = options.measure.seed != 0 ? options.measure.seed : std::random_device{}();
   if (halves->micro && !options.measure.plan) {
     tune::MicroRequest request;
@@ -112,7 +122,7 @@ void add_subject(CLI::App& tune, Subject subject, const std::string& name, const
   CLI::App* verb = tune.add_subcommand(name, what);
   verb->add_flag("--micro", options->micro, "Only the kernels, on one core: GB/s by size, in the caches and beyond");
   verb->add_flag("--end-to-end", options->end_to_end,
-                 "Only loads on cowfs with each setting: dbench, and 4k random writes (not of ec, which has only kernels so far)");
+                 "Only loads on cowfs with each setting: dbench, and 4k random writes (of ec on six images, unless --devices says another number)");
   verb->add_option("--clients", options->clients, "Of dbench")->capture_default_str()->check(CLI::Range(1, 4096));
   verb->add_option("-t,--seconds", options->seconds, "Measured seconds of a round of each load")
       ->capture_default_str()

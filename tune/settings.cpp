@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/base/checksum_kind.h"
+#include "engine/codec/erasure_code.h"
 #include "results/summary.h"
 
 namespace cowbench::tune {
@@ -38,16 +39,33 @@ std::vector<Setting> checksum_settings() {
   return all;
 }
 
+// Copies, and codes as wide as the devices are many, or half as wide.
+std::vector<Setting> redundancy_settings(u64 devices) {
+  constexpr u64 copies_max = 4, parity_max = 3;
+  std::vector<Setting> all = {{"one copy", "cowfs"}};
+  for (u64 copies = 2; copies <= std::min(devices, copies_max); ++copies) {
+    const std::string word = fmt::format("replicas={}", copies);
+    all.push_back({word, "cowfs:" + word});
+  }
+  for (const u64 wide : {devices, devices / 2}) {
+    for (u64 parity = 1; parity <= parity_max && parity + u64{cowfs::codec::data_shards_min} <= wide; ++parity) {
+      const std::string word = fmt::format("ec={}+{}", std::min<u64>(wide - parity, cowfs::codec::data_shards_max), parity);
+      all.push_back({word, "cowfs:" + word});
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
-std::vector<Setting> settings(Subject subject, u64 size_bytes) {
+std::vector<Setting> settings(Subject subject, u64 size_bytes, u64 devices) {
   switch (subject) {
     case Subject::checksum:
       return checksum_settings();
     case Subject::layout:
       return layout_settings(size_bytes);
     case Subject::ec:
-      return {};
+      return redundancy_settings(devices);
   }
   return {};
 }

@@ -17,9 +17,11 @@ struct Setting {
   std::string target;  // "cowfs:bucket=1M"
 };
 
-// The first is what the others are compared with: what cowfs chooses itself; of checksums, none. Empty: this version has no
-// settings of that subject. `size_bytes`: of the medium, which must hold the buckets.
-std::vector<Setting> settings(Subject subject, u64 size_bytes);
+// The first is what the others are compared with: what cowfs chooses itself; of checksums, none; of erasure codes, one copy.
+// `size_bytes`: of the medium, which must hold the buckets. `devices`: that copies and shards can lie on.
+std::vector<Setting> settings(Subject subject, u64 size_bytes, u64 devices);
+// For erasure codes, unless they are named: enough for 4+2.
+constexpr cowfs::u32 ec_devices = 6;
 
 // A setting under one load, against the first.
 struct Trial {

@@ -33,7 +33,7 @@ Tuning tuning() {
   return {.subject = Subject::checksum,
           .micro = {measured("none", "copy", 100, true), measured("crc32c", "quick", 50, true),
                     measured("crc32c", "slow", 5, false), measured("xxh3", "library", 20, true)},
-          .settings = settings(Subject::layout, cowfs::gib)};
+          .settings = settings(Subject::layout, cowfs::gib, 1)};
 }
 
 results::Record record() {
@@ -78,13 +78,18 @@ TEST(Trials, AreOrderedByTheirRatioToTheFirstSetting) {
 }
 
 TEST(Settings, OfALayoutFitTheMedium) {
-  for (const Setting& setting : settings(Subject::layout, 256 * cowfs::mib)) EXPECT_NE(setting.name, "bucket=8M");
-  EXPECT_TRUE(settings(Subject::ec, cowfs::gib).empty());
+  for (const Setting& setting : settings(Subject::layout, 256 * cowfs::mib, 1)) EXPECT_NE(setting.name, "bucket=8M");
+  const std::vector<Setting> six = settings(Subject::ec, cowfs::gib, 6);
+  EXPECT_EQ(six.front().target, "cowfs");
+  for (const char* target : {"cowfs:replicas=3", "cowfs:ec=4+2", "cowfs:ec=2+1"})
+    EXPECT_NE(std::ranges::find(six, target, &Setting::target), six.end()) << target;
+  EXPECT_EQ(settings(Subject::ec, cowfs::gib, 2).size(), 2u);
+  EXPECT_EQ(settings(Subject::ec, cowfs::gib, 32).back().target, "cowfs:ec=13+3");
 }
 
 TEST(Settings, OfChecksumsAreAllKindsAgainstNone) {
   std::vector<std::string> targets;
-  for (const Setting& setting : settings(Subject::checksum, cowfs::gib)) targets.push_back(setting.target);
+  for (const Setting& setting : settings(Subject::checksum, cowfs::gib, 1)) targets.push_back(setting.target);
   EXPECT_THAT(targets, ElementsAre("cowfs:data_checksum=none", "cowfs:data_checksum=crc32c", "cowfs:data_checksum=crc64",
                                    "cowfs:data_checksum=xxh3"));
 }

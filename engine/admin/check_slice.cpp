@@ -7,6 +7,7 @@
 #include "engine/admin/check_internal.h"
 #include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
+#include "engine/device/copies.h"
 
 namespace cowfs::admin {
 
@@ -239,14 +240,17 @@ Task<void> Checker::check_data_extent(u16 slice, const Item* item) {
               fmt::format("inode {:#x}, {}", item->key.inode, extent_text(item->key, extent))};
   device::AlignedBuffer buffer(extent.blocks * block_bytes);
   const format::NodePointer pointer{extent.address.value, 0, 0, static_cast<u32>(buffer.size())};
-  const auto check = [&extent](ByteSpan data) -> Status {
-    const std::size_t wrong = codec::first_wrong_block(extent.checksum_kind, data.data(), extent.blocks, extent.checksums);
-    if (wrong == extent.blocks) return {};
+  const auto check = [&extent](u64 index, ByteSpan block) -> Status {
+    const std::byte* const expected = extent.checksum_of(static_cast<u32>(index));
+    if (codec::first_wrong_block(extent.checksum_kind, block.data(), 1, expected) == 1) return {};
     return Error{Code::extent_checksum_mismatch, extent.address.value};
   };
   Status read = co_await medium_.read(pointer, buffer.span());
-  if (read) read = check(buffer.span());
-  if (!read) read = co_await medium_.read_other_copies(pointer, buffer.span(), check, read.error());
+  const bool is_right = read.ok() && codec::first_wrong_block(extent.checksum_kind, buffer.data(), extent.blocks,
+                                                              extent.checksums) == extent.blocks;
+  const Error wrong = read ? Error{Code::extent_checksum_mismatch, extent.address.value} : read.error();
+  if (!is_right && wrong.code != Code::metadata_address_invalid)
+    read = co_await device::read_blocks_of_other_copies(device_, extent.address.offset_bytes(), buffer.span(), check, wrong);
   if (!read && read.error().code != Code::extent_checksum_mismatch) {
     found(FindingClass::data_unreadable, at, to_text(read.error()));
     co_return;

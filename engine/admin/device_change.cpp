@@ -1,5 +1,7 @@
 #include "engine/admin/device_change.h"
 
+#include <algorithm>
+
 #include "engine/admin/device_session.h"
 #include "engine/admin/format_device.h"
 #include "engine/device/aligned_buffer.h"
@@ -30,16 +32,25 @@ PoolMap map_now(const pool::Pool& pool) {
   return map;
 }
 
-u64 chunks_without_copy(const PoolMap& map) {
+// `places`: groups of so many, of each of which `needed` have to be on members that count.
+u64 groups_lost(const PoolMap& map, const std::vector<format::ChunkPlace>& places, u32 group, u32 needed) {
   u64 lost = 0;
-  for (u32 chunk = 0; chunk < map.chunks(); ++chunk) {
-    bool there = false;
-    for (u8 copy = 0; copy < map.copies; ++copy)
-      there = there || map.members[map.place(chunk, copy).member].state == static_cast<u8>(format::MemberState::current);
-    lost += !there;
+  for (std::size_t first = 0; first < places.size(); first += group) {
+    const auto begin = places.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto there = std::count_if(begin, begin + group, [&map](const format::ChunkPlace& place) {
+      return map.members[place.member].state == static_cast<u8>(format::MemberState::current);
+    });
+    lost += static_cast<u64>(there) < needed;
   }
   return lost;
 }
+
+u64 chunks_without_copy(const PoolMap& map) {
+  return groups_lost(map, map.places, map.copies, 1) +
+         (map.is_striped() ? groups_lost(map, map.shard_places, map.shards(), map.data_shards) : 0);
+}
+
+bool moves_chunks(Kind kind) { return kind != Kind::offline && kind != Kind::online && kind != Kind::label; }
 
 class Planner {
  public:
@@ -47,6 +58,7 @@ class Planner {
       : pool_(pool), asked_(change), added_(added), uuid_(uuid), map_(map_now(pool)) {}
 
   Result<Planned> plan() {
+    if (map_.is_striped() && moves_chunks(asked_.kind)) return Error{Code::pool_stripes_fixed, map_.data_shards};
     if (brings_device(asked_.kind)) return add();
     if (asked_.member >= map_.members.size()) return Error{Code::pool_member_unknown, asked_.member};
     switch (asked_.kind) {

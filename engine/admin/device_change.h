@@ -26,7 +26,7 @@ struct DeviceChange {
 };
 
 // For threads that are no cores. `added`: of add and spare, the new device; what it holds is lost; with a signature it is refused without
-// `force`. Errors: as a degraded mount; pool_alone; pool_member_unknown; pool_copies_needed (offline); pool_chunks_unplaced;
+// `force`. Errors: as a degraded mount; pool_alone; pool_stripes_fixed; pool_member_unknown; pool_copies_needed (offline); pool_chunks_unplaced;
 // pool_members_too_many, pool_map_full, device_too_small, device_has_signature (add, spare); superblock_devices_missing (online, resize,
 // of a device that is not there).
 Status change_devices(const DeviceNames& devices, const DeviceChange& change, const std::string& added, bool force,

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <cerrno>
+#include <charconv>
 #include <ctime>
 
 #include "engine/admin/device_session.h"
@@ -103,8 +104,25 @@ Task<Status> format_alone(device::Device& device, const FormatOptions& options, 
   co_return done;
 }
 
+// Headers and journal are copied; from the first data bucket on there are stripes.
+pool::Redundancy redundancy_of(const FormatOptions& options, u64 first_data_bucket) {
+  const ErasureCoding& code = options.erasure;
+  if (code.data_shards == 0) return {.copies = options.replicas};
+  return {.copies = static_cast<u8>(code.parity_shards + 1),
+          .data_shards = code.data_shards,
+          .parity_shards = code.parity_shards,
+          .copied_buckets = first_data_bucket};
+}
+
+// Of `bytes` on devices, what can be used.
+u64 usable_bytes(u64 bytes, const FormatOptions& options) {
+  const ErasureCoding& code = options.erasure;
+  if (code.data_shards == 0) return bytes / std::max<u64>(options.replicas, 1);
+  return bytes * code.data_shards / (code.data_shards + u64{code.parity_shards});
+}
+
 Result<format::PoolMap> plan_map(const std::vector<device::Device*>& devices, const FormatOptions& options,
-                                 const Identity& identity, u64 bucket_bytes) {
+                                 const Identity& identity, const Superblock& sized) {
   std::vector<pool::NewMember> members;
   for (std::size_t i = 0; i < devices.size(); ++i) {
     pool::NewMember& member = members.emplace_back();
@@ -114,29 +132,36 @@ Result<format::PoolMap> plan_map(const std::vector<device::Device*>& devices, co
     if (i < options.device_labels.size()) member.label = options.device_labels[i];
     member.capacity_blocks = devices[i]->capacity().value / block_bytes;
   }
-  Result<format::PoolMap> map = pool::plan(members, options.replicas, bucket_bytes / block_bytes);
+  Result<format::PoolMap> map = pool::plan(members, redundancy_of(options, sized.first_data_bucket), sized.bucket_blocks);
   if (!map) return map;
   map->sequence = 1;
   map->session = identity.hash_seed;
   return map;
 }
 
-// The size of a bucket comes from that of the space, which is known in whole chunks of buckets only later.
+// The size of a bucket, and how much is copied, come from that of the space, which is known in whole chunks of buckets only
+// later.
 Task<Status> format_pool(const std::vector<device::Device*>& devices, const FormatOptions& options, const Identity& identity) {
   Bytes space{0};
   for (const device::Device* device : devices) {
     if (device->capacity() < format::device_bytes_min) co_return Error{Code::device_too_small, device->capacity().value};
-    space.value += device->capacity().value / std::max<u64>(options.replicas, 1);
+    space.value += usable_bytes(device->capacity().value, options);
   }
   const Result<Superblock> sized = plan_superblock(options, identity, space, options.bucket_bytes);
   if (!sized) co_return sized.error();
   const u64 bucket_bytes = sized->bucket_blocks * block_bytes;
-  Result<format::PoolMap> map = plan_map(devices, options, identity, bucket_bytes);
+  Result<format::PoolMap> map = plan_map(devices, options, identity, *sized);
   if (!map) co_return map.error();
   // The space ends with a block that no bucket has, as a device does.
-  space.value = map->chunks() * map->chunk_buckets * bucket_bytes + block_bytes;
-  Result<Superblock> superblock = plan_superblock(options, identity, space, bucket_bytes);
+  space.value = map->buckets(sized->bucket_blocks) * bucket_bytes + block_bytes;
+  FormatOptions exact = options;
+  if (map->is_striped()) {
+    exact.slices = sized->slices;
+    exact.journal_bytes = sized->journal_buckets * bucket_bytes;
+  }
+  Result<Superblock> superblock = plan_superblock(exact, identity, space, bucket_bytes);
   if (!superblock) co_return superblock.error();
+  assert(!map->is_striped() || superblock->first_data_bucket <= map->copied_buckets());
   superblock->features_required = superblock->features_required | format::feature_pool;
   map->filesystem = format::filesystem_id(*superblock);
   pool::Pool made(*superblock, std::move(*map), devices, false);
@@ -148,7 +173,8 @@ Task<Status> format_pool(const std::vector<device::Device*>& devices, const Form
 }  // namespace
 
 Task<Status> format_devices(std::vector<device::Device*> devices, FormatOptions options, Identity identity) {
-  if (devices.size() == 1 && options.replicas == 1) co_return co_await format_alone(*devices[0], options, identity);
+  if (devices.size() == 1 && options.replicas == 1 && options.erasure.data_shards == 0)
+    co_return co_await format_alone(*devices[0], options, identity);
   co_return co_await format_pool(devices, options, identity);
 }
 
@@ -187,6 +213,18 @@ Task<Status> format_unless_taken(std::vector<device::Device*> devices, FormatOpt
 }
 
 }  // namespace
+
+std::optional<ErasureCoding> parse_erasure_code(std::string_view text) {
+  unsigned data = 0, parity = 0;
+  const char* const end = text.data() + text.size();
+  const std::from_chars_result first = std::from_chars(text.data(), end, data);
+  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != '+') return std::nullopt;
+  const std::from_chars_result second = std::from_chars(first.ptr + 1, end, parity);
+  const bool in_range = data >= format::data_shards_min && data <= format::data_shards_max && parity >= 1 &&
+                        parity <= format::parity_shards_max;
+  if (second.ec != std::errc{} || second.ptr != end || !in_range) return std::nullopt;
+  return ErasureCoding{static_cast<u8>(data), static_cast<u8>(parity)};
+}
 
 Status format_devices(const FormatOptions& options) {
   for (std::size_t i = 0; i < options.devices.size() && !options.force; ++i) {

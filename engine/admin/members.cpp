@@ -11,6 +11,7 @@ namespace {
 u64 chunks_of(const pool::Pool& pool, u16 member) {
   u64 count = 0;
   for (const format::ChunkPlace& place : pool.map().places) count += place.member == member;
+  for (const format::ChunkPlace& place : pool.map().shard_places) count += place.member == member;
   return count;
 }
 

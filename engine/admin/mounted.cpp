@@ -1,4 +1,6 @@
 // The interface's Filesystem: pinned cores, opened devices, and the operations on them.
+#include <fmt/format.h>
+
 #include <chrono>
 #include <thread>
 
@@ -176,10 +178,9 @@ class Mounted final : public Filesystem {
     return counters;
   }
   std::string integrity_label() const override {
-    const u8 copies = assembled_.device->copies();
     const auto data = static_cast<ChecksumKind>(state_->superblock().data_checksum);
     const auto metadata = static_cast<ChecksumKind>(state_->superblock().metadata_checksum);
-    std::string label = copies > 1 ? std::to_string(copies) + " copies, " : "";
+    std::string label = redundancy_label();
     label += data == ChecksumKind::none ? "no data checksums" : std::string(name(data)) + " per 4 KiB";
     if (metadata != ChecksumKind::crc32c) label += ", metadata " + std::string(name(metadata));
     return label + ", fsync=flush";
@@ -192,6 +193,13 @@ class Mounted final : public Filesystem {
 
  private:
   using Kind = format::Activity;
+
+  std::string redundancy_label() const {
+    if (!assembled_.pool) return "";
+    const format::PoolMap& map = assembled_.pool->map();
+    if (map.is_striped()) return fmt::format("{}+{} erasure code, ", map.data_shards, map.parity_shards);
+    return map.copies > 1 ? fmt::format("{} copies, ", map.copies) : "";
+  }
 
   template <typename T>
   Task<T> counted(Kind kind, Task<T> operation) {

@@ -84,6 +84,7 @@ Task<Result<bool>> CopyGc::still_there(Move& move) {
 Task<Status> CopyGc::copy(std::vector<Move>& moves) {
   std::vector<Move> copied;
   Status result;
+  home_.moved.gather();
   for (Move& move : moves) {
     const Result<bool> there = co_await still_there(move);
     if (!there) {
@@ -100,6 +101,7 @@ Task<Status> CopyGc::copy(std::vector<Move>& moves) {
       break;
     }
   }
+  home_.moved.let_go();
   const Status applied = co_await apply(copied);
   co_return result ? applied : result;
 }
@@ -119,11 +121,15 @@ Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
   const space::BucketPin pin = home_.slice.buckets().pin(move.from);
   device::Device& device = home_.slice.devices()[move.from.device()];
   // With one copy, they are checked as they are copied.
-  const auto check = [&move, is_needed = device.copies() > 1](ByteSpan read) -> Status {
-    if (!is_needed || has_checksums(read, move.checksums)) return {};
+  const auto check = [&move](u64 index, ByteSpan block) -> Status {
+    if (codec::first_wrong_block(move.checksums.kind, block.data(), 1, move.checksums.of(static_cast<u32>(index))) == 1) return {};
     return Error{Code::extent_damaged_in_place, move.key.inode};
   };
-  const Status read = co_await device::read_verified(device, move.from.offset_bytes(), data.span(), check);
+  const u64 offset = move.from.offset_bytes();
+  Status read = co_await device.read(offset, data.span());
+  const bool is_right = device.copies() == 1 || has_checksums(data.span(), move.checksums);
+  const Error wrong = read ? Error{Code::extent_damaged_in_place, move.key.inode} : read.error();
+  if (!read || !is_right) read = co_await device::read_blocks_of_other_copies(device, offset, data.span(), check, wrong);
   if (!read) co_return read;
   for (u32 done = 0; done < move.blocks;) {
     Result<Placement> placed = co_await home_.moved.place(move.blocks - done);

@@ -115,7 +115,7 @@ class FileData {
   struct ExtentRead;
   static void read_in_place(const format::Extent& extent, MutableByteSpan into);
   Status begin_read(const format::Extent& extent, u32 from, u32 blocks, ExtentRead& reading);
-  Status verify(const ExtentRead& reading, ByteSpan data) const;
+  Status verify(const ExtentRead& reading, u64 first, ByteSpan data) const;
   Task<Status> wait_for_memory();
   Task<Status> make_writable(u64 offset, u64 length);
   Task<Status> take_tokens(u64 first_block, u64 blocks);

@@ -91,10 +91,10 @@ Task<Result<u64>> FileData::read_extent(u64 first_block, MutableByteSpan into, b
     if (!begun) co_return begun.error();
     device::Device& device = home_.slice.devices()[reading.place.device];
     Status read = co_await device.read(reading.place.offset_bytes, part);
-    if (read) read = verify(reading, part);
+    if (read) read = verify(reading, 0, part);
     if (!read) {
-      const auto check = [this, &reading](ByteSpan data) { return verify(reading, data); };
-      read = co_await device::read_other_copies(device, reading.place.offset_bytes, part, check, read.error());
+      const auto check = [this, &reading](u64 index, ByteSpan block) { return verify(reading, index, block); };
+      read = co_await device::read_blocks_of_other_copies(device, reading.place.offset_bytes, part, check, read.error());
     }
     if (!read) co_return read.error();
     co_return count;
@@ -130,13 +130,15 @@ Status FileData::begin_read(const Extent& extent, u32 from, u32 blocks, ExtentRe
   return {};
 }
 
-Status FileData::verify(const ExtentRead& reading, ByteSpan data) const {
+// `data`: of the extent's blocks from `first` on.
+Status FileData::verify(const ExtentRead& reading, u64 first, ByteSpan data) const {
   const std::size_t blocks = data.size() / block_bytes;
   const format::BlockChecksums& expected = reading.expected;
-  const std::size_t wrong = codec::first_wrong_block(expected.kind, data.data(), blocks, expected.of(0));
+  const std::size_t wrong =
+      codec::first_wrong_block(expected.kind, data.data(), blocks, expected.of(static_cast<u32>(first)));
   if (wrong == blocks) return {};
   Place place = reading.place;
-  place.offset_bytes += wrong * block_bytes;
+  place.offset_bytes += (first + wrong) * block_bytes;
   return Error{Code::extent_checksum_mismatch, inode_, place};
 }
 

@@ -42,6 +42,7 @@ WritePoint::WritePoint(Slice& slice, space::Stream stream, Watermark watermark, 
     : slice_(slice),
       stream_(stream),
       watermark_(watermark),
+      stripe_blocks_(slice.devices()[0].stripe_blocks()),
       buffers_(buffers),
       turns_(turns),
       supply_(supply),
@@ -65,9 +66,8 @@ Task<Result<Placement>> WritePoint::place(u32 blocks) {
 std::optional<Placement> WritePoint::try_place(u32 blocks) {
   if (!open_bucket() || !open_batch()) return std::nullopt;
   const u64 bucket_left = slice_.bucket_blocks() - filling_->filled_blocks;
-  const u64 batch_left = (write_buffer_bytes - open_->bytes) / block_bytes;
   Placement placement;
-  placement.blocks = static_cast<u32>(std::min<u64>({blocks, bucket_left, batch_left}));
+  placement.blocks = static_cast<u32>(std::min<u64>({blocks, bucket_left, batch_blocks_left()}));
   placement.address = format::first_block(filling_->bucket, slice_.bucket_blocks()).plus(filling_->filled_blocks);
   placement.generation = filling_->generation;
   placement.staging = open_->buffer + open_->bytes;
@@ -77,12 +77,28 @@ std::optional<Placement> WritePoint::try_place(u32 blocks) {
   filling_->filled_blocks += placement.blocks;
   open_->bytes += placement.blocks * block_bytes;
   const bool bucket_full = filling_->filled_blocks == slice_.bucket_blocks();
-  if (bucket_full || open_->bytes == write_buffer_bytes) {
+  if (bucket_full || batch_blocks_left() == 0) {
     turns_.leave(*this);
     seal();
   }
   if (bucket_full) filling_.reset();
   return placement;
+}
+
+// Whole stripes go into a buffer.
+u64 WritePoint::batch_blocks_left() const {
+  constexpr u64 buffer_blocks = write_buffer_bytes / block_bytes;
+  return buffer_blocks - buffer_blocks % stripe_blocks_ - open_->bytes / block_bytes;
+}
+
+// What leaves before its last stripe is full leaves the rest of it empty.
+void WritePoint::fill_stripe() {
+  const u64 end = std::min(round_up(filling_->filled_blocks, stripe_blocks_), slice_.bucket_blocks());
+  const u64 bytes = (end - filling_->filled_blocks) * block_bytes;
+  std::memset(open_->buffer + open_->bytes, 0, bytes);
+  open_->bytes += bytes;
+  filling_->filled_blocks = end;
+  if (end == slice_.bucket_blocks()) filling_.reset();
 }
 
 bool WritePoint::open_bucket() {
@@ -117,8 +133,17 @@ bool WritePoint::open_batch() {
   open_->pin = slice_.buckets().pin(open_->address);
   open_->epoch = slice_.stream().write_began();
   open_->opened_ns = runtime::this_reactor().now_ns();
-  turns_.wait(*this);
+  if (!gathering_) turns_.wait(*this);
   return true;
+}
+
+void WritePoint::hurry() {
+  if (gathering_ && open_) turns_.wait(*this);
+}
+
+void WritePoint::let_go() {
+  hurry();
+  gathering_ = false;
 }
 
 bool WritePoint::expects_more() const {
@@ -128,6 +153,7 @@ bool WritePoint::expects_more() const {
 }
 
 void WritePoint::send() {
+  fill_stripe();
   ++in_flight_;
   turns_.began();
   gate_.spawn(write(std::exchange(open_, nullptr)));

@@ -82,6 +82,10 @@ class WritePoint {
   Task<Result<Placement>> place(u32 blocks);
   // The same without waiting; nothing when a bucket or a buffer has to be waited for.
   std::optional<Placement> try_place(u32 blocks);
+  // What comes until let_go() leaves in full stripes: nobody waits for it, but a commit (hurry).
+  void gather() { gathering_ = stripe_blocks_ > 1; }
+  void let_go();
+  void hurry();
   // The placement's key goes in now. A write that fails afterwards breaks the journal.
   static void named(const Placement& placement) { placement.batch->named = true; }
   // Resumes when the placement's data is with the device. Errors: the device's.
@@ -98,6 +102,8 @@ class WritePoint {
 
   bool open_bucket();
   bool leave_bucket();
+  u64 batch_blocks_left() const;
+  void fill_stripe();
   bool open_batch();
   void seal();
   void close_when_written(const Filling& filling);
@@ -107,6 +113,7 @@ class WritePoint {
   Slice& slice_;
   const space::Stream stream_;
   const Watermark watermark_;
+  const u32 stripe_blocks_;
   WriteBuffers& buffers_;
   WriteTurns& turns_;
   BucketSupply& supply_;
@@ -114,6 +121,7 @@ class WritePoint {
 
   std::shared_ptr<Filling> filling_;
   std::shared_ptr<Batch> open_;  // being filled
+  bool gathering_ = false;
   u32 in_flight_ = 0;
   u64 bytes_written_ = 0;
 };

@@ -1,5 +1,7 @@
 #include "engine/data/write_turns.h"
 
+#include <algorithm>
+
 #include "engine/data/write_point.h"
 
 namespace cowfs::data {
@@ -10,7 +12,7 @@ WriteTurns::WriteTurns() {
 }
 
 void WriteTurns::wait(WritePoint& point) {
-  waiting_.push_back(&point);
+  if (std::find(waiting_.begin(), waiting_.end(), &point) == waiting_.end()) waiting_.push_back(&point);
   runtime::this_reactor().at_turn_end(hook_);
 }
 

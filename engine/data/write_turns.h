@@ -14,7 +14,7 @@ class WriteTurns {
  public:
   WriteTurns();
 
-  // `point` has something to send: it is asked at the ends of turns, after those before it, until it has sent or left.
+  // `point` has something to send, and may have said so before: it is asked at the ends of turns, after those before it, until it has sent or left.
   void wait(WritePoint& point);
   void leave(WritePoint& point) { std::erase(waiting_, &point); }
 

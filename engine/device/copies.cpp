@@ -1,5 +1,6 @@
 #include "engine/device/copies.h"
 
+#include <cerrno>
 #include <optional>
 
 #include "engine/base/points.h"
@@ -7,7 +8,47 @@
 
 namespace cowfs::device {
 
+namespace {
+
+bool is_absent(const Status& read) { return !read && read.error().value == ENODEV; }
+
+// In stripes: what was written, and if that is wrong, the first reconstruction that is not. What lies on a device that does not
+// count is read from the others, and that is no damage.
+runtime::Task<Looked> look_in_stripes(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify) {
+  Looked looked;
+  Status fine = co_await device.read(offset_bytes, into, 1);
+  if (is_absent(fine)) fine = co_await device.read(offset_bytes, into);
+  if (fine) fine = verify(into);
+  if (fine) looked.good = 1;
+  if (!fine) looked.bad.push_back({1, fine.error()});
+  for (u16 reading = 2; reading <= device.reconstructions() + 1 && looked.good == 0; ++reading) {
+    const Status read = co_await device.read(offset_bytes, into, reading);
+    if (read && verify(into)) looked.good = 1;
+  }
+  co_return std::move(looked);
+}
+
+// Blocks that are not what they should be; parity is of what they should be.
+runtime::Task<bool> heal_blocks(Device& device, u64 offset_bytes, ByteSpan good) {
+  AlignedBuffer block(block_bytes);
+  bool all = true;
+  for (u64 at = 0; at < good.size(); at += block_bytes) {
+    Device* const member = device.copy_place(offset_bytes + at, 1).member;
+    if (member == nullptr) continue;
+    const Status read = co_await device.read(offset_bytes + at, block.span(), 1);
+    if (read && std::memcmp(block.data(), good.data() + at, block_bytes) == 0) continue;
+    if (read) member->counters().count_damaged_copy();
+    const Status written = co_await device.write(offset_bytes + at, good.subspan(at, block_bytes), false, 1);
+    if (written) member->counters().count_repaired_copy();
+    all = all && written.ok();
+  }
+  co_return all;
+}
+
+}  // namespace
+
 void count_damaged_copies(Device& device, u64 offset_bytes, const std::vector<BadCopy>& copies) {
+  if (device.is_striped(offset_bytes)) return;  // known only when it is healed
   for (const BadCopy& bad : copies) {
     Device* const member = device.copy_place(offset_bytes, bad.copy).member;
     if (member != nullptr && error_class(bad.error.code) == ErrorClass::corrupt) member->counters().count_damaged_copy();
@@ -18,6 +59,7 @@ runtime::Task<bool> overwrite_copies(Device& device, u64 offset_bytes, ByteSpan 
   if (copies.empty()) co_return true;
   if (!device.may_heal()) co_return false;
   reached(Point::copy_replaced);
+  if (device.is_striped(offset_bytes)) co_return co_await heal_blocks(device, offset_bytes, good);
   bool all = true;
   for (const BadCopy& bad : copies) {
     Device* const member = device.copy_place(offset_bytes, bad.copy).member;
@@ -30,6 +72,7 @@ runtime::Task<bool> overwrite_copies(Device& device, u64 offset_bytes, ByteSpan 
 }
 
 runtime::Task<Looked> look_through(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify) {
+  if (device.is_striped(offset_bytes)) co_return co_await look_in_stripes(device, offset_bytes, into, std::move(verify));
   Looked looked;
   std::optional<AlignedBuffer> others;
   for (u8 copy = 1; copy <= device.copies(); ++copy) {
@@ -59,12 +102,29 @@ runtime::Task<Status> read_other_copies(Device& device, u64 offset_bytes, Mutabl
   co_return Status{};
 }
 
+runtime::Task<Status> read_blocks_of_other_copies(Device& device, u64 offset_bytes, MutableByteSpan into, VerifyBlock verify,
+                                                  Error wrong) {
+  if (device.copies() == 1) co_return co_await read_other_copies(device, offset_bytes, into, {}, wrong);
+  Status all;
+  for (u64 index = 0; index < into.size() / block_bytes; ++index) {
+    const auto verify_one = [&verify, index](ByteSpan block) { return verify(index, block); };
+    const Status one = co_await read_verified(device, offset_bytes + index * block_bytes,
+                                              into.subspan(index * block_bytes, block_bytes), verify_one);
+    if (!one && all) all = one;
+  }
+  co_return all;
+}
+
 runtime::Task<Result<bool>> settle_copies(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify) {
   Looked looked = co_await look_through(device, offset_bytes, into, std::move(verify));
-  const bool is_unread = looked.good == 0 && device.copies() == 1 &&
+  const bool is_unread = looked.good == 0 && device.copies_at(offset_bytes) == 1 &&
                          error_class(looked.bad.front().error.code) == ErrorClass::io;
   if (is_unread) co_return looked.bad.front().error;
   if (looked.good == 0) co_return false;
+  if (device.is_striped(offset_bytes)) {
+    if (!looked.bad.empty() && device.may_heal()) (void)co_await device.write(offset_bytes, into, false, 1);
+    co_return true;
+  }
   (void)co_await overwrite_copies(device, offset_bytes, into, std::move(looked.bad));
   co_return true;
 }

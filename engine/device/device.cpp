@@ -16,8 +16,10 @@ constexpr u64 ns_per_ms = 1'000'000;
 
 }  // namespace
 
+runtime::Task<Status> Device::restore_parity(const VerifiedBlocks&) { co_return Status{}; }
+
 IoAwaiter::IoAwaiter(Device& device, Kind request, std::byte* memory, u64 offset_bytes, u64 bytes, bool is_durable,
-                     u8 which_copy)
+                     u16 which_copy)
     : device_(device) {
   kind = request;
   data = memory;
@@ -49,7 +51,9 @@ void IoAwaiter::await_suspend(std::coroutine_handle<> waiting) {
 
 void IoAwaiter::answered() {
   if (waited_for_) device_.patience_here()->end(*this);
-  if (result == -ENODEV && device_.copies() == 1) {
+  const Patience* const patience = device_.patience_here();
+  const bool is_watched = patience != nullptr && !patience->is_stopped();
+  if (result == -ENODEV && device_.copies() == 1 && is_watched) {
     const u64 place = kind == IoOperation::Kind::flush ? ~0ull : offset;
     device_.fail(ENODEV, Error{Code::device_io_failed, ENODEV, Place{.device = device_.index(), .offset_bytes = place}});
   }
@@ -72,6 +76,7 @@ void Patience::end(IoAwaiter& request) {
 
 void Patience::stop() {
   limit_ns_ = 0;
+  stopped_ = true;
   runtime::this_reactor().cancel_timer(*this);
 }
 

@@ -4,12 +4,14 @@
 #pragma once
 #include <atomic>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "engine/base/latency.h"
 #include "engine/base/result.h"
 #include "engine/runtime/reactor.h"
+#include "engine/runtime/task.h"
 
 namespace cowfs::device {
 
@@ -21,7 +23,7 @@ class Device;
 // device_short_io; both name the place. ETIMEDOUT, ENODEV: the device has failed (see set_time_limit).
 class IoAwaiter : private IoOperation {
  public:
-  IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable, u8 copy);
+  IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable, u16 copy);
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiter);
   Status await_resume() const;
@@ -46,12 +48,14 @@ class alignas(64) Patience : private runtime::Timer {
   void begin(IoAwaiter& request);
   void end(IoAwaiter& request);
   void stop();
+  bool is_stopped() const { return stopped_; }
 
  private:
   void look_at(u64 time_ns);
   void look();
 
   u64 limit_ns_ = 0;  // 0: none
+  bool stopped_ = false;
   IoAwaiter* oldest_ = nullptr;
   IoAwaiter* newest_ = nullptr;
 };
@@ -97,7 +101,8 @@ class Device {
   virtual Bytes capacity() const = 0;
   virtual std::string describe() const = 0;  // path or kind, for people
   virtual bool discards() const = 0;         // discard does something
-  virtual u8 copies() const { return 1; }    // that it keeps of everything, on different devices; see copies.h
+  // That it keeps on different devices of everything that is not in stripes; see copies.h.
+  virtual u8 copies() const { return 1; }
   virtual bool may_heal() const { return false; }  // a copy that is wrong may be overwritten with one that is good
   // The devices that this one is made of, by their numbers; null: missing.
   virtual std::vector<Device*> members() { return {this}; }
@@ -107,6 +112,16 @@ class Device {
     u64 offset_bytes = 0;
   };
   virtual CopyPlace copy_place(u64 offset_bytes, u8 /*copy*/) { return {this, offset_bytes}; }
+  // What lies here is protected by an erasure code. There, what is new is written in whole stripes of so many blocks, counted
+  // from the start of its bucket, or up to its end; copy 1 is what was written, and each reconstruction is one more to read.
+  virtual bool is_striped(u64 /*offset_bytes*/) const { return false; }
+  u8 copies_at(u64 offset_bytes) const { return is_striped(offset_bytes) ? 1 : copies(); }
+  virtual u32 stripe_blocks() const { return 1; }
+  virtual u16 reconstructions() const { return 0; }
+  // In stripes, not all of which may have been flushed: their parity fits these blocks afterwards. `verified`: by offset in bytes,
+  // what is to be there.
+  using VerifiedBlocks = std::map<u64, std::vector<std::byte>>;
+  virtual runtime::Task<Status> restore_parity(const VerifiedBlocks& verified);
   // Starts `operation`; calls operation.completed on this core when it is done. Short transfers are continued by the
   // implementation; result is the whole length or -errno.
   virtual void start(IoOperation& operation) = 0;
@@ -134,10 +149,10 @@ class Device {
   Totals totals(IoOperation::Kind kind) const { return counters_.totals(kind); }
 
   // `copy`: see IoOperation.
-  IoAwaiter read(u64 offset_bytes, MutableByteSpan into, u8 copy = 0) {
+  IoAwaiter read(u64 offset_bytes, MutableByteSpan into, u16 copy = 0) {
     return {*this, IoOperation::Kind::read, into.data(), offset_bytes, into.size(), false, copy};
   }
-  IoAwaiter write(u64 offset_bytes, ByteSpan from, bool durable = false, u8 copy = 0) {
+  IoAwaiter write(u64 offset_bytes, ByteSpan from, bool durable = false, u16 copy = 0) {
     return {*this, IoOperation::Kind::write, const_cast<std::byte*>(from.data()), offset_bytes, from.size(), durable, copy};
   }
   IoAwaiter flush() { return {*this, IoOperation::Kind::flush, nullptr, 0, 0, false, 0}; }

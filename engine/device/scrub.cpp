@@ -3,6 +3,7 @@
 #include "engine/device/scrub.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "engine/runtime/sync.h"
 
@@ -19,8 +20,11 @@ constexpr u64 requests_of_a_busy_interval = 4;
 constexpr u64 considerate_run_bytes = 64 * kib;  // what others ask of the device waits for no more
 constexpr u64 ns_per_second = 1'000'000'000;
 
+// In stripes, what lies on devices that do not count is read from the others.
 runtime::Task<void> read_copy(Device& device, u64 offset_bytes, MutableByteSpan into, u8 copy, Status& status) {
   status = co_await device.read(offset_bytes, into, copy);
+  const bool is_absent = !status && status.error().value == ENODEV;
+  if (is_absent && device.is_striped(offset_bytes)) status = co_await device.read(offset_bytes, into);
 }
 
 class Run {
@@ -37,14 +41,18 @@ class Run {
   u64 bytes() const { return pieces_.back().offset_bytes + pieces_.back().bytes - offset_bytes(); }
   u64 copies_there() const {
     u64 count = 0;
-    for (u8 copy = 1; copy <= device_.copies(); ++copy) count += device_.copy_place(offset_bytes(), copy).member != nullptr;
+    for (u8 copy = 1; copy <= device_.copies_at(offset_bytes()); ++copy) count += has(copy);
     return count;
+  }
+
+  bool has(u8 copy) const {
+    return device_.is_striped(offset_bytes()) || device_.copy_place(offset_bytes(), copy).member != nullptr;
   }
 
   // Of all copies that are there.
   runtime::Task<void> read() {
-    for (u8 copy = 1; copy <= device_.copies(); ++copy)
-      if (device_.copy_place(offset_bytes(), copy).member != nullptr) read_.push_back({copy, reader_.take_buffer(), {}});
+    for (u8 copy = 1; copy <= device_.copies_at(offset_bytes()); ++copy)
+      if (has(copy)) read_.push_back({copy, reader_.take_buffer(), {}});
     runtime::Gate gate;
     for (Copy& one : read_) gate.spawn(read_copy(device_, offset_bytes(), one.memory.span().first(bytes()), one.number, one.status));
     co_await gate.drained();

@@ -20,19 +20,30 @@ bool is_sound(const PoolMember& member, u64 bucket_blocks, u64 chunk_buckets) {
          member.chunks <= whole_chunks(member.capacity_blocks, member.first_bucket, bucket_blocks, chunk_buckets);
 }
 
-// Each place is on a member that has it, no place is used twice, and a chunk's copies lie on different members.
-bool places_are_sound(const PoolMap& map) {
-  std::vector<std::vector<bool>> used;
-  for (const PoolMember& member : map.members) used.emplace_back(member.chunks);
-  for (std::size_t i = 0; i < map.places.size(); ++i) {
-    const ChunkPlace& place = map.places[i];
+// Each place is on a member that has it, no place is used twice, and those of one group lie on different members.
+bool take_places(const PoolMap& map, const std::vector<ChunkPlace>& places, u32 group, std::vector<std::vector<bool>>& used) {
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const ChunkPlace& place = places[i];
     if (place.member >= map.members.size() || place.chunk >= map.members[place.member].chunks) return false;
     if (used[place.member][place.chunk]) return false;
     used[place.member][place.chunk] = true;
-    for (std::size_t other = i - i % map.copies; other < i; ++other)
-      if (map.places[other].member == place.member) return false;
+    for (std::size_t other = i - i % group; other < i; ++other)
+      if (places[other].member == place.member) return false;
   }
   return true;
+}
+
+bool places_are_sound(const PoolMap& map) {
+  std::vector<std::vector<bool>> used;
+  for (const PoolMember& member : map.members) used.emplace_back(member.chunks);
+  return take_places(map, map.places, map.copies, used) &&
+         (!map.is_striped() || take_places(map, map.shard_places, map.shards(), used));
+}
+
+bool shards_are_sound(const PoolMapHeader& header) {
+  if (header.data_shards == 0) return header.parity_shards == 0 && header.stripe_sets == 0;
+  return header.data_shards >= data_shards_min && header.data_shards <= data_shards_max && header.parity_shards >= 1 &&
+         header.parity_shards <= parity_shards_max && header.stripe_sets > 0 && header.stripe_sets % header.columns == 0;
 }
 
 }  // namespace
@@ -45,7 +56,8 @@ u64 whole_chunks(u64 capacity_blocks, u64 first_bucket, u64 bucket_blocks, u64 c
 }
 
 u64 encoded_bytes(const PoolMap& map) {
-  return sizeof(PoolMapHeader) + map.members.size() * sizeof(PoolMember) + map.places.size() * sizeof(ChunkPlace);
+  return sizeof(PoolMapHeader) + map.members.size() * sizeof(PoolMember) +
+         (map.places.size() + map.shard_places.size()) * sizeof(ChunkPlace);
 }
 
 std::vector<std::byte> encode(const PoolMap& map) {
@@ -65,10 +77,15 @@ std::vector<std::byte> encode(const PoolMap& map) {
   header.members = static_cast<u16>(map.members.size());
   header.copies = map.copies;
   header.columns = map.columns;
+  header.stripe_sets = map.stripe_sets();
+  header.data_shards = map.data_shards;
+  header.parity_shards = map.parity_shards;
   std::byte* at = raw.data() + sizeof header;
   std::memcpy(at, map.members.data(), map.members.size() * sizeof(PoolMember));
   at += map.members.size() * sizeof(PoolMember);
   std::memcpy(at, map.places.data(), map.places.size() * sizeof(ChunkPlace));
+  at += map.places.size() * sizeof(ChunkPlace);
+  std::copy(map.shard_places.begin(), map.shard_places.end(), reinterpret_cast<ChunkPlace*>(at));
   std::memcpy(raw.data(), &header, sizeof header);
   header.checksum = checksum_of(ByteSpan(raw).first(bytes));
   std::memcpy(raw.data(), &header, sizeof header);
@@ -88,9 +105,11 @@ Result<PoolMap> decode_pool_map(ByteSpan raw, u64 filesystem, u64 bucket_blocks)
   if (++checks; !std::has_single_bit(header.columns) || header.columns > pool_columns_max) return damaged();
   if (++checks; !std::has_single_bit(u32{header.chunk_buckets}) || header.chunk_buckets > 1u << 24) return damaged();
   if (++checks; header.chunks == 0 || header.chunks % header.columns != 0) return damaged();
+  if (++checks; !shards_are_sound(header)) return damaged();
   const u64 members_bytes = header.members * sizeof(PoolMember);
-  const u64 places_bytes = u64{header.chunks} * header.copies * sizeof(ChunkPlace);
-  if (++checks; header.bytes != sizeof header + members_bytes + places_bytes) return damaged();
+  const u64 places = u64{header.chunks} * header.copies;
+  const u64 shard_places = u64{header.stripe_sets} * (header.data_shards + header.parity_shards);
+  if (++checks; header.bytes != sizeof header + members_bytes + (places + shard_places) * sizeof(ChunkPlace)) return damaged();
   PoolMap map{.filesystem = filesystem,
               .sequence = header.sequence,
               .session = header.session,
@@ -100,9 +119,15 @@ Result<PoolMap> decode_pool_map(ByteSpan raw, u64 filesystem, u64 bucket_blocks)
               .copies = header.copies,
               .columns = header.columns,
               .members = std::vector<PoolMember>(header.members),
-              .places = std::vector<ChunkPlace>(u64{header.chunks} * header.copies)};
-  std::memcpy(map.members.data(), raw.data() + sizeof header, members_bytes);
-  std::memcpy(map.places.data(), raw.data() + sizeof header + members_bytes, places_bytes);
+              .places = {},
+              .data_shards = header.data_shards,
+              .parity_shards = header.parity_shards,
+              .shard_places = {}};
+  const std::byte* at = raw.data() + sizeof header;
+  std::memcpy(map.members.data(), at, members_bytes);
+  const auto* first_place = reinterpret_cast<const ChunkPlace*>(at + members_bytes);
+  map.places.assign(first_place, first_place + places);
+  map.shard_places.assign(first_place + places, first_place + places + shard_places);
   ++checks;
   for (const PoolMember& member : map.members)
     if (!is_sound(member, bucket_blocks, map.chunk_buckets)) return damaged();
@@ -115,9 +140,16 @@ std::string to_text(const PoolMap& map, u64 bucket_blocks) {
   std::string text = fmt::format("{:<22} {} chunks of {} MiB, {} on {} devices, {} side by side\n", "pool", map.chunks(),
                                  chunk_bytes / mib, map.copies == 1 ? "one copy" : fmt::format("{} copies", map.copies),
                                  map.members.size(), map.columns);
+  if (map.is_striped()) {
+    const u64 set_bytes = map.set_buckets(bucket_blocks) * bucket_blocks * block_bytes;
+    text += fmt::format("{:<22} {} sets of {} MiB, {}+{} on as many devices, {:.2f} bytes on devices for each byte\n", "stripes",
+                        map.stripe_sets(), set_bytes / mib, map.data_shards, map.parity_shards,
+                        static_cast<double>(map.shards() * chunk_bytes) / static_cast<double>(set_bytes));
+  }
   text += fmt::format("{:<22} {}, mounted {} times, last after epoch {}\n", "pool map", map.sequence, map.mounts, map.epoch);
   std::vector<u64> used(map.members.size());
   for (const ChunkPlace& place : map.places) ++used[place.member];
+  for (const ChunkPlace& place : map.shard_places) ++used[place.member];
   for (std::size_t i = 0; i < map.members.size(); ++i) {
     const PoolMember& member = map.members[i];
     const std::string label = label_text(member.label);

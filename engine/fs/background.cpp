@@ -284,7 +284,10 @@ Task<Status> CoreState::write_back_all() {
 }
 
 void CoreState::epoch_sealed(Epoch epoch) {
-  each_slice([&](SliceState& state) { state.slice.epoch_sealed(epoch); });
+  each_slice([&](SliceState& state) {
+    state.slice.epoch_sealed(epoch);
+    state.data.moved.hurry();
+  });
   publish_use();
 }
 

@@ -45,7 +45,30 @@ bool names_data(const Key& key, ByteSpan value, const JournalLayout& layout, u64
   extent = format::decode_extent(value);
   return extent.kind == ExtentKind::data && extent.checksum_kind != ChecksumKind::none &&
          extent.address.device() == layout.device_index && extent.address.block() < capacity_blocks &&
+         extent.address.block() % layout.bucket_blocks + extent.blocks <= layout.bucket_blocks &&
          extent.blocks <= capacity_blocks - extent.address.block();
+}
+
+// Blocks of a stripe may each have to be made good from others. `data`: read, if it could be.
+Task<Result<bool>> is_there_in_stripes(const Extent& extent, MutableByteSpan data, device::Device& device) {
+  for (u32 block = 0; block < extent.blocks; ++block) {
+    const auto check = [kind = extent.checksum_kind, expected = extent.checksum_of(block)](ByteSpan read) -> Status {
+      if (codec::first_wrong_block(kind, read.data(), 1, expected) == 1) return {};
+      return Error{Code::extent_checksum_mismatch, 0};
+    };
+    const MutableByteSpan one = data.subspan(block * block_bytes, block_bytes);
+    const Result<bool> there =
+        co_await device::settle_copies(device, extent.address.plus(block).offset_bytes(), one, check);
+    if (!there.ok() || !*there) co_return there;
+  }
+  co_return true;
+}
+
+void remember(const Extent& extent, ByteSpan data, device::Device::VerifiedBlocks& verified) {
+  for (u32 block = 0; block < extent.blocks; ++block) {
+    const ByteSpan one = data.subspan(block * block_bytes, block_bytes);
+    verified[extent.address.plus(block).offset_bytes()].assign(one.begin(), one.end());
+  }
 }
 
 }  // namespace
@@ -64,6 +87,7 @@ Task<Result<bool>> data_is_there(const History& history, Epoch previous, device:
   const Result<LiveExtents> live = co_await live_extents(history, previous, device);
   if (!live.ok()) co_return live.error();
   device::AlignedBuffer buffer(format::extent_blocks_max * block_bytes);
+  device::Device::VerifiedBlocks verified;
   for (const auto& [place, value] : *live) {
     Extent extent;
     if (!names_data(place.second, value, history.layout, device.capacity().value / block_bytes, extent)) continue;
@@ -73,9 +97,20 @@ Task<Result<bool>> data_is_there(const History& history, Epoch previous, device:
       if (wrong == extent.blocks) return {};
       return Error{Code::extent_checksum_mismatch, wrong};
     };
-    const Result<bool> there = co_await device::settle_copies(device, extent.address.offset_bytes(), data, check);
+    const u64 offset = extent.address.offset_bytes();
+    const bool is_striped = device.is_striped(offset);
+    Result<bool> there = true;
+    if (is_striped) {
+      const Status read = co_await device.read(offset, data);
+      if (!read || !check(data)) there = co_await is_there_in_stripes(extent, data, device);
+    } else {
+      there = co_await device::settle_copies(device, offset, data, check);
+    }
     if (!there.ok() || !*there) co_return there;
+    if (is_striped) remember(extent, data, verified);
   }
+  const Status restored = co_await device.restore_parity(verified);
+  if (!restored.ok()) co_return restored.error();
   co_return true;
 }
 

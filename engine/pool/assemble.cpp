@@ -63,13 +63,19 @@ Result<std::vector<Device*>> in_order(std::vector<Named>& named, const PoolMap& 
   return members;
 }
 
+// It was stale in that map, and has got since what it should hold.
+bool came_back_after(const PoolMap& newest, u16 member, const PoolMap& map) {
+  return newest.members[member].current_since > map.sequence;
+}
+
 // Two halves were mounted, each without the other: each says that the other is stale, and each has what the other lacks.
 Status check_one_history(const std::vector<Named>& named, const PoolMap& newest) {
   for (std::size_t i = 0; i < named.size(); ++i) {
     if (!named[i].map || !is_stale(newest, named[i].number)) continue;
     for (u16 other = 0; other < named[i].map->members.size(); ++other) {
       const std::optional<u16> now = number_in(newest, named[i].map->members[other].device);
-      if (now && is_stale(*named[i].map, other) && !is_stale(newest, *now)) return at(Code::pool_split_brain, newest.sequence, i);
+      const bool contradicts = now && is_stale(*named[i].map, other) && !is_stale(newest, *now);
+      if (contradicts && !came_back_after(newest, *now, *named[i].map)) return at(Code::pool_split_brain, newest.sequence, i);
     }
   }
   return {};
@@ -141,6 +147,8 @@ Task<Result<Assembled>> assemble_pool(std::vector<Named> named, AssembleOptions 
   Assembled assembled;
   for (const Named& one : named)
     if (one.map && one.map->sequence == (*newest)->sequence) assembled.superblock = one.superblock;
+  if ((*newest)->is_striped() && assembled.superblock.first_data_bucket > (*newest)->copied_buckets())
+    co_return at(Code::pool_map_damaged, 0, 0);
   assembled.pool = std::make_unique<Pool>(assembled.superblock, **newest, std::move(*members), options.read_only);
   assembled.device = assembled.pool.get();
   // What is missing is told first: it may hold the ring.

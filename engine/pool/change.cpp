@@ -156,13 +156,18 @@ u64 chunks_on(const PoolMap& map, u16 member) {
       std::count_if(map.places.begin(), map.places.end(), [member](const ChunkPlace& place) { return place.member == member; }));
 }
 
-u64 chunks_in_one_domain(const PoolMap& map) {
+// `group`: how many places in turn are to be in domains of their own.
+u64 in_one_domain(const PoolMap& map, const std::vector<ChunkPlace>& places, u32 group) {
   u64 count = 0;
-  for (u32 chunk = 0; chunk < map.chunks(); ++chunk)
-    for (u8 copy = 1; copy < map.copies; ++copy)
-      for (u8 other = 0; other < copy; ++other)
-        count += share_domain(map.members[map.place(chunk, copy).member], map.members[map.place(chunk, other).member]);
+  for (std::size_t i = 0; i < places.size(); ++i)
+    for (std::size_t other = i - i % group; other < i; ++other)
+      count += share_domain(map.members[places[i].member], map.members[places[other].member]);
   return count;
+}
+
+u64 chunks_in_one_domain(const PoolMap& map) {
+  return in_one_domain(map, map.places, map.copies) +
+         (map.is_striped() ? in_one_domain(map, map.shard_places, map.shards()) : 0);
 }
 
 // Whoever has one map of a sequence and not the other can tell.
@@ -172,7 +177,7 @@ u64 session_after(const PoolMap& map) {
 }
 
 format::Superblock with_space_of(format::Superblock superblock, const PoolMap& map) {
-  superblock.bucket_count = map.chunks() * u64{map.chunk_buckets};
+  superblock.bucket_count = map.buckets(superblock.bucket_blocks);
   superblock.capacity_blocks = superblock.bucket_count * superblock.bucket_blocks + 1;
   return superblock;
 }

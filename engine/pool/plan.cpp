@@ -37,15 +37,30 @@ class Dealer {
  public:
   Dealer(const std::vector<NewMember>& members, PoolMap& map) : members_(members), map_(map), used_(members.size()) {}
 
-  void deal() {
-    while (next_chunk()) {
+  // All there are, or `chunks_max`; whole columns.
+  void deal_copied(u64 chunks_max) {
+    deal(map_.places, map_.copies, chunks_max);
+  }
+  void deal_sets() {
+    deal(map_.shard_places, map_.shards(), places_max / map_.shards());
+    for (u32 set = 0; set < map_.stripe_sets(); ++set) {
+      const auto first = map_.shard_places.begin() + set * map_.shards();
+      std::rotate(first, first + set / map_.columns % map_.shards(), first + map_.shards());
     }
-    const std::size_t whole = map_.columns * std::size_t{map_.copies};
-    map_.places.resize(map_.places.size() / whole * whole);
   }
 
  private:
-  bool next_chunk() {
+  void deal(std::vector<ChunkPlace>& places, u32 group, u64 groups_max) {
+    while (places.size() < groups_max * group && next_group(places, group)) {
+    }
+    const std::size_t whole = map_.columns * std::size_t{group};
+    while (places.size() % whole != 0) {
+      --used_[places.back().member];
+      places.pop_back();
+    }
+  }
+
+  bool next_group(std::vector<ChunkPlace>& places, u32 group) {
     std::vector<u16> order(members_.size());
     std::iota(order.begin(), order.end(), u16{0});
     std::sort(order.begin(), order.end(), [this](u16 a, u16 b) {
@@ -53,17 +68,17 @@ class Dealer {
     });
     std::vector<u16> chosen;
     for (const u16 member : order) {
-      if (chosen.size() == map_.copies) break;
+      if (chosen.size() == group) break;
       const bool is_other_domain =
           std::none_of(chosen.begin(), chosen.end(), [&](u16 one) { return same_domain(one, member); });
       if (left(member) > 0 && is_other_domain) chosen.push_back(member);
     }
-    if (chosen.size() < map_.copies) return false;
+    if (chosen.size() < group) return false;
     for (const u16 member : chosen) {
       ChunkPlace place;
       place.member = member;
       place.chunk = static_cast<u16>(used_[member]++);
-      map_.places.push_back(place);
+      places.push_back(place);
     }
     return true;
   }
@@ -92,14 +107,18 @@ u64 domain_count(const std::vector<NewMember>& members) {
 
 }  // namespace
 
-Result<PoolMap> plan(const std::vector<NewMember>& members, u8 copies, u64 bucket_blocks) {
+Result<PoolMap> plan(const std::vector<NewMember>& members, const Redundancy& redundancy, u64 bucket_blocks) {
   if (members.size() > format::pool_members_max) return Error{Code::pool_members_too_many, members.size()};
-  if (copies == 0 || copies > format::pool_copies_max || domain_count(members) < copies)
-    return Error{Code::pool_too_few_devices, copies};
+  const u32 needed = redundancy.members_needed();
+  const u8 copies_max = redundancy.is_striped() ? format::pool_copies_max : format::pool_replicas_max;
+  if (redundancy.copies == 0 || redundancy.copies > copies_max || domain_count(members) < needed)
+    return Error{Code::pool_too_few_devices, needed};
   PoolMap map;
-  map.copies = copies;
+  map.copies = redundancy.copies;
+  map.data_shards = redundancy.data_shards;
+  map.parity_shards = redundancy.parity_shards;
   map.chunk_buckets = static_cast<u32>(chunk_buckets_for(members, bucket_blocks));
-  const u64 side_by_side = (members.size() + copies - 1) / copies;
+  const u64 side_by_side = redundancy.is_striped() ? members.size() / needed : (members.size() + needed - 1) / needed;
   map.columns = static_cast<u8>(std::min<u64>(std::bit_ceil(side_by_side), format::pool_columns_max));
   for (const NewMember& one : members) {
     PoolMember& member = map.members.emplace_back();
@@ -112,8 +131,19 @@ Result<PoolMap> plan(const std::vector<NewMember>& members, u8 copies, u64 bucke
     member.chunks = static_cast<u32>(std::min<u64>(chunks, 1u << 16));
     member.state = static_cast<u8>(format::MemberState::current);
   }
-  Dealer(members, map).deal();
-  if (map.places.empty()) return Error{Code::device_too_small, members.front().capacity_blocks * block_bytes};
+  Dealer dealer(members, map);
+  const Error too_small{Code::device_too_small, members.front().capacity_blocks * block_bytes};
+  if (redundancy.is_striped()) {
+    const u64 chunks = (redundancy.copied_buckets + map.chunk_buckets - 1) / map.chunk_buckets;
+    const u64 wanted = round_up(std::max<u64>(chunks, 1), map.columns);
+    dealer.deal_copied(wanted);
+    if (map.chunks() < wanted) return too_small;
+    dealer.deal_sets();
+    if (map.stripe_sets() == 0) return too_small;
+  } else {
+    dealer.deal_copied(places_max);
+    if (map.places.empty()) return too_small;
+  }
   return map;
 }
 

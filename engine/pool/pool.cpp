@@ -36,8 +36,10 @@ Pool::Pool(const format::Superblock& superblock, format::PoolMap map, std::vecto
       read_only_(read_only),
       map_(std::move(map)),
       members_(std::move(members)),
-      current_(members_.size()) {
+      current_(members_.size()),
+      gates_(std::make_unique<runtime::Gate[]>(runtime::this_reactor().cores())) {
   assert(members_.size() == map_.members.size());
+  if (map_.is_striped()) stripes_.emplace(*this, bucket_blocks_);
   for (u16 index = 0; index < members_.size(); ++index) {
     if (members_[index] != nullptr) adopt(index);
     current_[index] = members_[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
@@ -87,6 +89,10 @@ u64 Pool::member_offset(const Piece& piece, u8 copy) const {
 }
 
 device::Device::CopyPlace Pool::copy_place(u64 offset_bytes, u8 copy) {
+  if (is_striped(offset_bytes)) {
+    const auto [member, at] = stripes_->place(stripes_->layout().range(offset_bytes, block_bytes));
+    return {is_current(member) ? members_[member] : nullptr, at};
+  }
   IoOperation there;
   there.offset = offset_bytes;
   there.length = block_bytes;
@@ -96,6 +102,8 @@ device::Device::CopyPlace Pool::copy_place(u64 offset_bytes, u8 copy) {
 }
 
 void Pool::start(IoOperation& operation) {
+  if (operation.kind != IoOperation::Kind::flush && stripes_ && is_striped(operation.offset + operation.length - 1))
+    return gates_[runtime::this_reactor().core()].spawn(run_striped(&operation));
   switch (operation.kind) {
     case IoOperation::Kind::read:
       return start_reads(operation);
@@ -105,6 +113,78 @@ void Pool::start(IoOperation& operation) {
     case IoOperation::Kind::flush:
       return start_flushes(operation);
   }
+}
+
+// Bucket by bucket: what is asked for at once lies in one, almost always.
+runtime::Task<void> Pool::run_striped(IoOperation* operation) {
+  IoOperation& asked = *operation;
+  const u64 bucket_bytes = bucket_blocks_ * block_bytes;
+  i64 error = 0;
+  for (u64 done = 0; done < asked.length && error == 0;) {
+    const u64 at = asked.offset + done;
+    const u64 length = std::min(asked.length - done, bucket_bytes - at % bucket_bytes);
+    if (is_striped(at)) {
+      error = co_await run_in_stripes(asked, done, length);
+    } else {
+      error = co_await run_copied(asked, done, length);
+    }
+    done += length;
+  }
+  asked.result = error != 0 ? error : static_cast<i64>(asked.length);
+  asked.completed(asked);
+}
+
+// What begins before the stripes and goes on in them.
+runtime::Task<i64> Pool::run_copied(const IoOperation& asked, u64 done, u64 length) {
+  if (asked.copy != 0) co_return -EINVAL;
+  const u64 at = asked.offset + done;
+  const std::span<std::byte> data{asked.data + done, length};
+  Status status;
+  if (asked.kind == IoOperation::Kind::read) status = co_await read(at, data);
+  if (asked.kind == IoOperation::Kind::write) status = co_await write(at, data, asked.durable);
+  if (asked.kind == IoOperation::Kind::discard) status = co_await discard(at, length);
+  co_return status ? 0 : -static_cast<i64>(status.error().value);
+}
+
+runtime::Task<i64> Pool::run_in_stripes(const IoOperation& asked, u64 done, u64 length) {
+  const StripeRange range = stripes_->layout().range(asked.offset + done, length);
+  std::byte* const data = asked.data + done;
+  switch (asked.kind) {
+    case IoOperation::Kind::read:
+      co_return co_await stripes_->read(range, data, asked.copy);
+    case IoOperation::Kind::write:
+      assert(asked.copy <= 1);
+      if (asked.copy == 1) co_return co_await stripes_->heal(range, data);
+      co_return co_await stripes_->write(range, data, asked.durable);
+    case IoOperation::Kind::discard:
+      co_return co_await stripes_->discard(range);
+    case IoOperation::Kind::flush:
+      break;
+  }
+  assert(!"a flush goes to every member");
+  co_return -EINVAL;
+}
+
+runtime::Task<Status> Pool::restore_parity(const VerifiedBlocks& verified) {
+  if (read_only_) co_return Status{};
+  for (auto next = verified.begin(); next != verified.end();) {
+    if (!is_striped(next->first)) {
+      ++next;
+      continue;
+    }
+    const u64 offset = next->first;
+    const StripeRange first = stripes_->layout().range(offset, block_bytes);
+    std::vector<const std::byte*> known(map_.data_shards);
+    for (; next != verified.end(); ++next) {
+      const StripeRange block = stripes_->layout().range(next->first, block_bytes);
+      if (!stripes_->layout().is_same_stripe(first, block)) break;
+      known[block.from % map_.data_shards] = next->second.data();
+    }
+    const i64 error = co_await stripes_->restore_parity(first, known);
+    if (error != 0)
+      co_return Error{Code::device_io_failed, static_cast<u64>(-error), {.device = index(), .offset_bytes = offset}};
+  }
+  co_return Status{};
 }
 
 void Pool::start_reads(IoOperation& operation) {
@@ -167,10 +247,10 @@ void Pool::start_parts(Fan* fan) {
 // different copies.
 bool Pool::aim(Part& part) {
   constexpr u64 turn_bytes = 64 * kib;
-  const u8 asked = part.fan->asked.copy;
+  const u16 asked = part.fan->asked.copy;
   const u64 turn = (part.fan->asked.offset + part.piece.offset) / turn_bytes;
   while (part.copies_tried < (asked != 0 ? 1 : map_.copies)) {
-    part.copy = asked != 0 ? asked : static_cast<u8>((turn + part.copies_tried) % map_.copies + 1);
+    part.copy = asked != 0 ? asked : static_cast<u16>((turn + part.copies_tried) % map_.copies + 1);
     ++part.copies_tried;
     part.member = map_.place(part.piece.chunk, static_cast<u8>(part.copy - 1)).member;
     if (is_current(part.member)) return true;
@@ -197,6 +277,8 @@ void Pool::answered(Part& part) {
       reached(Point::pool_read_elsewhere);
       return launch(part);
     }
+  } else if (part.kind == IoOperation::Kind::discard) {
+    error = 0;  // it keeps what it had, which nobody reads
   } else if (error != 0 && give_up(part.member)) {
     error = 0;
   }
@@ -210,7 +292,7 @@ void Pool::part_done(Fan* fan, i64 error) {
   IoOperation& asked = fan->asked;
   asked.result = fan->error != 0 ? fan->error : static_cast<i64>(asked.length);
   if (asked.kind == IoOperation::Kind::flush && fan->error == 0 && failures_.load() != remembered_)
-    return gate_.spawn(remember_failures(&asked));
+    return gates_[runtime::this_reactor().core()].spawn(remember_failures(&asked));
   asked.completed(asked);
 }
 
@@ -225,7 +307,7 @@ bool Pool::is_spare(u16 member) const {
     }
     if (here && !elsewhere) return false;
   }
-  return true;
+  return !stripes_ || stripes_->is_spare(member);
 }
 
 bool Pool::give_up(u16 member) {
@@ -245,7 +327,7 @@ u64 Pool::chunks_lost() const {
     for (u8 copy = 0; copy < map_.copies; ++copy) there = there || is_current(map_.place(chunk, copy).member);
     if (!there) ++lost;
   }
-  return lost;
+  return lost + (stripes_ ? stripes_->sets_lost() : 0);
 }
 
 runtime::Task<Status> Pool::renew() {

@@ -1,5 +1,6 @@
-// Several devices as one: a block device whose every chunk lies on as many members as the pool keeps copies. What stands above
-// it sees one space of blocks and need not know; who verifies what it reads asks for the other copies (device/copies.h).
+// Several devices as one: a block device whose every chunk lies on as many members as the pool keeps copies, or in stripes of
+// an erasure code (stripes.h). What stands above it sees one space of blocks and need not know; who verifies what it reads asks
+// for the other copies (device/copies.h).
 //
 // A write goes to all copies and is done when they are; a flush goes to all members. A member that fails a write or a flush is
 // given up if everything has a copy elsewhere: from then on it is neither read nor written, and before another flush is
@@ -9,12 +10,15 @@
 #pragma once
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/device/device.h"
 #include "engine/format/pool_map.h"
+#include "engine/pool/stripes.h"
 #include "engine/runtime/sync.h"
 
 namespace cowfs::pool {
@@ -22,15 +26,20 @@ namespace cowfs::pool {
 class Pool final : public device::Device {
  public:
   // `superblock`: of any member. `members`: by their numbers in the map, null where one is missing; they outlive the pool.
+  // On a core.
   Pool(const format::Superblock& superblock, format::PoolMap map, std::vector<device::Device*> members, bool read_only);
 
-  Bytes capacity() const override { return {map_.chunks() * u64{map_.chunk_buckets} * bucket_blocks_ * block_bytes}; }
+  Bytes capacity() const override { return {map_.buckets(bucket_blocks_) * bucket_blocks_ * block_bytes}; }
   std::string describe() const override;
   bool discards() const override;
   u8 copies() const override { return map_.copies; }
   bool may_heal() const override { return !read_only_; }
   std::vector<device::Device*> members() override { return members_; }
   CopyPlace copy_place(u64 offset_bytes, u8 copy) override;
+  bool is_striped(u64 offset_bytes) const override { return stripes_ && offset_bytes >= stripes_->layout().begins_at(); }
+  u32 stripe_blocks() const override { return stripes_ ? map_.data_shards : 1; }
+  u16 reconstructions() const override { return stripes_ ? stripes_->reconstructions() : 0; }
+  runtime::Task<Status> restore_parity(const VerifiedBlocks& verified) override;
   void start(runtime::IoOperation& operation) override;
 
   const format::PoolMap& map() const { return map_; }
@@ -38,12 +47,14 @@ class Pool final : public device::Device {
   const std::vector<device::Device*>& devices() const { return members_; }
   // Where a chunk's bucket lies in the space.
   u64 space_offset(u64 chunk, u64 bucket) const;
-  const device::Device* member(u16 index) const { return members_[index]; }
+  device::Device* member(u16 index) const { return members_[index]; }
   // It is there, and what is on it counts.
   bool is_current(u16 member) const { return current_[member].load(std::memory_order_relaxed); }
   // From now on nothing on it counts. Before the pool is used.
   void distrust(u16 member) { current_[member].store(false, std::memory_order_relaxed); }
-  // Chunks of which no copy is on a current member.
+  // A request to it failed. False: what is on it is not all elsewhere, so it goes on counting.
+  bool give_up(u16 member);
+  // Chunks of which no copy is on a current member, and stripe sets that lack more shards than they have parity.
   u64 chunks_lost() const;
 
   // On one core, while nothing else is asked of it. A new map on all current members: a mount that began at `epoch`, with
@@ -81,6 +92,10 @@ class Pool final : public device::Device {
   std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
   u64 member_offset(const Piece& piece, u8 copy) const;
   runtime::Task<Status> refill_chunk(u64 chunk, u8 copy, MutableByteSpan bucket);
+  runtime::Task<Status> refill_shard(u64 set, u32 shard, MutableByteSpan bucket);
+  runtime::Task<void> run_striped(runtime::IoOperation* operation);
+  runtime::Task<i64> run_copied(const runtime::IoOperation& asked, u64 done, u64 length);
+  runtime::Task<i64> run_in_stripes(const runtime::IoOperation& asked, u64 done, u64 length);
   void start_parts(Fan* fan);
   void start_reads(runtime::IoOperation& operation);
   void start_writes(runtime::IoOperation& operation);
@@ -89,7 +104,6 @@ class Pool final : public device::Device {
   void launch(Part& part);
   void answered(Part& part);
   void part_done(Fan* fan, i64 error);
-  bool give_up(u16 member);
   bool is_spare(u16 member) const;
   runtime::Task<void> remember_failures(runtime::IoOperation* flush);
   void mark_stale();
@@ -104,7 +118,8 @@ class Pool final : public device::Device {
   std::atomic<u64> failures_{0};  // members given up
   u64 remembered_ = 0;            // of them
   runtime::Mutex publishing_;  // of the core that flushes
-  runtime::Gate gate_;
+  std::optional<Stripes> stripes_;
+  std::unique_ptr<runtime::Gate[]> gates_;  // by core
 };
 
 }  // namespace cowfs::pool

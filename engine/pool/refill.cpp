@@ -23,6 +23,21 @@ runtime::Task<Status> Pool::refill_chunk(u64 chunk, u8 copy, MutableByteSpan buc
   co_return Status{};
 }
 
+runtime::Task<Status> Pool::refill_shard(u64 set, u32 shard, MutableByteSpan bucket) {
+  const StripeLayout& layout = stripes_->layout();
+  const u16 member = layout.member(set, shard);
+  for (u64 number = 0; number < layout.buckets_per_set(); ++number) {
+    const StripeRows rows = layout.rows_of_bucket(set, number);
+    const i64 made = co_await stripes_->make_shard(set, number, shard, bucket.data());
+    if (made != 0) co_return Error{Code::device_io_failed, static_cast<u64>(-made), {.device = index()}};
+    const ByteSpan content = bucket.first(layout.length(rows, shard) * block_bytes);
+    const Status written =
+        co_await members_[member]->write(layout.member_offset(set, shard, rows.first_stripe), content);
+    if (!written) co_return written;
+  }
+  co_return Status{};
+}
+
 runtime::Task<Status> Pool::refill(u16 member, std::function<void(u64)> progress) {
   assert(members_[member] != nullptr && !is_current(member));
   device::AlignedBuffer bucket(bucket_blocks_ * block_bytes);
@@ -35,11 +50,20 @@ runtime::Task<Status> Pool::refill(u16 member, std::function<void(u64)> progress
       if (progress) progress(++done);
     }
   }
+  for (u64 set = 0; set < map_.stripe_sets(); ++set) {
+    for (u32 shard = 0; shard < map_.shards(); ++shard) {
+      if (map_.shard_place(set, shard).member != member) continue;
+      const Status filled = co_await refill_shard(set, shard, bucket.span());
+      if (!filled) co_return filled;
+      if (progress) progress(++done);
+    }
+  }
   const Status flushed = co_await members_[member]->flush();
   if (!flushed) co_return flushed;
   map_.members[member].state = static_cast<u8>(MemberState::current);
   current_[member].store(true, std::memory_order_relaxed);
   map_.sequence += 1;
+  map_.members[member].current_since = map_.sequence;
   co_return co_await publish();
 }
 

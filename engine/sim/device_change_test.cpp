@@ -40,12 +40,23 @@ Task<Result<bool>> file_is_there(fs::Operations* operations) {
   co_return is_same;
 }
 
-Images loaded(u64 devices, u8 replicas) {
-  SimulatedFilesystem filesystem(make_devices({.device_bytes = device_bytes, .devices = devices, .replicas = replicas, .slices = 1}), {});
+Images loaded(const FormatSettings& format) {
+  SimulatedFilesystem filesystem(make_devices(format), {});
   EXPECT_TRUE(filesystem.mount().ok());
   EXPECT_TRUE(filesystem.run(0, [&] { return write_file(&filesystem.operations()); }).ok());
   EXPECT_TRUE(filesystem.close().ok());
   return filesystem.images();
+}
+
+Images loaded(u64 devices, u8 replicas) {
+  return loaded({.device_bytes = device_bytes, .devices = devices, .replicas = replicas, .slices = 1});
+}
+
+Images in_stripes(ErasureCoding code) {
+  FormatSettings format{.device_bytes = device_bytes, .slices = 1};
+  format.devices = code.data_shards + u64{code.parity_shards};
+  format.erasure = code;
+  return loaded(format);
 }
 
 // What a mount of the images finds: their space, or why there is none.
@@ -153,6 +164,22 @@ TEST(DeviceChange, a_device_that_was_offline_comes_back) {
   EXPECT_GT(space(images), 0u);
 }
 
+TEST(DeviceChange, in_stripes_devices_go_offline_up_to_the_parity_and_come_back) {
+  const Images before = in_stripes({2, 2});
+  Images images = changed(before, {.kind = Kind::label, .member = 1, .label = "rack"});
+  EXPECT_EQ(space(images), space(before));
+  images = changed(images, {.kind = Kind::offline, .member = 1});
+  images = changed(images, {.kind = Kind::offline, .member = 3});
+  Change third(images, {.kind = Kind::offline, .member = 0});
+  EXPECT_EQ(third.run().error().code, Code::pool_copies_needed);
+  EXPECT_EQ(third.writes(), 0u);
+  EXPECT_TRUE(space_of(images, true).ok());
+  images = changed(images, {.kind = Kind::online, .member = 1});
+  images = changed(images, {.kind = Kind::online, .member = 3});
+  EXPECT_EQ(space(images), space(before));
+  EXPECT_TRUE(space_of({{}, images[1], {}, images[3]}, true).ok());
+}
+
 TEST(DeviceChange, a_device_that_has_become_larger_makes_the_space_larger) {
   for (const u64 devices : {u64{1}, u64{2}}) {
     const Images before = loaded(devices, 1);
@@ -172,7 +199,7 @@ TEST(DeviceChange, a_device_that_has_become_larger_makes_the_space_larger) {
 }
 
 TEST(DeviceChange, what_is_refused_changes_nothing) {
-  const Images two = loaded(2, 2), three = loaded(3, 1), alone = loaded(1, 1);
+  const Images two = loaded(2, 2), three = loaded(3, 1), alone = loaded(1, 1), striped = in_stripes({2, 1});
   struct Case {
     const char* name;
     Images images;
@@ -184,6 +211,10 @@ TEST(DeviceChange, what_is_refused_changes_nothing) {
         Case{"evacuate, no room", two, {.kind = Kind::evacuate, .member = 0}, Code::pool_chunks_unplaced},
         Case{"remove, no room", three, {.kind = Kind::remove, .member = 2}, Code::pool_chunks_unplaced},
         Case{"unknown", two, {.kind = Kind::remove, .member = 2}, Code::pool_member_unknown},
+        Case{"evacuate, stripes", striped, {.kind = Kind::evacuate, .member = 0}, Code::pool_stripes_fixed},
+        Case{"add, stripes", with(striped, Image(device_bytes)), {.kind = Kind::add}, Code::pool_stripes_fixed},
+        Case{"resize, stripes", striped, {.kind = Kind::resize, .member = 0}, Code::pool_stripes_fixed},
+        Case{"remove, stripes", striped, {.kind = Kind::remove, .member = 0}, Code::pool_stripes_fixed},
         Case{"one device", alone, {.kind = Kind::offline}, Code::pool_alone},
         Case{"add, too small", with(two, Image(128 * kib)), {.kind = Kind::add}, Code::device_too_small}}) {
     SCOPED_TRACE(c.name);

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 
 #include "engine/admin/members.h"
+#include "engine/device/aligned_buffer.h"
+#include "engine/pool/stripe_layout.h"
 #include "engine/sim/scenario.h"
 #include "engine/sim/seed_run.h"
 #include "engine/sim/seeds_test_internal.h"
@@ -53,10 +55,33 @@ TEST(Pool, what_was_written_to_several_devices_is_there_after_each_mount_and_cra
   }
 }
 
-// A load, closed: the images of a sound filesystem on so many devices.
-Images loaded(u64 devices, u8 replicas, u64 seed) {
-  Random random(seed);
-  ScenarioSettings settings = on_devices(random, devices, replicas);
+ScenarioSettings in_stripes(Random& random, ErasureCoding code, u64 devices) {
+  ScenarioSettings settings = on_devices(random, devices, 1);
+  settings.format.erasure = code;
+  return settings;
+}
+
+TEST(Pool, what_was_written_in_stripes_is_there_after_each_mount_and_crash) {
+  constexpr ErasureCoding codes[] = {{2, 1}, {2, 2}, {3, 1}, {4, 2}, {5, 3}, {3, 4}};
+  for (u64 seed : seeds(24)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const ErasureCoding code = codes[seed % std::size(codes)];
+    Scenario scenario(in_stripes(random, code, code.data_shards + code.parity_shards + random.below(3)));
+    for (int round = 0; round < 2; ++round) {
+      scenario.mount(random_settings(random));
+      scenario.try_crashes_after_syncs(8);
+      scenario.run_clients(80);
+      ASSERT_TRUE(none(scenario.problems()));
+      scenario.expect_exact();
+      ASSERT_TRUE(none(scenario.problems()));
+      scenario.close();
+    }
+  }
+}
+
+// A load, closed: the images of a sound filesystem.
+Images loaded(ScenarioSettings settings, u64 seed) {
   settings.format.seed = seed;
   Images images = make_devices(settings.format);
   SimulatedFilesystem filesystem(images, {});
@@ -65,6 +90,11 @@ Images loaded(u64 devices, u8 replicas, u64 seed) {
   EXPECT_TRUE(made.ok());
   EXPECT_TRUE(filesystem.close().ok());
   return filesystem.images();
+}
+
+Images loaded(u64 devices, u8 replicas, u64 seed) {
+  Random random(seed);
+  return loaded(on_devices(random, devices, replicas), seed);
 }
 
 Task<Status> write_file(fs::Operations* operations, u64 bytes) {
@@ -303,6 +333,217 @@ TEST(Pool, what_each_device_did_and_what_was_wrong_on_it_is_counted_and_survives
   EXPECT_EQ(counted(filesystem, 1, copy_damaged), counted(filesystem, 1, copy_repaired));
   EXPECT_EQ(counted(filesystem, 0, device_error), 1u);
   EXPECT_EQ(counted(filesystem, 1, device_error), 0u);
+}
+
+// Stripes.
+
+Task<Result<u64>> bytes_that_are_wrong(fs::Operations* operations, u64 bytes) {
+  const Result<FileHandle> file = co_await operations->open("/file", O_RDONLY, 0);
+  if (!file) co_return file.error();
+  std::vector<std::byte> data(mib);
+  u64 wrong = 0;
+  for (u64 at = 0; at < bytes; at += data.size()) {
+    const Result<u64> read = co_await operations->read(*file, at, data);
+    if (!read) co_return read.error();
+    wrong += static_cast<u64>(std::count_if(data.begin(), data.end(), [](std::byte byte) { return byte != std::byte{1}; }));
+  }
+  const Status closed = co_await operations->close(*file);
+  if (!closed) co_return closed.error();
+  co_return wrong;
+}
+
+constexpr u64 striped_file_bytes = 8 * mib;
+
+Images with_a_file(ErasureCoding code, u64 devices) {
+  FormatSettings format;
+  format.devices = devices;
+  format.erasure = code;
+  SimulatedFilesystem filesystem(make_devices(format), {});
+  EXPECT_TRUE(filesystem.mount().ok());
+  const Status written = filesystem.run(0, [&] { return write_file(&filesystem.operations(), striped_file_bytes); });
+  EXPECT_TRUE(written.ok()) << to_text(written.error());
+  EXPECT_TRUE(filesystem.close().ok());
+  return filesystem.images();
+}
+
+void expect_readable(const Images& images) {
+  MountSettings settings;
+  settings.degraded = true;
+  SimulatedFilesystem filesystem(images, settings);
+  const Status mounted = filesystem.mount();
+  ASSERT_TRUE(mounted.ok()) << to_text(mounted.error());
+  const auto wrong = filesystem.run(0, [&] { return bytes_that_are_wrong(&filesystem.operations(), striped_file_bytes); });
+  ASSERT_TRUE(wrong.ok()) << to_text(wrong.error());
+  EXPECT_EQ(*wrong, 0u);
+}
+
+TEST(Stripes, everything_is_there_whichever_devices_are_lost_up_to_the_parity) {
+  for (const ErasureCoding code : {ErasureCoding{2, 1}, ErasureCoding{4, 2}, ErasureCoding{3, 3}}) {
+    const u64 devices = code.data_shards + code.parity_shards;
+    SCOPED_TRACE(std::to_string(code.data_shards) + "+" + std::to_string(code.parity_shards));
+    const Images sound = with_a_file(code, devices);
+    expect_readable(sound);
+    EXPECT_TRUE(none(findings_in(sound)));
+    for (u32 number = 0; number < pool::choices(static_cast<u32>(devices), code.parity_shards); ++number) {
+      const pool::ShardMask lost = pool::choice(static_cast<u32>(devices), code.parity_shards, number);
+      SCOPED_TRACE("lost " + std::to_string(lost));
+      Images left = sound;
+      for (u64 i = 0; i < devices; ++i)
+        if ((lost >> i & 1) != 0) left[i] = Image{};
+      expect_readable(left);
+    }
+    Images too_few = sound;
+    for (u64 i = 0; i <= code.parity_shards; ++i) too_few[i] = Image{};
+    MountSettings degraded;
+    degraded.degraded = true;
+    SimulatedFilesystem filesystem(too_few, degraded);
+    const Status status = filesystem.mount();
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code, Code::superblock_devices_missing);
+  }
+}
+
+// Half of all blocks of two devices; what is wrong is found by its checksum, and computed from the others.
+TEST(Stripes, damage_of_as_many_devices_as_there_is_parity_is_read_around_and_healed) {
+  Images images = with_a_file({4, 2}, 6);
+  Random random(1);
+  std::vector<std::byte> block(block_bytes);
+  for (Image* image : {&images[1], &images[4]}) {
+    for (u64 at = mib; at + block_bytes < image->size(); at += block_bytes) {
+      if (!random.one_in(2)) continue;
+      image->read(at, block);
+      if (std::all_of(block.begin(), block.end(), [](std::byte byte) { return byte == std::byte{0}; })) continue;
+      block[random.below(block_bytes)] ^= std::byte{1};
+      image->write(at, block);
+    }
+  }
+  expect_readable(images);
+  EXPECT_TRUE(none(findings_in(images)));
+}
+
+TEST(Stripes, devices_that_were_brought_up_to_date_replace_others) {
+  const Images before = with_a_file({3, 2}, 5);
+  Images without = before;
+  without[0] = without[3] = Image{};
+  Images after = changed(without, "/new");
+  after[0] = before[0];
+  after[3] = before[3];
+  SimulatedFilesystem filesystem(after, {.cores = 1});
+  const auto done = filesystem.run(0, [&filesystem] { return refill_all(&filesystem); });
+  ASSERT_TRUE(done.ok()) << to_text(done.error());
+  EXPECT_EQ(*done, (std::vector<u16>{0, 3}));
+  const Images whole = filesystem.crash_images_all_lost();
+  EXPECT_TRUE(mounted(whole).ok());
+  for (const auto& [a, b] : {std::pair(1, 2), std::pair(2, 4), std::pair(1, 4)}) {
+    Images left = whole;
+    left[a] = left[b] = Image{};
+    expect_readable(left);
+    EXPECT_TRUE(has(left, "/new"));
+    EXPECT_TRUE(none(findings_in(left)));
+  }
+}
+
+// What was found when all devices were there is there without any one of them.
+void expect_the_same_without_one(const Images& images, const TreeFound& found) {
+  MountSettings degraded;
+  degraded.degraded = true;
+  for (std::size_t lost = 0; lost < images.size(); ++lost) {
+    Images left = images;
+    left[lost] = Image{};
+    SimulatedFilesystem without(left, degraded);
+    ASSERT_TRUE(without.mount().ok());
+    const TreeFound again = walk(without);
+    EXPECT_TRUE(none(again.problems)) << "without device " << lost;
+    EXPECT_EQ(found.contents, again.contents) << "without device " << lost;
+  }
+}
+
+// A stripe at the end of the space, its parity lost; and what is read of it by all ways there are.
+Task<Status> lose_and_restore_parity(pool::Pool* pool, u64 bucket_blocks) {
+  const u64 stripe_bytes = pool->stripe_blocks() * block_bytes;
+  const u64 offset = pool->capacity().value - bucket_blocks * block_bytes;
+  device::AlignedBuffer data(stripe_bytes), read(stripe_bytes);
+  for (u64 i = 0; i < data.size(); ++i) data.data()[i] = static_cast<std::byte>(i * 7 + i / block_bytes);
+  Status done = co_await pool->write(offset, data.span());
+  if (!done) co_return done;
+  const pool::StripeLayout layout(pool->map(), bucket_blocks);
+  const pool::StripeRange stripe = layout.range(offset, stripe_bytes);
+  for (u32 parity = layout.data_shards(); parity < layout.shards(); ++parity) {
+    const device::AlignedBuffer zeros(block_bytes);
+    const u64 at = layout.member_offset(stripe.set, parity, stripe.first_stripe);
+    done = co_await pool->member(layout.member(stripe.set, parity))->write(at, zeros.span());
+    if (!done) co_return done;
+  }
+  device::Device::VerifiedBlocks verified;
+  for (u64 at = 0; at < stripe_bytes; at += block_bytes) {
+    const ByteSpan block = ByteSpan(data.span()).subspan(at, block_bytes);
+    verified[offset + at].assign(block.begin(), block.end());
+  }
+  done = co_await pool->restore_parity(verified);
+  for (u16 reading = 0; done && reading <= pool->reconstructions() + 1; ++reading) {
+    done = co_await pool->read(offset, read.span(), reading);
+    EXPECT_EQ(std::memcmp(read.data(), data.data(), stripe_bytes), 0) << "reading " << reading;
+  }
+  co_return done;
+}
+
+TEST(Stripes, parity_is_made_to_fit_what_was_verified) {
+  for (const ErasureCoding code : {ErasureCoding{2, 1}, ErasureCoding{4, 2}, ErasureCoding{3, 4}}) {
+    FormatSettings format;
+    format.devices = code.data_shards + u64{code.parity_shards};
+    format.erasure = code;
+    SimulatedFilesystem filesystem(make_devices(format), {.cores = 1});
+    ASSERT_TRUE(filesystem.mount().ok());
+    pool::Pool* pool = filesystem.assembled().pool.get();
+    const u64 bucket_blocks = filesystem.assembled().superblock.bucket_blocks;
+    const Status restored = filesystem.run(0, [&] { return lose_and_restore_parity(pool, bucket_blocks); });
+    EXPECT_TRUE(restored.ok()) << to_text(restored.error());
+    EXPECT_TRUE(filesystem.close().ok());
+  }
+}
+
+// Whichever device missed what a commit was about to flush.
+TEST(Stripes, what_recovery_takes_for_durable_has_its_parity) {
+  MountSettings degraded;
+  degraded.degraded = true;
+  u64 recoveries = 0;
+  for (u64 seed : seeds(12)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    ScenarioSettings settings = in_stripes(random, {2, 1}, 3);
+    settings.format.single_flush = true;
+    settings.errors_expected = true;
+    Scenario scenario(settings);
+    scenario.mount(random_settings(random));
+    scenario.filesystem().device(random.below(3)).set_faults({.power_cut_at = 1 + random.below(60)});
+    scenario.filesystem().share_power();
+    scenario.run_clients(60);
+    scenario.filesystem().power_cut();
+    scenario.abandon();
+    for (std::size_t missed = 0; missed < 3; ++missed) {
+      SimulatedFilesystem recovered(scenario.filesystem().crash_images_one_lost(missed), degraded);
+      const Status mounted = recovered.mount();
+      ASSERT_TRUE(mounted.ok()) << to_text(mounted.error());
+      if (!recovered.assembled().absent.empty()) continue;  // it was given up before the others lost their power
+      ++recoveries;
+      const TreeFound found = walk(recovered);
+      ASSERT_TRUE(none(found.problems));
+      expect_the_same_without_one(recovered.crash_images_all_lost(), found);
+    }
+  }
+  EXPECT_GT(recoveries, 5u);
+}
+
+// One after the other, up to the parity; and then the power goes.
+TEST(Stripes, no_fault_within_the_parity_is_noticed) {
+  for (u64 seed : seeds(8)) {
+    for (Fault fault : {Fault::device_lost, Fault::read_error, Fault::write_error, Fault::flush_error, Fault::lost_write,
+                        Fault::misdirected_write, Fault::flipped_write, Fault::flipped_at_rest, Fault::unreadable}) {
+      const ErasureCoding code{static_cast<u8>(2 + seed % 3), static_cast<u8>(1 + seed % 2)};
+      const SeedResult result = run_seed({.seed = seed, .operations = 120, .faults = {fault}, .erasure = code});
+      ASSERT_TRUE(none(result.problems)) << "seed " << seed << ": " << result.configuration;
+    }
+  }
 }
 
 }  // namespace

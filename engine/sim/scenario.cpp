@@ -4,8 +4,6 @@
 
 namespace cowfs::sim {
 
-namespace {
-
 TreeFound walk(SimulatedFilesystem& filesystem) {
   TreeFound found;
   fs::Operations* operations = &filesystem.operations();
@@ -13,8 +11,6 @@ TreeFound walk(SimulatedFilesystem& filesystem) {
   filesystem.run(0, [operations, into] { return walk_tree(operations, into); });
   return found;
 }
-
-}  // namespace
 
 namespace {
 
@@ -166,7 +162,7 @@ Task<void> Scenario::scrub() {
   if (settings_.errors_expected) co_return;
   add("scrub", report ? Status{} : Status{report.error()});
   if (!report) co_return;
-  const bool has_copies = settings_.format.replicas > 1;
+  const bool has_copies = settings_.format.spare_devices() > 0;
   for (const ScrubFinding& finding : report->findings) {
     if (!has_copies) problems_.push_back("scrub finds damage where there is none: " + finding.what);
     if (finding.lost) problems_.push_back("scrub does not find a good copy: " + finding.what);
@@ -204,12 +200,24 @@ void Scenario::expect_given_up() {
   for (const auto& client : clients_) client->expectation().check_contents(found, problems_);
 }
 
+namespace {
+
+// Where everything still has all of its copies or shards, some of the devices that may be lost are.
+void lose_spare_devices(Images& images, SimulatedFilesystem& whole, u64 spare_devices, Random& random) {
+  const pool::Pool* pool = whole.assembled().pool.get();
+  for (u16 member = 0; pool != nullptr && member < images.size(); ++member)
+    if (!pool->is_current(member)) return;
+  for (u64 i = random.below(spare_devices + 1); i > 0; --i) images[random.below(images.size())] = Image{};
+}
+
+}  // namespace
+
 void Scenario::expect_recovers(Images images, u64 seed) {
   ++crashes_tried_;
   Random random(seed);
   const auto draw_mount = [this, &random] {
     MountSettings drawn = random_settings(random);
-    drawn.degraded = settings_.format.replicas > 1;
+    drawn.degraded = settings_.format.spare_devices() > 0;
     return drawn;
   };
   SimulatedFilesystem recovered(std::move(images), draw_mount());
@@ -223,9 +231,11 @@ void Scenario::expect_recovers(Images images, u64 seed) {
 
   if (settings_.corruption_expected) return;
 
-  // The recovery itself may be cut short; the next one finds the same.
+  // The recovery itself may be cut short, and devices lost after it; the next one finds the same.
   if (random.one_in(2)) add("closing what was recovered", recovered.close());
-  SimulatedFilesystem again(recovered.crash_images(random), draw_mount());
+  Images left = recovered.crash_images(random);
+  if (!settings_.device_damaged && !damage_) lose_spare_devices(left, recovered, settings_.format.spare_devices(), random);
+  SimulatedFilesystem again(std::move(left), draw_mount());
   add("second recovery", again.mount());
   if (!sound()) return;
   const TreeFound found_again = walk(again);

@@ -3,8 +3,12 @@
 #pragma once
 #include "engine/sim/client.h"
 #include "engine/sim/simulated_filesystem.h"
+#include "engine/sim/tree_walk.h"
 
 namespace cowfs::sim {
+
+// All there is to see of a mounted filesystem.
+TreeFound walk(SimulatedFilesystem& filesystem);
 
 struct ScenarioSettings {
   u64 seed = 1;
@@ -17,6 +21,7 @@ struct ScenarioSettings {
   // Silent faults: what is found out must be an error, and what is read must be bytes that the file once had.
   bool corruption_expected = false;
   bool history_may_be_lost = false;  // to before what was synced, but to one moment
+  bool device_damaged = false;  // one of several, perhaps: the others are needed
 };
 
 // Any of the kinds there are; data may be without.

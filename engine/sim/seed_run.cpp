@@ -56,6 +56,11 @@ bool is_of_the_only_device(Fault fault) {
   return fault == Fault::vanished || fault == Fault::stale || fault == Fault::reverted;
 }
 
+std::string redundancy_text(const FormatSettings& format) {
+  if (format.erasure.data_shards == 0) return std::to_string(format.replicas) + " copies";
+  return std::to_string(format.erasure.data_shards) + "+" + std::to_string(format.erasure.parity_shards) + " shards";
+}
+
 class History {
  public:
   explicit History(const SeedOptions& options) : options_(options), random_(options.seed), kinds_(options.seed) {}
@@ -64,17 +69,19 @@ class History {
     ScenarioSettings settings = random_scenario(random_);
     result_.fault = draw_fault();
     draw_devices(settings.format);
-    const bool is_covered = settings.format.replicas > 1 && is_of_one_device(result_.fault);
+    spare_devices_ = settings.format.spare_devices();
+    const bool is_covered = settings.format.spare_devices() > 0 && is_of_one_device(result_.fault);
     settings.errors_expected = is_of_device(result_.fault) && !is_covered;
     settings.corruption_expected = is_silent(result_.fault) && !is_covered;
     settings.format.data_checksum = checked_where_needed(settings.format.data_checksum);
     settings.history_may_be_lost = result_.fault == Fault::stale;
+    settings.device_damaged = is_of_one_device(result_.fault);
     const u64 rounds = is_of_device(result_.fault) ? 1 : 1 + random_.below(3);
     operations_ = options_.operations / rounds / settings.clients + 1;
     result_.configuration = "fault " + std::string(name(result_.fault)) + ", " + std::to_string(settings.clients) +
                             " clients, " + std::to_string(settings.format.slices) + " slices, " +
                             std::to_string(rounds) + " mounts, " +
-                            std::to_string(settings.format.replicas) + " copies on " +
+                            redundancy_text(settings.format) + " on " +
                             std::to_string(settings.format.devices) + " devices, " +
                             (settings.format.single_flush ? "one flush" : "two flushes") + ", checksums " +
                             std::string(name(settings.format.data_checksum)) + " and " +
@@ -116,10 +123,21 @@ class History {
   // One device, or several with as many copies as there is room for.
   void draw_devices(FormatSettings& format) {
     if (is_of_the_only_device(result_.fault)) return;
-    if (result_.fault == Fault::device_lost || options_.replicas || random_.one_in(3)) format.devices = 2 + random_.below(3);
+    const bool is_asked_for = result_.fault == Fault::device_lost || options_.replicas || options_.erasure;
+    if (is_asked_for || random_.one_in(3)) format.devices = 2 + random_.below(3);
     if (format.devices == 1) return;
     format.replicas = static_cast<u8>(1 + random_.below(std::min<u64>(format.devices, 3)));
     if (options_.replicas) format.replicas = *options_.replicas;
+    if (format.devices > 2 && !options_.replicas && random_.one_in(2)) {
+      const u8 parity_max = static_cast<u8>(format.devices - format::data_shards_min);
+      format.erasure.parity_shards = static_cast<u8>(1 + random_.below(parity_max));
+      format.erasure.data_shards = static_cast<u8>(format.devices - format.erasure.parity_shards);
+    }
+    if (options_.erasure) {
+      format.erasure = *options_.erasure;
+      format.devices = format.erasure.data_shards + u64{format.erasure.parity_shards};
+    }
+    if (format.erasure.data_shards > 0) format.replicas = 1;
     format.device_bytes += 8 * mib;  // what does not fill a chunk is lost
   }
 
@@ -187,6 +205,9 @@ class History {
     struck_ = struck;
     device::SimDevice& device = filesystem.device(struck);
     device.set_faults(draw_faults());
+    const std::vector<std::size_t> others = draw_others(filesystem, struck);
+    if (result_.fault == Fault::device_lost)
+      for (const std::size_t other : others) filesystem.device(other).set_faults(draw_faults());
     if (result_.fault == Fault::power_cut) filesystem.share_power();
     if (result_.fault == Fault::unreadable) {
       device.make_unreadable(round_down(random_.below(device.capacity().value - unreadable_bytes), block_bytes),
@@ -194,7 +215,8 @@ class History {
     }
     load(scenario, 0);
     if (result_.fault == Fault::flipped_at_rest) {
-      for (u64 i = 0; i < flips; ++i) flip(random_, device);
+      flip_bits(device);
+      for (const std::size_t other : others) flip_bits(filesystem.device(other));
     }
     trace(scenario);
     if (device.has_vanished()) scenario.expect_given_up();
@@ -209,7 +231,24 @@ class History {
     Images images = filesystem.crash_images(random_);
     const bool is_gone = result_.fault == Fault::device_lost && filesystem.assembled().device->copies() > 1;
     if (is_gone && random_.one_in(2)) images[struck] = Image{};
+    for (const std::size_t other : others)
+      if (is_gone && random_.one_in(2)) images[other] = Image{};
     scenario.expect_recovers(std::move(images), random_.next());
+  }
+
+  // With more than one to spare, others meet the same.
+  std::vector<std::size_t> draw_others(SimulatedFilesystem& filesystem, std::size_t struck) {
+    std::vector<std::size_t> others;
+    const u64 spare = std::max<u64>(spare_devices_, 1) - 1;
+    for (u64 i = random_.below(spare + 1); i > 0; --i) {
+      const std::size_t other = random_.below(filesystem.device_count());
+      if (other != struck && std::find(others.begin(), others.end(), other) == others.end()) others.push_back(other);
+    }
+    return others;
+  }
+
+  void flip_bits(device::SimDevice& device) {
+    for (u64 i = 0; i < flips; ++i) flip(random_, device);
   }
 
   device::SimFaults draw_faults() {
@@ -283,6 +322,7 @@ class History {
   Random kinds_;  // of checksums
   u64 operations_ = 0;  // of one client in one mount
   std::optional<std::size_t> struck_;  // the device that has the fault
+  u64 spare_devices_ = 0;
   SeedResult result_;
 };
 

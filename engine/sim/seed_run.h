@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/points.h"
+#include "engine/engine.h"
 #include "engine/sim/operation.h"
 
 namespace cowfs::sim {
@@ -49,6 +50,7 @@ struct SeedOptions {
   std::vector<Fault> faults = {};     // to draw from; empty: all
   std::optional<u16> cores = {};      // of every mount; otherwise drawn
   std::optional<u8> replicas = {};    // on 2 to 4 devices; otherwise drawn
+  std::optional<ErasureCoding> erasure = {};  // on as many devices; otherwise drawn
   std::optional<Script> script = {};  // instead of drawn operations
   // Hears of each operation before it is done.
   std::function<void(std::size_t round, std::size_t client, const Operation& operation)> watch = {};

@@ -42,6 +42,9 @@ std::string repeat_line(const SeedOptions& options) {
   std::string line = "cowfs-sim --seed " + std::to_string(options.seed) + " --ops " + std::to_string(options.operations);
   if (options.cores) line += " --cores " + std::to_string(*options.cores);
   if (options.replicas) line += " --replicas " + std::to_string(*options.replicas);
+  if (options.erasure)
+    line += " --erasure-code " + std::to_string(options.erasure->data_shards) + "+" +
+            std::to_string(options.erasure->parity_shards);
   if (!options.faults.empty()) line += " --faults ";
   for (std::size_t i = 0; i < options.faults.size(); ++i) line += (i > 0 ? "," : "") + std::string(name(options.faults[i]));
   return line;
@@ -125,6 +128,12 @@ int main(int argc, char** argv) {
   app.add_option("--cores", cores, "of every mount; drawn when not given")->check(CLI::Range(1, 16));
   app.add_option("--replicas", request.options.replicas, "On several devices, with so many copies; drawn when not given")
       ->check(CLI::Range(1, 2));
+  app.add_option_function<std::string>(
+         "--erasure-code",
+         [&request](const std::string& text) { request.options.erasure = parse_erasure_code(text); },
+         "K+M: on as many devices; drawn when not given")
+      ->check([](const std::string& text) { return parse_erasure_code(text) ? "" : "not K+M"; })
+      ->excludes("--replicas");
   auto* const minimise =
       app.add_flag("--minimise", request.minimise, "after a failure, an assertion's too, look for a shorter list of operations");
   app.add_flag("--points", request.points, "at the end: how often each named point of a rare path fired")->excludes(minimise);

@@ -29,6 +29,7 @@ Task<Status> format_small(std::vector<device::Device*> devices, FormatSettings s
   options.replicas = settings.replicas;
   options.data_checksum = settings.data_checksum;
   options.metadata_checksum = settings.metadata_checksum;
+  options.erasure = settings.erasure;
   co_return co_await admin::format_devices(std::move(devices), options, identity);
 }
 
@@ -171,12 +172,21 @@ Images images_of(const std::vector<std::unique_ptr<device::SimDevice>>& devices,
 
 }  // namespace
 
+// Now and then all devices but one have got everything: what lies on several has reached all but one.
 Images SimulatedFilesystem::crash_images(Random& random) const {
+  if (devices_.size() > 1 && random.one_in(3)) return crash_images_one_lost(random.below(devices_.size()));
   return images_of(devices_, [&random](const device::SimDevice& device) { return device.crash_image(random); });
 }
 
 Images SimulatedFilesystem::crash_images_all_lost() const {
   return images_of(devices_, [](const device::SimDevice& device) { return device.crash_image_all_lost(); });
+}
+
+Images SimulatedFilesystem::crash_images_one_lost(std::size_t lost) const {
+  return images_of(devices_, [unlucky = devices_[lost].get()](const device::SimDevice& device) {
+    if (&device == unlucky) return device.crash_image_all_lost();
+    return device.crash_image([](std::size_t, u64) { return true; });
+  });
 }
 
 Images SimulatedFilesystem::images() const {

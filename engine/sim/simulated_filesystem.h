@@ -21,6 +21,10 @@ struct FormatSettings {
   u64 device_bytes = 64 * mib;  // of each
   u64 devices = 1;
   u8 replicas = 1;
+  ErasureCoding erasure = {};
+
+  // Devices any of which may be lost.
+  u64 spare_devices() const { return erasure.data_shards > 0 ? erasure.parity_shards : replicas - 1u; }
   u16 slices = 4;
   u64 region_bytes = 256 * kib;
   u64 journal_bytes = 8 * mib;
@@ -112,6 +116,8 @@ class SimulatedFilesystem {
   // Of all devices: what a power cut may leave, each by itself; that at its worst; what is there if nothing is lost.
   Images crash_images(Random& random) const;
   Images crash_images_all_lost() const;
+  // All but one device have got everything; it has nothing of what was not flushed.
+  Images crash_images_one_lost(std::size_t lost) const;
   Images images() const;
   RationedState& state() { return *state_; }
   fs::Operations& operations() { return *operations_; }

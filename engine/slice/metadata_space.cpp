@@ -15,7 +15,7 @@ Status MetadataSpace::restore(const std::vector<format::MetadataBucket>& list) {
   for (const format::MetadataBucket& entry : list) {
     const BucketId id{entry.bucket};
     if (Status marked = buckets_.restore_metadata(id); !marked) return marked;
-    buckets_held_.push_back({id, entry.live_blocks, entry.filled_blocks});
+    buckets_held_.push_back({id, entry.live_blocks, stripe_end(entry.filled_blocks)});
   }
   // Full ones first; what has room left is filled on, behind what the checkpoint in force wrote.
   std::stable_sort(buckets_held_.begin(), buckets_held_.end(),
@@ -81,22 +81,58 @@ Address MetadataSpace::allocate(u64 blocks) {
 }
 
 runtime::Task<Status> MetadataSpace::write(Address address, ByteSpan image) {
-  if (!gather_) gather_.reset(static_cast<std::byte*>(::operator new(gather_bytes_, std::align_val_t{block_bytes})));
-  const bool continues = gathered_bytes_ > 0 && gather_at_.plus(gathered_bytes_ / block_bytes) == address;
-  if (!continues || gathered_bytes_ + image.size() > gather_bytes_) {
+  const bool begins_bucket = address.block() % buckets_.bucket_blocks() == 0;
+  const bool continues =
+      gathered_bytes_ > 0 && !begins_bucket && gather_at_.plus(gathered_bytes_ / block_bytes) == address;
+  if (!continues) {
     const Status drained = co_await drain();
     if (!drained) co_return drained;
-    gather_at_ = address;
+    begin_gathering(address);
+  } else if (gathered_bytes_ + image.size() > gather_bytes_) {
+    const u64 stripe_bytes = stripe_blocks() * block_bytes;
+    const Status written = co_await write_gathered(gathered_bytes_ / stripe_bytes * stripe_bytes);
+    if (!written) co_return written;
   }
   std::memcpy(gather_.get() + gathered_bytes_, image.data(), image.size());
   gathered_bytes_ += image.size();
   co_return Status{};
 }
 
+u64 MetadataSpace::stripe_end(u64 filled_blocks) const {
+  return std::min(round_up(filled_blocks, stripe_blocks()), buckets_.bucket_blocks());
+}
+
+// In the middle of a stripe only after a checkpoint that failed: what it would have written there is zeros.
+void MetadataSpace::begin_gathering(Address address) {
+  if (!gather_) {
+    const u64 bytes = gather_bytes_ + stripe_blocks() * block_bytes;
+    gather_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{block_bytes})));
+  }
+  const u64 skipped = address.block() % buckets_.bucket_blocks() % stripe_blocks();
+  gather_at_ = Address::of(address.device(), address.block() - skipped);
+  gathered_bytes_ = skipped * block_bytes;
+  std::memset(gather_.get(), 0, gathered_bytes_);
+}
+
+// The first `bytes` of it; the rest stays.
+runtime::Task<Status> MetadataSpace::write_gathered(u64 bytes) {
+  const u64 rest = gathered_bytes_ - bytes;
+  gathered_bytes_ = 0;
+  const Status written = co_await devices_[gather_at_.device()].write(gather_at_.offset_bytes(), {gather_.get(), bytes});
+  if (!written) co_return written;
+  std::memmove(gather_.get(), gather_.get() + bytes, rest);
+  gather_at_ = gather_at_.plus(bytes / block_bytes);
+  gathered_bytes_ = rest;
+  co_return Status{};
+}
+
 runtime::Task<Status> MetadataSpace::drain() {
   if (gathered_bytes_ == 0) co_return Status{};
-  const ByteSpan gathered{gather_.get(), std::exchange(gathered_bytes_, 0)};
-  co_return co_await devices_[gather_at_.device()].write(gather_at_.offset_bytes(), gathered);
+  const u64 from = gather_at_.block() % buckets_.bucket_blocks();
+  const u64 bytes = (stripe_end(from + gathered_bytes_ / block_bytes) - from) * block_bytes;
+  std::memset(gather_.get() + gathered_bytes_, 0, bytes - gathered_bytes_);
+  gathered_bytes_ = bytes;
+  co_return co_await write_gathered(bytes);
 }
 
 // Room that a checkpoint took and did not need goes, too; but not the bucket that is being filled, and the next.
@@ -133,6 +169,9 @@ Result<std::vector<format::MetadataBucket>> MetadataSpace::list_for_header() {
   }
   buckets_held_ = std::move(kept);
   open_ = open;
+  // The next checkpoint begins with a stripe of its own.
+  for (std::size_t i = open_; i < buckets_held_.size(); ++i)
+    buckets_held_[i].filled_blocks = stripe_end(buckets_held_[i].filled_blocks);
   settled_blocks_ = live_blocks();
   std::vector<format::MetadataBucket> list;
   for (const Held& bucket : buckets_held_) {

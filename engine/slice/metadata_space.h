@@ -32,7 +32,7 @@ class MetadataSpace final : public btree::NodeStore {
   runtime::Task<Status> write(format::Address address, ByteSpan image) override;
   void release(const format::NodePointer& pointer) override { dead_.push_back({pointer.address, pointer.blocks()}); }
 
-  // Writes what write() gathered.
+  // Writes what write() gathered, up to the end of its last stripe. Nothing that was allocated may be written later.
   runtime::Task<Status> drain();
   void release(format::Address address, u64 blocks) { dead_.push_back({address.value, blocks}); }
 
@@ -63,6 +63,10 @@ class MetadataSpace final : public btree::NodeStore {
   Held* find(format::BucketId id);
   bool is_needless(const Held& bucket, std::size_t place) const;
   std::vector<format::BucketId> sparse_buckets(const std::vector<Held>& held) const;
+  u64 stripe_blocks() const { return devices_[0].stripe_blocks(); }
+  u64 stripe_end(u64 filled_blocks) const;
+  void begin_gathering(format::Address address);
+  runtime::Task<Status> write_gathered(u64 bytes);
 
   const device::DeviceSet& devices_;
   space::BucketTable& buckets_;
@@ -77,7 +81,7 @@ class MetadataSpace final : public btree::NodeStore {
   };
   static constexpr u64 gather_bytes_ = 512 * kib;
   std::unique_ptr<std::byte, AlignedFree> gather_;
-  format::Address gather_at_;
+  format::Address gather_at_;  // where a stripe begins
   u64 gathered_bytes_ = 0;
 };
 

@@ -27,7 +27,7 @@ constexpr u64 inode_counter_max = 1ull << 47;
 Task<Status> Slice::read_header_place(u64 place, Epoch last, format::SliceHeader& header, bool& prepared) {
   device::Device& device = devices_[0];
   Status best = Error{Code::slice_header_missing, id_};
-  std::vector<u8> others;
+  std::vector<bool> same(device.copies() + 1u);
   AlignedBuffer raw(block_bytes);
   for (u8 copy = 1; copy <= device.copies(); ++copy) {
     Status state = co_await device.read(header_offset_bytes(place), raw.span(), copy);
@@ -43,12 +43,12 @@ Task<Status> Slice::read_header_place(u64 place, Epoch last, format::SliceHeader
     const bool is_same = best && state && std::memcmp(&one, &header, sizeof one) == 0;
     const bool is_better = state && (!best || one.sequence > header.sequence);
     if (copy == 1 || is_better) best = state, header = one;
-    if (is_better) others.assign({1, 2, 3, 4});
-    if (is_better || is_same) std::erase(others, copy);
+    if (is_better) same.assign(same.size(), false);
+    same[copy] = is_better || is_same;
   }
-  std::erase_if(others, [&device](u8 copy) { return copy > device.copies() || !device.may_heal(); });
   std::memcpy(raw.data(), &header, sizeof header);
-  for (const u8 copy : others) (void)co_await device.write(header_offset_bytes(place), raw.span(), false, copy);
+  for (u8 copy = 1; copy <= device.copies() && best && device.may_heal(); ++copy)
+    if (!same[copy]) (void)co_await device.write(header_offset_bytes(place), raw.span(), false, copy);
   co_return best;
 }
 

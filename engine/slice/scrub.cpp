@@ -107,7 +107,7 @@ class CheckpointScrub {
       return Error{Code::space_list_checksum_mismatch, slice_.id()};
     };
     const ScrubPiece piece{place.offset_bytes(), round_up(bytes, block_bytes)};
-    findings_.bytes += piece.bytes * device().copies();
+    findings_.bytes += piece.bytes * device().copies_at(piece.offset_bytes);
     std::optional<device::ScrubDamage> damage = co_await device::mend(device(), "space list", piece, check);
     if (damage) findings_.damage.push_back(std::move(*damage));
   }

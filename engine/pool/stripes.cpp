@@ -1,0 +1,253 @@
+// A bucket's blocks are dealt to the data shards in turn, so what is one run of the space is a run of every shard; it is
+// gathered from, and scattered to, the memory of who asked.
+#include "engine/pool/stripes.h"
+
+#include <bit>
+#include <cerrno>
+
+#include "engine/base/points.h"
+#include "engine/pool/member_requests.h"
+#include "engine/pool/pool.h"
+
+namespace cowfs::pool {
+
+using Kind = device::IoOperation::Kind;
+
+namespace {
+
+constexpr ShardMask bit(u32 shard) { return 1u << shard; }
+constexpr ShardMask first_bits(u32 count) { return (1u << count) - 1; }
+
+}  // namespace
+
+Stripes::Stripes(Pool& pool, u64 bucket_blocks)
+    : pool_(pool), layout_(pool.map(), bucket_blocks), code_(pool.map().data_shards, pool.map().parity_shards),
+      spare_(runtime::this_reactor().cores()) {}
+
+SpareMemory& Stripes::spare_here() { return spare_[runtime::this_reactor().core()]; }
+
+u16 Stripes::reconstructions() const { return static_cast<u16>(choices(k() + m(), m())); }
+
+ShardMask Stripes::absent(u64 set) const {
+  ShardMask mask = 0;
+  for (u32 shard = 0; shard < layout_.shards(); ++shard)
+    if (!pool_.is_current(layout_.member(set, shard))) mask |= bit(shard);
+  return mask;
+}
+
+bool Stripes::is_spare(u16 member) const {
+  for (u32 set = 0; set < pool_.map().stripe_sets(); ++set) {
+    ShardMask lost = absent(set);
+    for (u32 shard = 0; shard < layout_.shards(); ++shard)
+      if (layout_.member(set, shard) == member) lost |= bit(shard);
+    if (static_cast<u32>(std::popcount(lost)) > m()) return false;
+  }
+  return true;
+}
+
+u64 Stripes::sets_lost() const {
+  u64 lost = 0;
+  for (u32 set = 0; set < pool_.map().stripe_sets(); ++set) lost += static_cast<u32>(std::popcount(absent(set))) > m();
+  return lost;
+}
+
+std::pair<u16, u64> Stripes::place(const StripeRange& block) const {
+  const u32 shard = static_cast<u32>(block.from % k());
+  return {layout_.member(block.set, shard), layout_.member_offset(block.set, shard, block.first_stripe + block.from / k())};
+}
+
+device::Device& Stripes::holder(u64 set, u32 shard) const { return *pool_.member(layout_.member(set, shard)); }
+
+Task<i64> Stripes::read(StripeRange range, std::byte* into, u16 reading) {
+  const ShardMask missing = absent(range.set);
+  if (reading > 1) {
+    const ShardMask lost = choice(layout_.shards(), m(), reading - 2u) | missing;
+    co_return co_await reconstruct(range, into, lost);
+  }
+  ShardMask failed = missing;
+  const i64 error = co_await read_in_place(range, into, &failed);
+  if (error == 0 || reading == 1) co_return error;
+  co_return co_await reconstruct(range, into, failed);
+}
+
+// Shards in `failed` cannot be read; those that turn out not to be are added.
+Task<i64> Stripes::read_in_place(StripeRange range, std::byte* into, ShardMask* failed) {
+  const StripeRows rows = layout_.rows(range);
+  const bool is_one = rows.count == 1;
+  std::optional<ShardMemory> shards;
+  if (!is_one) shards.emplace(k(), rows.count, spare_here());
+  MemberRequests requests(k(), pool_.counters());
+  for (u32 shard = 0; shard < k(); ++shard) {
+    const u64 first = range.from / k();
+    const u64 from = first + (first * k() + shard < range.from ? 1 : 0);
+    const u64 to = range.to / k() + (range.to % k() > shard ? 1 : 0);
+    if (from >= to) continue;
+    if ((*failed & bit(shard)) != 0) co_return -ENODEV;
+    std::byte* memory = is_one ? into + (first * k() + shard - range.from) * block_bytes
+                               : (*shards)[shard] + (from - first) * block_bytes;
+    requests.add(holder(range.set, shard), Kind::read, memory,
+                 layout_.member_offset(range.set, shard, range.first_stripe + from), (to - from) * block_bytes, false, shard);
+  }
+  co_await requests;
+  i64 error = 0;
+  requests.each_failed([&](u32 shard, i64 why) {
+    *failed |= bit(shard);
+    error = why;
+  });
+  if (error == 0 && !is_one) scatter(range, *shards, into);
+  co_return error;
+}
+
+Task<i64> Stripes::reconstruct(StripeRange range, std::byte* into, ShardMask lost) {
+  const StripeRows rows = layout_.rows(range);
+  ShardMemory shards(layout_.shards(), rows.count, spare_here());
+  const i64 error = co_await load(rows, shards, lost);
+  if (error == 0) {
+    reached(Point::stripe_reconstructed);
+    scatter(range, shards, into);
+  }
+  co_return error;
+}
+
+// All data shards of some stripes; what is lost, or cannot be read, from the others.
+Task<i64> Stripes::load(StripeRows rows, ShardMemory& shards, ShardMask lost) {
+  i64 error = -EIO;
+  while (static_cast<u32>(std::popcount(lost)) <= m()) {
+    u32 parity_wanted = static_cast<u32>(std::popcount(lost & first_bits(k())));
+    const bool is_complete = parity_wanted == 0;
+    MemberRequests requests(layout_.shards(), pool_.counters());
+    for (u32 shard = 0; shard < layout_.shards(); ++shard) {
+      if ((lost & bit(shard)) != 0 || (shard >= k() && parity_wanted == 0)) continue;
+      if (shard >= k()) --parity_wanted;
+      const u64 length = layout_.length(rows, shard);
+      if (length == 0) continue;
+      requests.add(holder(rows.set, shard), Kind::read, shards[shard],
+                   layout_.member_offset(rows.set, shard, rows.first_stripe), length * block_bytes, false, shard);
+    }
+    co_await requests;
+    bool all = true;
+    requests.each_failed([&](u32 shard, i64 why) {
+      lost |= bit(shard);
+      error = why;
+      all = false;
+    });
+    if (!all) continue;
+    clear_missing(rows, shards);
+    if (!is_complete) code_.recovery(lost).run(shards.data(), rows.count * block_bytes);
+    co_return 0;
+  }
+  co_return error;
+}
+
+Task<i64> Stripes::write(StripeRange range, const std::byte* from, bool durable) {
+  assert(layout_.is_whole(range));
+  const StripeRows rows = layout_.rows(range);
+  ShardMemory shards(layout_.shards(), rows.count, spare_here());
+  gather(range, from, shards);
+  clear_missing(rows, shards);
+  code_.encode(shards.data(), shards.parity(k()), rows.count * block_bytes);
+  co_return co_await write_shards(rows, shards, first_bits(layout_.shards()), durable);
+}
+
+// On the members that count; one that fails is given up if it can be.
+Task<i64> Stripes::write_shards(StripeRows rows, ShardMemory& shards, ShardMask which, bool durable) {
+  which &= ~absent(rows.set);
+  MemberRequests requests(layout_.shards(), pool_.counters());
+  for (u32 shard = 0; shard < layout_.shards(); ++shard) {
+    const u64 length = layout_.length(rows, shard);
+    if ((which & bit(shard)) == 0 || length == 0) continue;
+    requests.add(holder(rows.set, shard), Kind::write, shards[shard],
+                 layout_.member_offset(rows.set, shard, rows.first_stripe), length * block_bytes, durable, shard);
+  }
+  co_await requests;
+  i64 error = 0;
+  requests.each_failed([&](u32 shard, i64 why) {
+    if (!pool_.give_up(layout_.member(rows.set, shard))) error = why;
+  });
+  co_return error;
+}
+
+Task<i64> Stripes::heal(StripeRange range, const std::byte* from) {
+  const ShardMask missing = absent(range.set);
+  MemberRequests requests(range.to - range.from, pool_.counters());
+  for (u64 block = range.from; block < range.to; ++block) {
+    const u32 shard = static_cast<u32>(block % k());
+    if ((missing & bit(shard)) != 0) continue;
+    requests.add(holder(range.set, shard), Kind::write, const_cast<std::byte*>(from) + (block - range.from) * block_bytes,
+                 layout_.member_offset(range.set, shard, range.first_stripe + block / k()), block_bytes, false, shard);
+  }
+  co_await requests;
+  i64 error = 0;
+  requests.each_failed([&](u32, i64 why) { error = why; });
+  co_return error;
+}
+
+// What is not whole stripes stays, and so does what a device refuses to forget.
+Task<i64> Stripes::discard(StripeRange range) {
+  if (!layout_.is_whole(range)) co_return 0;
+  const StripeRows rows = layout_.rows(range);
+  const ShardMask missing = absent(rows.set);
+  MemberRequests requests(layout_.shards(), pool_.counters());
+  for (u32 shard = 0; shard < layout_.shards(); ++shard) {
+    const u64 length = layout_.length(rows, shard);
+    if ((missing & bit(shard)) != 0 || length == 0) continue;
+    requests.add(holder(rows.set, shard), Kind::discard, nullptr,
+                 layout_.member_offset(rows.set, shard, rows.first_stripe), length * block_bytes, false, shard);
+  }
+  co_await requests;
+  co_return 0;
+}
+
+Task<i64> Stripes::restore_parity(StripeRange block, const std::vector<const std::byte*>& known) {
+  const StripeRows rows = layout_.rows(block);
+  const ShardMask missing = absent(rows.set);
+  ShardMemory right(layout_.shards(), rows.count, spare_here());
+  i64 error = co_await load(rows, right, missing);
+  if (error != 0) co_return error;
+  for (u32 shard = 0; shard < k(); ++shard)
+    if (known[shard] != nullptr) std::memcpy(right[shard], known[shard], block_bytes);
+  code_.encode(right.data(), right.parity(k()), rows.count * block_bytes);
+  ShardMemory present(layout_.shards(), rows.count, spare_here());
+  MemberRequests requests(m(), pool_.counters());
+  for (u32 shard = k(); shard < layout_.shards(); ++shard) {
+    if ((missing & bit(shard)) != 0) continue;
+    requests.add(holder(rows.set, shard), Kind::read, present[shard],
+                 layout_.member_offset(rows.set, shard, rows.first_stripe), rows.count * block_bytes, false, shard);
+  }
+  co_await requests;
+  ShardMask wrong = 0;
+  requests.each_failed([&](u32 shard, i64) { wrong |= bit(shard); });
+  for (u32 shard = k(); shard < layout_.shards(); ++shard)
+    if ((missing & bit(shard)) == 0 && std::memcmp(right[shard], present[shard], rows.count * block_bytes) != 0) wrong |= bit(shard);
+  if (wrong == 0) co_return 0;
+  co_return co_await write_shards(rows, right, wrong, false);
+}
+
+Task<i64> Stripes::make_shard(u64 set, u64 bucket_of_set, u32 shard, std::byte* into) {
+  const StripeRows rows = layout_.rows_of_bucket(set, bucket_of_set);
+  ShardMemory shards(layout_.shards(), rows.count, spare_here());
+  const i64 error = co_await load(rows, shards, absent(set));
+  if (error != 0) co_return error;
+  if (shard >= k()) code_.encode(shards.data(), shards.parity(k()), rows.count * block_bytes);
+  std::memcpy(into, shards[shard], rows.count * block_bytes);
+  co_return 0;
+}
+
+// The blocks that the last stripe of a bucket does not have count as zeros.
+void Stripes::clear_missing(const StripeRows& rows, ShardMemory& shards) const {
+  for (u32 shard = static_cast<u32>(rows.last_blocks); shard < k(); ++shard)
+    std::memset(shards[shard] + (rows.count - 1) * block_bytes, 0, block_bytes);
+}
+
+void Stripes::gather(const StripeRange& range, const std::byte* from, ShardMemory& shards) const {
+  for (u64 block = range.from; block < range.to; ++block, from += block_bytes)
+    std::memcpy(shards[static_cast<u32>(block % k())] + (block - range.from) / k() * block_bytes, from, block_bytes);
+}
+
+void Stripes::scatter(const StripeRange& range, ShardMemory& shards, std::byte* into) const {
+  const u64 first = range.from / k();
+  for (u64 block = range.from; block < range.to; ++block, into += block_bytes)
+    std::memcpy(into, shards[static_cast<u32>(block % k())] + (block / k() - first) * block_bytes, block_bytes);
+}
+
+}  // namespace cowfs::pool
