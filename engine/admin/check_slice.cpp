@@ -241,8 +241,7 @@ Task<void> Checker::check_data_extent(u16 slice, const Item* item) {
   device::AlignedBuffer buffer(extent.blocks * block_bytes);
   const format::NodePointer pointer{extent.address.value, 0, 0, static_cast<u32>(buffer.size())};
   const auto check = [&extent](u64 index, ByteSpan block) -> Status {
-    const std::byte* const expected = extent.checksum_of(static_cast<u32>(index));
-    if (codec::first_wrong_block(extent.checksum_kind, block.data(), 1, expected) == 1) return {};
+    if (codec::is_block(extent.checksum_kind, block, extent.checksum_of(static_cast<u32>(index)))) return {};
     return Error{Code::extent_checksum_mismatch, extent.address.value};
   };
   Status read = co_await medium_.read(pointer, buffer.span());

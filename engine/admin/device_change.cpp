@@ -1,7 +1,5 @@
 #include "engine/admin/device_change.h"
 
-#include <algorithm>
-
 #include "engine/admin/device_session.h"
 #include "engine/admin/format_device.h"
 #include "engine/device/aligned_buffer.h"
@@ -30,24 +28,6 @@ PoolMap map_now(const pool::Pool& pool) {
   for (u16 member = 0; member < map.members.size(); ++member)
     if (!pool.is_current(member)) map.members[member].state = static_cast<u8>(format::MemberState::stale);
   return map;
-}
-
-// `places`: groups of so many, of each of which `needed` have to be on members that count.
-u64 groups_lost(const PoolMap& map, const std::vector<format::ChunkPlace>& places, u32 group, u32 needed) {
-  u64 lost = 0;
-  for (std::size_t first = 0; first < places.size(); first += group) {
-    const auto begin = places.begin() + static_cast<std::ptrdiff_t>(first);
-    const auto there = std::count_if(begin, begin + group, [&map](const format::ChunkPlace& place) {
-      return map.members[place.member].state == static_cast<u8>(format::MemberState::current);
-    });
-    lost += static_cast<u64>(there) < needed;
-  }
-  return lost;
-}
-
-u64 chunks_without_copy(const PoolMap& map) {
-  return groups_lost(map, map.places, map.copies, 1) +
-         (map.is_striped() ? groups_lost(map, map.shard_places, map.shards(), map.data_shards) : 0);
 }
 
 bool moves_chunks(Kind kind) { return kind != Kind::offline && kind != Kind::online && kind != Kind::label; }
@@ -87,7 +67,8 @@ class Planner {
 
   Result<Planned> offline() {
     map_.members[asked_.member].state = static_cast<u8>(format::MemberState::stale);
-    if (const u64 lost = chunks_without_copy(map_); lost > 0) return Error{Code::pool_copies_needed, lost};
+    const auto counts = [this](u16 member) { return map_.members[member].state == static_cast<u8>(format::MemberState::current); };
+    if (const u64 lost = map_.lost(counts); lost > 0) return Error{Code::pool_copies_needed, lost};
     return mapped(std::move(map_));
   }
 

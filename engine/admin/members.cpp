@@ -8,16 +8,9 @@ namespace cowfs::admin {
 
 namespace {
 
-u64 chunks_of(const pool::Pool& pool, u16 member) {
-  u64 count = 0;
-  for (const format::ChunkPlace& place : pool.map().places) count += place.member == member;
-  for (const format::ChunkPlace& place : pool.map().shard_places) count += place.member == member;
-  return count;
-}
-
 Task<Status> refill(pool::Pool* pool, u16 member, const ChunksDone* progress) {
   std::function<void(u64)> tell;
-  if (*progress) tell = [progress, total = chunks_of(*pool, member)](u64 done) { (*progress)(done, total); };
+  if (*progress) tell = [progress, total = pool->map().chunks_on(member)](u64 done) { (*progress)(done, total); };
   co_return co_await pool->refill(member, std::move(tell));
 }
 

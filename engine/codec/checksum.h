@@ -23,6 +23,10 @@ void copy_blocks(ChecksumKind kind, std::byte* to, const std::byte* from, std::s
 // The first of `blocks` blocks that is not what its checksum says; `blocks` when there is none.
 std::size_t first_wrong_block(ChecksumKind kind, const std::byte* from, std::size_t blocks, const std::byte* checksums);
 
+inline bool is_block(ChecksumKind kind, ByteSpan block, const std::byte* checksum) {
+  return first_wrong_block(kind, block.data(), 1, checksum) == 1;
+}
+
 // The kernels behind these, in order of preference, for tests and benchmarks; the last is portable.
 std::span<const ChecksumKernel> checksum_kernels(ChecksumKind kind);
 

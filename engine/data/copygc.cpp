@@ -120,13 +120,13 @@ Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
   device::AlignedBuffer data(move.blocks * block_bytes);
   const space::BucketPin pin = home_.slice.buckets().pin(move.from);
   device::Device& device = home_.slice.devices()[move.from.device()];
-  // With one copy, they are checked as they are copied.
   const auto check = [&move](u64 index, ByteSpan block) -> Status {
-    if (codec::first_wrong_block(move.checksums.kind, block.data(), 1, move.checksums.of(static_cast<u32>(index))) == 1) return {};
+    if (codec::is_block(move.checksums.kind, block, move.checksums.of(static_cast<u32>(index)))) return {};
     return Error{Code::extent_damaged_in_place, move.key.inode};
   };
   const u64 offset = move.from.offset_bytes();
   Status read = co_await device.read(offset, data.span());
+  // With one copy, they are checked as they are copied.
   const bool is_right = device.copies() == 1 || has_checksums(data.span(), move.checksums);
   const Error wrong = read ? Error{Code::extent_damaged_in_place, move.key.inode} : read.error();
   if (!read || !is_right) read = co_await device::read_blocks_of_other_copies(device, offset, data.span(), check, wrong);

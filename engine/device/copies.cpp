@@ -10,14 +10,11 @@ namespace cowfs::device {
 
 namespace {
 
-bool is_absent(const Status& read) { return !read && read.error().value == ENODEV; }
-
 // In stripes: what was written, and if that is wrong, the first reconstruction that is not. What lies on a device that does not
 // count is read from the others, and that is no damage.
 runtime::Task<Looked> look_in_stripes(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify) {
   Looked looked;
-  Status fine = co_await device.read(offset_bytes, into, 1);
-  if (is_absent(fine)) fine = co_await device.read(offset_bytes, into);
+  Status fine = co_await read_copy(device, offset_bytes, into, 1);
   if (fine) fine = verify(into);
   if (fine) looked.good = 1;
   if (!fine) looked.bad.push_back({1, fine.error()});
@@ -46,6 +43,13 @@ runtime::Task<bool> heal_blocks(Device& device, u64 offset_bytes, ByteSpan good)
 }
 
 }  // namespace
+
+runtime::Task<Status> read_copy(Device& device, u64 offset_bytes, MutableByteSpan into, u8 copy) {
+  const Status read = co_await device.read(offset_bytes, into, copy);
+  const bool is_absent = !read && read.error().value == ENODEV;
+  if (!is_absent || !device.is_striped(offset_bytes)) co_return read;
+  co_return co_await device.read(offset_bytes, into);
+}
 
 void count_damaged_copies(Device& device, u64 offset_bytes, const std::vector<BadCopy>& copies) {
   if (device.is_striped(offset_bytes)) return;  // known only when it is healed

@@ -25,6 +25,9 @@ void count_damaged_copies(Device& device, u64 offset_bytes, const std::vector<Ba
 // writes there meanwhile.
 runtime::Task<bool> overwrite_copies(Device& device, u64 offset_bytes, ByteSpan good, std::vector<BadCopy> copies);
 
+// Reads a copy. In stripes, what lies on devices that do not count is computed from the others.
+runtime::Task<Status> read_copy(Device& device, u64 offset_bytes, MutableByteSpan into, u8 copy);
+
 // Reads all copies that are there. In stripes there is one, and what others say that it should be.
 struct Looked {
   u8 good = 0;  // the first that is; `into` holds it. 0: none is

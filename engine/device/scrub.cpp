@@ -3,7 +3,6 @@
 #include "engine/device/scrub.h"
 
 #include <algorithm>
-#include <cerrno>
 
 #include "engine/runtime/sync.h"
 
@@ -20,11 +19,8 @@ constexpr u64 requests_of_a_busy_interval = 4;
 constexpr u64 considerate_run_bytes = 64 * kib;  // what others ask of the device waits for no more
 constexpr u64 ns_per_second = 1'000'000'000;
 
-// In stripes, what lies on devices that do not count is read from the others.
-runtime::Task<void> read_copy(Device& device, u64 offset_bytes, MutableByteSpan into, u8 copy, Status& status) {
-  status = co_await device.read(offset_bytes, into, copy);
-  const bool is_absent = !status && status.error().value == ENODEV;
-  if (is_absent && device.is_striped(offset_bytes)) status = co_await device.read(offset_bytes, into);
+runtime::Task<void> read_into(Device& device, u64 offset_bytes, MutableByteSpan into, u8 copy, Status& status) {
+  status = co_await read_copy(device, offset_bytes, into, copy);
 }
 
 class Run {
@@ -54,7 +50,7 @@ class Run {
     for (u8 copy = 1; copy <= device_.copies_at(offset_bytes()); ++copy)
       if (has(copy)) read_.push_back({copy, reader_.take_buffer(), {}});
     runtime::Gate gate;
-    for (Copy& one : read_) gate.spawn(read_copy(device_, offset_bytes(), one.memory.span().first(bytes()), one.number, one.status));
+    for (Copy& one : read_) gate.spawn(read_into(device_, offset_bytes(), one.memory.span().first(bytes()), one.number, one.status));
     co_await gate.drained();
   }
 
@@ -89,13 +85,14 @@ std::size_t end_of_run(const std::vector<ScrubPiece>& pieces, std::size_t first,
 
 }  // namespace
 
-std::vector<BadPlace> places_of(Device& device, u64 offset_bytes, const std::vector<BadCopy>& copies) {
-  std::vector<BadPlace> places;
-  for (const BadCopy& bad : copies) {
-    const Device::CopyPlace place = device.copy_place(offset_bytes, bad.copy);
-    if (place.member != nullptr) places.push_back({place.member->index(), place.offset_bytes, bad.error});
+ScrubDamage damage_of(Device& device, const char* what, ScrubPiece piece, const std::vector<BadCopy>& bad) {
+  count_damaged_copies(device, piece.offset_bytes, bad);
+  ScrubDamage damage{.what = what, .offset_bytes = piece.offset_bytes, .bytes = piece.bytes};
+  for (const BadCopy& one : bad) {
+    const Device::CopyPlace place = device.copy_place(piece.offset_bytes, one.copy);
+    if (place.member != nullptr) damage.bad.push_back({place.member->index(), place.offset_bytes, one.error});
   }
-  return places;
+  return damage;
 }
 
 ScrubReader::ScrubReader(std::function<u64()> requests_of_others, u64 bytes_per_second)
@@ -168,9 +165,7 @@ runtime::Task<std::optional<ScrubDamage>> mend(Device& device, const char* what,
   AlignedBuffer good(piece.bytes);
   Looked looked = co_await look_through(device, piece.offset_bytes, good.span(), std::move(verify));
   if (looked.bad.empty()) co_return std::nullopt;
-  count_damaged_copies(device, piece.offset_bytes, looked.bad);
-  ScrubDamage damage{.what = what, .offset_bytes = piece.offset_bytes, .bytes = piece.bytes};
-  damage.bad = places_of(device, piece.offset_bytes, looked.bad);
+  ScrubDamage damage = damage_of(device, what, piece, looked.bad);
   damage.lost = looked.good == 0;
   if (!damage.lost) damage.repaired = co_await overwrite_copies(device, piece.offset_bytes, good.span(), std::move(looked.bad));
   co_return damage;

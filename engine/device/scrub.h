@@ -46,7 +46,6 @@ struct BadPlace {
   u64 offset_bytes = 0;  // there
   Error error;
 };
-std::vector<BadPlace> places_of(Device& device, u64 offset_bytes, const std::vector<BadCopy>& copies);
 
 // One piece of which a copy was wrong.
 struct ScrubDamage {
@@ -75,6 +74,9 @@ struct ScrubPiece {
 using VerifyPiece = std::function<Status(std::size_t piece, ByteSpan bytes)>;
 runtime::Task<std::vector<std::size_t>> suspects_among(Device& device, std::vector<ScrubPiece> pieces, VerifyPiece verify,
                                                        ScrubReader& reader, ScrubFindings& findings);
+
+// Counts the copies of a piece that are wrong, and says where they lie. Not yet repaired.
+ScrubDamage damage_of(Device& device, const char* what, ScrubPiece piece, const std::vector<BadCopy>& bad);
 
 // Reads all copies of a piece that nobody writes meanwhile. Those that are wrong are counted and overwritten with a good one.
 // Nothing: all are good.

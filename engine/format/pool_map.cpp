@@ -46,7 +46,27 @@ bool shards_are_sound(const PoolMapHeader& header) {
          header.parity_shards <= parity_shards_max && header.stripe_sets > 0 && header.stripe_sets % header.columns == 0;
 }
 
+// Of so many places in turn, fewer than needed are on members that count.
+u64 groups_lost(const std::vector<ChunkPlace>& places, u32 group, u32 needed, const std::function<bool(u16)>& counts) {
+  u64 lost = 0;
+  for (auto first = places.begin(); first != places.end(); first += group) {
+    const auto there = std::count_if(first, first + group, [&counts](const ChunkPlace& place) { return counts(place.member); });
+    lost += static_cast<u64>(there) < needed;
+  }
+  return lost;
+}
+
 }  // namespace
+
+u64 PoolMap::chunks_on(u16 member) const {
+  const auto is_there = [member](const ChunkPlace& place) { return place.member == member; };
+  return static_cast<u64>(std::count_if(places.begin(), places.end(), is_there) +
+                          std::count_if(shard_places.begin(), shard_places.end(), is_there));
+}
+
+u64 PoolMap::lost(const std::function<bool(u16)>& counts) const {
+  return groups_lost(places, copies, 1, counts) + (is_striped() ? groups_lost(shard_places, shards(), data_shards, counts) : 0);
+}
 
 const char* name(MemberState state) { return state == MemberState::current ? "current" : "stale"; }
 
@@ -147,14 +167,11 @@ std::string to_text(const PoolMap& map, u64 bucket_blocks) {
                         static_cast<double>(map.shards() * chunk_bytes) / static_cast<double>(set_bytes));
   }
   text += fmt::format("{:<22} {}, mounted {} times, last after epoch {}\n", "pool map", map.sequence, map.mounts, map.epoch);
-  std::vector<u64> used(map.members.size());
-  for (const ChunkPlace& place : map.places) ++used[place.member];
-  for (const ChunkPlace& place : map.shard_places) ++used[place.member];
   for (std::size_t i = 0; i < map.members.size(); ++i) {
     const PoolMember& member = map.members[i];
     const std::string label = label_text(member.label);
     text += fmt::format("{:<22} {}, {} of {} chunks{}{}\n", fmt::format("member {}", i),
-                        name(static_cast<MemberState>(member.state)), used[i], u32{member.chunks},
+                        name(static_cast<MemberState>(member.state)), map.chunks_on(static_cast<u16>(i)), u32{member.chunks},
                         label.empty() ? "" : ", label ", label);
   }
   return text;

@@ -6,10 +6,12 @@
 // members as there are shards. A bucket of a set is written in stripes, of one block on each data shard's member, in turn, and
 // one on each parity shard's; the last stripe of a bucket may have fewer data blocks.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "engine/base/result.h"
+#include "engine/codec/erasure_code.h"
 #include "engine/format/superblock.h"
 
 namespace cowfs::format {
@@ -24,8 +26,8 @@ constexpr u16 pool_members_max = 255;
 constexpr u8 pool_replicas_max = 4;  // of everything
 constexpr u8 pool_copies_max = 5;    // of copied chunks beside stripes: one more than these have parity shards
 constexpr u8 pool_columns_max = 16;
-constexpr u8 data_shards_min = 2, data_shards_max = 16;
-constexpr u8 parity_shards_max = 4;
+constexpr u8 data_shards_min = codec::data_shards_min, data_shards_max = codec::data_shards_max;
+constexpr u8 parity_shards_max = codec::parity_shards_max;
 
 enum class MemberState : u8 {
   current = 1,  // holds what it should
@@ -101,6 +103,10 @@ struct PoolMap {
   // Of one stripe set.
   u64 set_buckets(u64 bucket_blocks) const { return chunk_buckets * bucket_blocks / stripes_per_bucket(bucket_blocks); }
   u64 copied_buckets() const { return u64{chunks()} * chunk_buckets; }
+  // That lie on the member: copied ones, and those of sets.
+  u64 chunks_on(u16 member) const;
+  // Copied chunks of which no copy is on a member that counts, and stripe sets of which too few shards are.
+  u64 lost(const std::function<bool(u16 member)>& counts) const;
   // Of the whole space.
   u64 buckets(u64 bucket_blocks) const {
     return copied_buckets() + (is_striped() ? stripe_sets() * set_buckets(bucket_blocks) : 0);

@@ -70,9 +70,7 @@ class JournalScrub {
     if (!committed.ok() || is_being_written(slot)) co_return committed;
     bad = co_await bad_copies(slot);
     if (bad.empty() || is_being_written(slot)) co_return Status{};
-    device::count_damaged_copies(device_, slot_offset(slot), bad);
-    device::ScrubDamage damage{.what = "commit block", .offset_bytes = slot_offset(slot), .bytes = slot_bytes};
-    damage.bad = device::places_of(device_, slot_offset(slot), bad);
+    device::ScrubDamage damage = device::damage_of(device_, "commit block", {slot_offset(slot), slot_bytes}, bad);
     for (u64 written = 0; written < format::commit_slots && !bad.empty(); ++written) {
       committed = co_await commit();
       if (!committed.ok()) co_return committed;
@@ -118,9 +116,7 @@ class JournalScrub {
 
   void note_damage(const format::EntryPointer& pointer, const device::ScrubPiece& piece, const device::Looked& looked) {
     if (looked.bad.empty()) return;
-    device::count_damaged_copies(device_, piece.offset_bytes, looked.bad);
-    device::ScrubDamage damage{.what = "journal entry", .offset_bytes = piece.offset_bytes, .bytes = piece.bytes};
-    damage.bad = device::places_of(device_, piece.offset_bytes, looked.bad);
+    device::ScrubDamage damage = device::damage_of(device_, "journal entry", piece, looked.bad);
     damage.repaired = true;  // by the checkpoint that the caller makes
     findings_.damage.push_back(std::move(damage));
     damaged_up_to_ = std::max(damaged_up_to_, Epoch{pointer.epoch});

@@ -53,7 +53,7 @@ bool names_data(const Key& key, ByteSpan value, const JournalLayout& layout, u64
 Task<Result<bool>> is_there_in_stripes(const Extent& extent, MutableByteSpan data, device::Device& device) {
   for (u32 block = 0; block < extent.blocks; ++block) {
     const auto check = [kind = extent.checksum_kind, expected = extent.checksum_of(block)](ByteSpan read) -> Status {
-      if (codec::first_wrong_block(kind, read.data(), 1, expected) == 1) return {};
+      if (codec::is_block(kind, read, expected)) return {};
       return Error{Code::extent_checksum_mismatch, 0};
     };
     const MutableByteSpan one = data.subspan(block * block_bytes, block_bytes);

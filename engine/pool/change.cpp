@@ -151,11 +151,6 @@ class Editor {
   std::vector<Move> moves_;
 };
 
-u64 chunks_on(const PoolMap& map, u16 member) {
-  return static_cast<u64>(
-      std::count_if(map.places.begin(), map.places.end(), [member](const ChunkPlace& place) { return place.member == member; }));
-}
-
 // `group`: how many places in turn are to be in domains of their own.
 u64 in_one_domain(const PoolMap& map, const std::vector<ChunkPlace>& places, u32 group) {
   u64 count = 0;
@@ -211,7 +206,7 @@ Result<PoolMap> relabelled(const PoolMap& map, u16 member, const std::string& la
 }
 
 Result<PoolMap> without(const PoolMap& map, u16 member) {
-  if (const u64 chunks = chunks_on(map, member); chunks > 0) return Error{Code::pool_member_in_use, chunks};
+  if (const u64 chunks = map.chunks_on(member); chunks > 0) return Error{Code::pool_member_in_use, chunks};
   PoolMap changed = map;
   changed.members.erase(changed.members.begin() + member);
   for (ChunkPlace& place : changed.places)

@@ -296,18 +296,9 @@ void Pool::part_done(Fan* fan, i64 error) {
   asked.completed(asked);
 }
 
-// Everything that is on it is also on another current member.
+// Everything that is on it is also on other current members, or can be computed from them.
 bool Pool::is_spare(u16 member) const {
-  for (u32 chunk = 0; chunk < map_.chunks(); ++chunk) {
-    bool here = false, elsewhere = false;
-    for (u8 copy = 0; copy < map_.copies; ++copy) {
-      const u16 holder = map_.place(chunk, copy).member;
-      here = here || holder == member;
-      elsewhere = elsewhere || (holder != member && is_current(holder));
-    }
-    if (here && !elsewhere) return false;
-  }
-  return !stripes_ || stripes_->is_spare(member);
+  return map_.lost([this, member](u16 one) { return one != member && is_current(one); }) == chunks_lost();
 }
 
 bool Pool::give_up(u16 member) {
@@ -321,13 +312,7 @@ bool Pool::give_up(u16 member) {
 }
 
 u64 Pool::chunks_lost() const {
-  u64 lost = 0;
-  for (u32 chunk = 0; chunk < map_.chunks(); ++chunk) {
-    bool there = false;
-    for (u8 copy = 0; copy < map_.copies; ++copy) there = there || is_current(map_.place(chunk, copy).member);
-    if (!there) ++lost;
-  }
-  return lost + (stripes_ ? stripes_->sets_lost() : 0);
+  return map_.lost([this](u16 member) { return is_current(member); });
 }
 
 runtime::Task<Status> Pool::renew() {

@@ -35,28 +35,20 @@ ShardMask Stripes::absent(u64 set) const {
   return mask;
 }
 
-bool Stripes::is_spare(u16 member) const {
-  for (u32 set = 0; set < pool_.map().stripe_sets(); ++set) {
-    ShardMask lost = absent(set);
-    for (u32 shard = 0; shard < layout_.shards(); ++shard)
-      if (layout_.member(set, shard) == member) lost |= bit(shard);
-    if (static_cast<u32>(std::popcount(lost)) > m()) return false;
-  }
-  return true;
-}
-
-u64 Stripes::sets_lost() const {
-  u64 lost = 0;
-  for (u32 set = 0; set < pool_.map().stripe_sets(); ++set) lost += static_cast<u32>(std::popcount(absent(set))) > m();
-  return lost;
-}
-
 std::pair<u16, u64> Stripes::place(const StripeRange& block) const {
   const u32 shard = static_cast<u32>(block.from % k());
   return {layout_.member(block.set, shard), layout_.member_offset(block.set, shard, block.first_stripe + block.from / k())};
 }
 
 device::Device& Stripes::holder(u64 set, u32 shard) const { return *pool_.member(layout_.member(set, shard)); }
+
+// For what a shard has of these stripes, which may be nothing.
+void Stripes::ask(MemberRequests& requests, Kind kind, const StripeRows& rows, u32 shard, std::byte* memory, bool durable) const {
+  const u64 length = layout_.length(rows, shard) * block_bytes;
+  if (length == 0) return;
+  const u64 offset = layout_.member_offset(rows.set, shard, rows.first_stripe);
+  requests.add(holder(rows.set, shard), kind, memory, offset, length, durable, shard);
+}
 
 Task<i64> Stripes::read(StripeRange range, std::byte* into, u16 reading) {
   const ShardMask missing = absent(range.set);
@@ -119,10 +111,7 @@ Task<i64> Stripes::load(StripeRows rows, ShardMemory& shards, ShardMask lost) {
     for (u32 shard = 0; shard < layout_.shards(); ++shard) {
       if ((lost & bit(shard)) != 0 || (shard >= k() && parity_wanted == 0)) continue;
       if (shard >= k()) --parity_wanted;
-      const u64 length = layout_.length(rows, shard);
-      if (length == 0) continue;
-      requests.add(holder(rows.set, shard), Kind::read, shards[shard],
-                   layout_.member_offset(rows.set, shard, rows.first_stripe), length * block_bytes, false, shard);
+      ask(requests, Kind::read, rows, shard, shards[shard]);
     }
     co_await requests;
     bool all = true;
@@ -154,10 +143,7 @@ Task<i64> Stripes::write_shards(StripeRows rows, ShardMemory& shards, ShardMask 
   which &= ~absent(rows.set);
   MemberRequests requests(layout_.shards(), pool_.counters());
   for (u32 shard = 0; shard < layout_.shards(); ++shard) {
-    const u64 length = layout_.length(rows, shard);
-    if ((which & bit(shard)) == 0 || length == 0) continue;
-    requests.add(holder(rows.set, shard), Kind::write, shards[shard],
-                 layout_.member_offset(rows.set, shard, rows.first_stripe), length * block_bytes, durable, shard);
+    if ((which & bit(shard)) != 0) ask(requests, Kind::write, rows, shard, shards[shard], durable);
   }
   co_await requests;
   i64 error = 0;
@@ -189,10 +175,7 @@ Task<i64> Stripes::discard(StripeRange range) {
   const ShardMask missing = absent(rows.set);
   MemberRequests requests(layout_.shards(), pool_.counters());
   for (u32 shard = 0; shard < layout_.shards(); ++shard) {
-    const u64 length = layout_.length(rows, shard);
-    if ((missing & bit(shard)) != 0 || length == 0) continue;
-    requests.add(holder(rows.set, shard), Kind::discard, nullptr,
-                 layout_.member_offset(rows.set, shard, rows.first_stripe), length * block_bytes, false, shard);
+    if ((missing & bit(shard)) == 0) ask(requests, Kind::discard, rows, shard, nullptr);
   }
   co_await requests;
   co_return 0;
@@ -210,9 +193,7 @@ Task<i64> Stripes::restore_parity(StripeRange block, const std::vector<const std
   ShardMemory present(layout_.shards(), rows.count, spare_here());
   MemberRequests requests(m(), pool_.counters());
   for (u32 shard = k(); shard < layout_.shards(); ++shard) {
-    if ((missing & bit(shard)) != 0) continue;
-    requests.add(holder(rows.set, shard), Kind::read, present[shard],
-                 layout_.member_offset(rows.set, shard, rows.first_stripe), rows.count * block_bytes, false, shard);
+    if ((missing & bit(shard)) == 0) ask(requests, Kind::read, rows, shard, present[shard]);
   }
   co_await requests;
   ShardMask wrong = 0;

@@ -15,6 +15,7 @@
 
 namespace cowfs::pool {
 
+class MemberRequests;
 class Pool;
 
 using runtime::Task;
@@ -29,9 +30,6 @@ class Stripes {
   u16 reconstructions() const;
   // Shards of a set whose members do not count.
   ShardMask absent(u64 set) const;
-  // What is on the other members suffices to read everything.
-  bool is_spare(u16 member) const;
-  u64 sets_lost() const;
 
   // Of a block: the member, and where on it.
   std::pair<u16, u64> place(const StripeRange& block) const;
@@ -56,6 +54,8 @@ class Stripes {
   Task<i64> reconstruct(StripeRange range, std::byte* into, ShardMask lost);
   Task<i64> load(StripeRows rows, ShardMemory& shards, ShardMask lost);
   Task<i64> write_shards(StripeRows rows, ShardMemory& shards, ShardMask which, bool durable);
+  void ask(MemberRequests& requests, device::IoOperation::Kind kind, const StripeRows& rows, u32 shard, std::byte* memory,
+           bool durable = false) const;
   void clear_missing(const StripeRows& rows, ShardMemory& shards) const;
   void gather(const StripeRange& range, const std::byte* from, ShardMemory& shards) const;
   void scatter(const StripeRange& range, ShardMemory& shards, std::byte* into) const;

@@ -38,20 +38,26 @@ Code refused(const Images& images) {
   return status ? Code{} : status.error().code;
 }
 
+// Two mounts, with crashes after some of the syncs.
+void expect_sound_histories(const ScenarioSettings& settings, Random& random) {
+  Scenario scenario(settings);
+  for (int round = 0; round < 2; ++round) {
+    scenario.mount(random_settings(random));
+    scenario.try_crashes_after_syncs(8);
+    scenario.run_clients(80);
+    ASSERT_TRUE(none(scenario.problems()));
+    scenario.expect_exact();
+    ASSERT_TRUE(none(scenario.problems()));
+    scenario.close();
+  }
+}
+
 TEST(Pool, what_was_written_to_several_devices_is_there_after_each_mount_and_crash) {
   for (u64 seed : seeds(24)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
-    Scenario scenario(on_devices(random, 2 + random.below(4), 1));
-    for (int round = 0; round < 2; ++round) {
-      scenario.mount(random_settings(random));
-      scenario.try_crashes_after_syncs(8);
-      scenario.run_clients(80);
-      ASSERT_TRUE(none(scenario.problems()));
-      scenario.expect_exact();
-      ASSERT_TRUE(none(scenario.problems()));
-      scenario.close();
-    }
+    expect_sound_histories(on_devices(random, 2 + random.below(4), 1), random);
+    if (HasFatalFailure()) return;
   }
 }
 
@@ -67,16 +73,9 @@ TEST(Pool, what_was_written_in_stripes_is_there_after_each_mount_and_crash) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
     const ErasureCoding code = codes[seed % std::size(codes)];
-    Scenario scenario(in_stripes(random, code, code.data_shards + code.parity_shards + random.below(3)));
-    for (int round = 0; round < 2; ++round) {
-      scenario.mount(random_settings(random));
-      scenario.try_crashes_after_syncs(8);
-      scenario.run_clients(80);
-      ASSERT_TRUE(none(scenario.problems()));
-      scenario.expect_exact();
-      ASSERT_TRUE(none(scenario.problems()));
-      scenario.close();
-    }
+    const u64 devices = code.data_shards + code.parity_shards + random.below(3);
+    expect_sound_histories(in_stripes(random, code, devices), random);
+    if (HasFatalFailure()) return;
   }
 }
 

@@ -80,9 +80,7 @@ class CheckpointScrub {
       findings_.bytes += block_bytes * device().copies();
       if (looked.bad.empty()) break;
       if (slice_.checkpoint_running() || slice_.header().sequence != sequence) continue;
-      device::count_damaged_copies(device(), piece.offset_bytes, looked.bad);
-      device::ScrubDamage damage{.what = "slice header", .offset_bytes = piece.offset_bytes, .bytes = piece.bytes};
-      damage.bad = device::places_of(device(), piece.offset_bytes, looked.bad);
+      device::ScrubDamage damage = device::damage_of(device(), "slice header", piece, looked.bad);
       for (u64 written = 0; written < 2; ++written) {  // each of them goes to the other place
         const Status done = co_await slice_.checkpoint();
         if (!done) co_return done;
