@@ -28,7 +28,7 @@ TEST(Explorer, every_power_cut_of_every_single_operation) {
   const Clock clock;
   SequenceRunner runner({}, true);
   for (u64 index = 0; index < sequence_count(1); index += share_of_seeds) {
-    ASSERT_TRUE(runner.run(sequence(1, index))) << none(runner.problems());
+    ASSERT_TRUE(runner.run(sequence(1, index), index)) << none(runner.problems());
   }
   say(runner, clock);
 }
@@ -41,7 +41,7 @@ TEST(Explorer, every_power_cut_of_some_pairs_of_operations) {
       Random random(seed);
       SequenceRunner runner({.seed = seed}, single_flush);
       while (runner.counts().states < 15'000 / share_of_seeds) {
-        ASSERT_TRUE(runner.run(sequence(2, random.below(sequence_count(2))))) << none(runner.problems());
+        ASSERT_TRUE(runner.run(sequence(2, random.below(sequence_count(2))), random.next())) << none(runner.problems());
       }
       say(runner, clock);
     }

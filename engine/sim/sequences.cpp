@@ -89,32 +89,29 @@ MountSettings workload_settings(u64 seed) {
 }  // namespace
 
 u64 sequence_count(unsigned length) {
-  u64 count = 1;
-  for (unsigned i = 0; i < length; ++i) count *= first_operations().size() * persistence_points;
-  return count;
+  return length == 0 ? 1 : first_operations().size() * persistence_points * sequence_count(length - 1);
 }
 
 Operations sequence(unsigned length, u64 index) {
   Operations operations;
-  for (unsigned i = 0; i < length; ++i) {
-    const Operation& next = first_operations()[index % first_operations().size()];
-    index /= first_operations().size();
+  for (unsigned rest = length; rest > 0; --rest) {
+    const u64 step = index / sequence_count(rest - 1) % sequence_count(1);
+    const Operation& next = first_operations()[step / persistence_points];
     operations.push_back(next);
-    add_persistence(index % persistence_points, next, operations);
-    index /= persistence_points;
+    add_persistence(step % persistence_points, next, operations);
   }
   return operations;
 }
 
 SequenceRunner::SequenceRunner(const ExplorerSettings& settings, bool single_flush)
     : explorer_(settings),
-      random_(settings.seed),
       image_(make_filesystem(
           {.slices = 2, .region_bytes = region_bytes, .single_flush = single_flush, .seed = settings.seed})) {}
 
-bool SequenceRunner::run(const Operations& operations) {
+bool SequenceRunner::run(const Operations& operations, u64 seed) {
   ++sequences_;
-  const MountSettings settings = workload_settings(random_.next());
+  Random random(seed);
+  const MountSettings settings = workload_settings(random.next());
   SimulatedFilesystem filesystem(image_, settings);
   Model model;
   Client client(model, {});
@@ -132,7 +129,7 @@ bool SequenceRunner::run(const Operations& operations) {
                     [&client](const TreeFound& found, std::vector<std::string>& problems) {
                       client.expectation().check_after_crash(found, problems);
                     });
-    perform(random_.below(2), operations);
+    perform(random.below(2), operations);
     const Status closed = filesystem.close();
     if (!closed) problems_.push_back("close: " + to_text(closed.error()));
   } else {

@@ -6,7 +6,7 @@
 
 namespace cowfs::sim {
 
-// How many sequences of `length` operations there are, and one of them.
+// How many sequences of `length` operations there are, and one of them; those that begin alike follow one another.
 u64 sequence_count(unsigned length);
 Operations sequence(unsigned length, u64 index);
 
@@ -15,15 +15,15 @@ class SequenceRunner {
  public:
   SequenceRunner(const ExplorerSettings& settings, bool single_flush);
 
-  // False when something was wrong; problems() then say what, and the sequence is in them.
-  bool run(const Operations& operations);
+  // `seed`: of the time that everything takes. Sequences that begin alike and have the same pass the same crash states at first,
+  // which are recovered only once. False when something was wrong; problems() then say what, and the sequence is in them.
+  bool run(const Operations& operations, u64 seed);
   const ExplorerCounts& counts() const { return explorer_.counts(); }
   u64 sequences() const { return sequences_; }
   const std::vector<std::string>& problems() const { return problems_; }
 
  private:
   Explorer explorer_;
-  Random random_;
   const Image image_;
   u64 sequences_ = 0;
   std::vector<std::string> problems_;

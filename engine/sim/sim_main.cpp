@@ -14,6 +14,19 @@ using namespace cowfs::sim;
 
 constexpr u64 shortening_runs_max = 2000;
 
+// The first of two halves, say; counted from 1.
+struct Part {
+  u64 number = 1;
+  u64 of = 1;
+};
+
+std::optional<Part> parse_part(const std::string& text) {
+  Part part;
+  char rest = 0;
+  const bool is_part = std::sscanf(text.c_str(), "%" SCNu64 "/%" SCNu64 "%c", &part.number, &part.of, &rest) == 2;
+  return is_part && part.number > 0 && part.number <= part.of ? std::optional(part) : std::nullopt;
+}
+
 struct Request {
   SeedOptions options;
   u64 seeds = 1;
@@ -21,6 +34,7 @@ struct Request {
   bool points = false;
   unsigned length = 0;
   u64 states = 0;
+  Part part;
   bool two_flushes = false;
   bool costs = false;
 };
@@ -94,19 +108,34 @@ bool run_one(const Request& request, PointTable& points) {
   return result.problems.empty();
 }
 
+// Sequences that begin with the same step pass in the same time, another one each night.
+bool run_all_sequences(const Request& request, SequenceRunner& runner) {
+  const u64 count = sequence_count(request.length);
+  const u64 alike = sequence_count(request.length - 1);
+  const u64 end = count * request.part.number / request.part.of;
+  for (u64 index = count * (request.part.number - 1) / request.part.of; index < end; ++index) {
+    if (!runner.run(sequence(request.length, index), request.options.seed + index / alike)) return false;
+  }
+  return true;
+}
+
+bool run_random_sequences(const Request& request, SequenceRunner& runner) {
+  Random random(request.options.seed);
+  while (runner.counts().states < request.states) {
+    const u64 index = random.below(sequence_count(request.length));
+    if (!runner.run(sequence(request.length, index), random.next())) return false;
+  }
+  return true;
+}
+
 bool run_sequences(const Request& request) {
   SequenceRunner runner({.seed = request.options.seed}, !request.two_flushes);
-  const u64 count = sequence_count(request.length);
-  Random random(request.options.seed);
-  bool sound = true;
-  for (u64 n = 0; n < count && sound && (request.states == 0 || runner.counts().states < request.states); ++n) {
-    sound = runner.run(sequence(request.length, request.states == 0 ? n : random.below(count)));
-  }
+  const bool sound = request.states == 0 ? run_all_sequences(request, runner) : run_random_sequences(request, runner);
   print(runner.problems());
   const ExplorerCounts& counts = runner.counts();
   std::printf("%" PRIu64 " sequences of %" PRIu64 ", %" PRIu64 " crash states, %" PRIu64 " distinct, %" PRIu64
               " more during recovery\n",
-              runner.sequences(), count, counts.states, counts.distinct, counts.deeper);
+              runner.sequences(), sequence_count(request.length), counts.states, counts.distinct, counts.deeper);
   return sound;
 }
 
@@ -139,7 +168,13 @@ int main(int argc, char** argv) {
   app.add_flag("--points", request.points, "at the end: how often each named point of a rare path fired")->excludes(minimise);
   app.add_option("--sequences", request.length, "instead: every power cut of all sequences of so many operations")
       ->check(CLI::Range(1, 3));
-  app.add_option("--states", request.states, "with --sequences: random ones until so many crash states were tried");
+  auto* const states =
+      app.add_option("--states", request.states, "with --sequences: random ones until so many crash states were tried");
+  app.add_option_function<std::string>(
+         "--part", [&request](const std::string& text) { request.part = *parse_part(text); },
+         "K/N, with --sequences: the Kth of N parts of them, as many")
+      ->check([](const std::string& text) { return parse_part(text) ? "" : "not K/N"; })
+      ->excludes(states);
   app.add_flag("--two-flushes", request.two_flushes, "with --sequences: of a filesystem whose commits flush twice");
   app.add_flag("--costs", request.costs, "instead: what fixed loads ask of the device, a name and a number a line");
   CLI11_PARSE(app, argc, argv);
