@@ -63,7 +63,7 @@ class FioClient {
     if (!failure_.empty() || !job_.fsync_at_end) co_return;
     for (u32 file = 0; file < job_.files; ++file) {
       const FioOp op{FioOp::Kind::fsync, file};
-      const i64 result = co_await perform(op, {});
+      const i64 result = co_await perform(op);
       if (result < 0) fail(op, result);
     }
   }
@@ -91,7 +91,12 @@ class FioClient {
         verified_->fill(*op, since_1970_ns(), buffer.first(op->bytes));
         now = host_.now_ns();
       }
-      const i64 result = co_await perform(*op, buffer);
+      i64 result = 0;
+      if (op->moves_data()) {
+        result = co_await transfer(*op, buffer.first(op->bytes));
+      } else {
+        result = co_await perform(*op);
+      }
       const u64 end = host_.now_ns();
       const bool made = result == static_cast<i64>(op->moves_data() ? op->bytes : 0);
       if (verified) verified_->done(*op, made);
@@ -128,25 +133,19 @@ class FioClient {
     }
   }
 
-  Task<i64> perform(const FioOp& op, MutableByteSpan buffer) {
-    switch (op.kind) {
-      case FioOp::Kind::read: co_return co_await files_.read(op.file, buffer.first(op.bytes), op.offset);
-      case FioOp::Kind::write: {
-        if (job_.refill_buffers && !verified_)
-          fill_payload(workloads::PayloadKind::random, ++refills_, op.offset, buffer.first(op.bytes));
-        const ByteSpan from = buffer.first(op.bytes);
-        co_return co_await files_.write(op.file, from, op.offset);
-      }
-      case FioOp::Kind::trim: co_return co_await files_.trim(op.file, op.offset, op.bytes);
-      case FioOp::Kind::fsync:
-      case FioOp::Kind::fdatasync: {
-        const u64 complete = verified_ ? verified_->complete() : 0;
-        const i64 result = co_await files_.sync(op.file, op.kind == FioOp::Kind::fdatasync);
-        if (verified_ && result == 0) verified_->synced(op.file, complete);
-        co_return result;
-      }
-    }
-    co_return -1;
+  // A read or a write: what the target answers with, without a coroutine of its own.
+  auto transfer(const FioOp& op, MutableByteSpan buffer) {
+    if (op.kind == FioOp::Kind::read) return files_.read(op.file, buffer, op.offset);
+    if (job_.refill_buffers && !verified_) fill_payload(workloads::PayloadKind::random, ++refills_, op.offset, buffer);
+    return files_.write(op.file, buffer, op.offset);
+  }
+
+  Task<i64> perform(const FioOp& op) {
+    if (op.kind == FioOp::Kind::trim) co_return co_await files_.trim(op.file, op.offset, op.bytes);
+    const u64 complete = verified_ ? verified_->complete() : 0;
+    const i64 result = co_await files_.sync(op.file, op.kind == FioOp::Kind::fdatasync);
+    if (verified_ && result == 0) verified_->synced(op.file, complete);
+    co_return result;
   }
 
   void record(const FioOp& op, u64 start_ns, u64 due_ns, u64 end_ns) {

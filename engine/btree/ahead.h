@@ -2,7 +2,8 @@
 // asks memory for what the next one looks at and waits for nothing; the aheads of many keys take each step in turn, and
 // memory answers all of them in the time of one.
 //
-// Changes nothing, loads nothing, and is no use of a node. Dead with the next change of the tree and the next await.
+// Changes nothing, loads nothing, and is no use of a node. The steps are dead with the next change of the tree, all of it is
+// with the next await.
 #pragma once
 #include "engine/btree/tree.h"
 
@@ -16,10 +17,13 @@ class Ahead {
   // Second: to the keys near `key`.
   void fetch_slots() const;
   // Third: to the value of `key`; empty when it is not there.
-  ByteSpan fetch_value() const;
+  ByteSpan fetch_value();
+  // Just before the change of the key, and after those of others: `tree` begins to look where this one went.
+  void lead(Tree& tree) const;
 
  private:
-  const Node* leaf_ = nullptr;
+  Node* leaf_ = nullptr;
+  u32 slot_ = ~0u;
   Key key_;
 };
 

@@ -69,8 +69,8 @@ Node* Tree::descend(const Key& key, u8 level, Missing& missing) {
   return node;
 }
 
-const Node* Tree::resident_leaf(const Key& key) const {
-  const Node* node = root_;
+Node* Tree::resident_leaf(const Key& key) const {
+  Node* node = root_;
   while (node != nullptr && !node->is_leaf()) node = node->children[node->child_slot(key)];
   return node;
 }
@@ -98,6 +98,13 @@ void Tree::remember(Node* leaf) {
   if (leaf == recent_.front().leaf) return;
   recent_.back() = recent_.front();
   recent_.front() = {leaf, Recent::no_slot};
+}
+
+// `leaf` was the one of `key`, not long ago: a node that was given back since has no tree, or is used for something else.
+void Tree::expect(const Key& key, Node& leaf, u32 slot) {
+  if (leaf.tree != this || leaf.removed || !leaf.is_leaf() || !leaf.covers(key)) return;
+  remember(&leaf);
+  recent_.front().slot = slot;
 }
 
 void Tree::forget_recent(const Node& leaf) {

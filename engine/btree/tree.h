@@ -157,9 +157,10 @@ class Tree {
   // Finding.
   Node* leaf_of(const Key& key, Missing& missing);
   Node* descend(const Key& key, u8 level, Missing& missing);
-  const Node* resident_leaf(const Key& key) const;
+  Node* resident_leaf(const Key& key) const;
   void use(Node& node);
   void remember(Node* leaf);
+  void expect(const Key& key, Node& leaf, u32 slot);
   void forget_recent(const Node& leaf);
   Node* leaf_for_change(const Key& key);
   u32 slot_of(const Node& leaf, const Key& key);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/base/random.h"
+#include "engine/btree/ahead.h"
 #include "engine/btree/tree.h"
 
 namespace cowfs::btree {
@@ -156,6 +157,38 @@ INSTANTIATE_TEST_SUITE_P(All, TreeModelTest,
                          testing::Combine(testing::Values(Pattern::ascending, Pattern::descending, Pattern::random,
                                                           Pattern::clustered),
                                           testing::Values(0, 8, 100, format::node_value_bytes_max)));
+
+// What a batch went ahead to may be split, emptied, given back and used again by its first changes.
+TEST_F(TreeTest, AheadsOfABatchOutliveTheChangesOfOthers) {
+  const u64 seed = 20261129;
+  SCOPED_TRACE(seed);
+  Random random(seed);
+  for (int round = 0; round < 400; ++round) {
+    const bool shrinking = round / 50 % 2 == 1;
+    std::vector<std::pair<Key, Ahead>> batch;
+    for (int i = 0; i < 200; ++i) {
+      const Key drawn = key_of(Pattern::random, 0, random);
+      const auto near = model.lower_bound(drawn);
+      const Key key = shrinking && near != model.end() ? near->first : drawn;
+      batch.emplace_back(key, Ahead(tree, key));
+    }
+    for (auto& [key, ahead] : batch) ahead.fetch_slots();
+    for (auto& [key, ahead] : batch) {
+      const auto same = model.find(key);
+      EXPECT_EQ(text(ahead.fetch_value()), same == model.end() ? "" : same->second);
+    }
+    for (auto& [key, ahead] : batch) {
+      ahead.lead(tree);
+      if (shrinking || random.below(3) == 0) {
+        erase(key);
+      } else {
+        upsert(key, value_of(200, random));
+      }
+    }
+    if (round % 20 == 0) expect_same();
+  }
+  expect_same();
+}
 
 TEST_F(TreeTest, NodesAreReused) {
   const std::string value(100, 'v');

@@ -27,6 +27,7 @@ struct FileData::DirectWrite : Arrival {
   }
   static void insert(Arrival& arrival) {
     DirectWrite& write = static_cast<DirectWrite&>(arrival);
+    write.ahead.lead(write.file.home_.slice);
     write.inserted = write.file.try_insert(write.piece, write.attributes);
     if (write.inserted) write.file.end_direct(write.piece, true);
   }
@@ -38,21 +39,41 @@ struct FileData::DirectWrite : Arrival {
   bool inserted = false;
 };
 
+// The short way is in this coroutine: each one more is memory that nobody touched since the write began.
 Task<Result<u64>> FileData::write_direct(u64 offset, ByteSpan from, AttributeWriter* attributes) {
   assert(offset % block_bytes == 0 && from.size() % block_bytes == 0);
   ++users_;
   Status result;
-  const u64 first_block = offset / block_bytes;
   u64 done = 0;  // blocks
   while (done < from.size() / block_bytes && result) {
-    const u64 block = first_block + done;
+    const u64 block = offset / block_bytes + done;
     const ByteSpan rest = from.subspan(done * block_bytes);
     if (const u64 blocks = first_blocks(rest); home_.core.tokens.free() < blocks) {
       // They may come from what is dirty, of this file too: nothing is held meanwhile.
       result = co_await take_tokens(block, blocks);
-    } else {
-      result = co_await write_some_direct(block, rest, attributes, done);
+      continue;
     }
+    // Older data must not get their keys after these.
+    const bool serial = dirty_blocks_ > 0 || writing_back_;
+    if (serial) co_await write_back_lock_.acquire();
+    if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
+    DirectWrite single(*this, attributes);
+    if (!home_.core.tokens.try_take(first_blocks(rest))) {
+      // Somebody was faster: more are asked for.
+    } else if (try_place_direct(single.piece, block, rest)) {
+      single.batch = single.piece.placement.batch.get();
+      result = co_await single;
+      if (single.inserted) {
+        done += single.piece.placement.blocks;
+      } else {
+        result = co_await insert_direct({&single.piece, 1}, result, attributes, done);
+      }
+    } else {
+      result = co_await write_pieces_direct(block, rest, attributes, done);
+    }
+    home_.core.written_back.wake_all();
+    lock_.release_shared();
+    if (serial) write_back_lock_.release();
   }
   --users_;
   if (!result && done == 0) co_return result.error();
@@ -60,35 +81,12 @@ Task<Result<u64>> FileData::write_direct(u64 offset, ByteSpan from, AttributeWri
 }
 
 // As much as there are tokens for; adds it to `done`.
-Task<Status> FileData::write_some_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done) {
-  // Older data must not get their keys after these.
-  const bool serial = dirty_blocks_ > 0 || writing_back_;
-  if (serial) co_await write_back_lock_.acquire();
-  if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
-  Status result;
-  DirectWrite single(*this, attributes);
-  if (!home_.core.tokens.try_take(first_blocks(from))) {
-    // Somebody was faster, and the caller asks for more.
-  } else if (try_place_direct(single.piece, block, from)) {
-    single.batch = single.piece.placement.batch.get();
-    result = co_await single;
-    const std::span<Piece> one(&single.piece, 1);
-    if (single.inserted) {
-      done += single.piece.placement.blocks;
-    } else {
-      result = co_await insert_direct(one, result, attributes, done);
-    }
-  } else {
-    std::vector<Piece> pieces;
-    const Status placed = co_await place_direct(block, from, pieces);
-    const Status written = co_await wait_for_pieces(pieces);
-    result = co_await insert_direct(pieces, written, attributes, done);
-    if (result) result = placed;
-  }
-  home_.core.written_back.wake_all();
-  lock_.release_shared();
-  if (serial) write_back_lock_.release();
-  co_return result;
+Task<Status> FileData::write_pieces_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done) {
+  std::vector<Piece> pieces;
+  const Status placed = co_await place_direct(block, from, pieces);
+  const Status written = co_await wait_for_pieces(pieces);
+  const Status inserted = co_await insert_direct(pieces, written, attributes, done);
+  co_return inserted ? placed : inserted;
 }
 
 // All of a small write, or as much as the bucket and the buffer have room for; false: something has to be waited for. Tokens

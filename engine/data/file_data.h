@@ -132,7 +132,7 @@ class FileData {
   bool fits_inline(u64 file_bytes) const;
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
   void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);
-  Task<Status> write_some_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done);
+  Task<Status> write_pieces_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done);
   Task<Status> place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces);
   void stage_direct(Piece& piece, Placement placement, u64 block, ByteSpan from);
   bool try_place_direct(Piece& piece, u64 block, ByteSpan from);

@@ -138,7 +138,7 @@ bool WritePoint::open_batch() {
 }
 
 void WritePoint::hurry() {
-  if (gathering_ && open_) turns_.wait(*this);
+  if (open_) turns_.wait(*this);
 }
 
 void WritePoint::let_go() {
@@ -148,8 +148,7 @@ void WritePoint::let_go() {
 
 bool WritePoint::expects_more() const {
   const runtime::Reactor& reactor = runtime::this_reactor();
-  const bool awaited = open_->epoch < slice_.stream().current();
-  return !awaited && reactor.is_busy() && reactor.now_ns() - open_->opened_ns < gather_ns_max;
+  return !is_awaited() && reactor.is_busy() && reactor.now_ns() - open_->opened_ns < gather_ns_max;
 }
 
 void WritePoint::send() {

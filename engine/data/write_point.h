@@ -85,6 +85,7 @@ class WritePoint {
   // What comes until let_go() leaves in full stripes: nobody waits for it, but a commit (hurry).
   void gather() { gathering_ = stripe_blocks_ > 1; }
   void let_go();
+  // A commit has begun, which may wait for what is open.
   void hurry();
   // The placement's key goes in now. A write that fails afterwards breaks the journal.
   static void named(const Placement& placement) { placement.batch->named = true; }
@@ -98,6 +99,9 @@ class WritePoint {
   // While something is open: no commit that is under way waits for it, and the core has work that may add to it. A core that
   // is busy gains nothing from a device that is.
   bool expects_more() const;
+  bool is_awaited() const { return open_->epoch < slice_.stream().current(); }
+  bool is_for_commit() const { return open_->named || is_awaited(); }
+  u64 open_bytes_of_device() const { return open_->bytes / stripe_blocks_; }
   void send();
 
   bool open_bucket();

@@ -1,6 +1,6 @@
-// The write points of one core take turns at the device. As long as two of their writes are in flight, what is placed
-// gathers: the device's latency is the batching window, and no timer is needed. Were it two writes for each point, a file
-// whose regions lie in many slices would be written block by block.
+// The write points of one core take turns at the device. As long as two of their writes are in flight, or one and little to
+// add to it, what is placed gathers: the device's latency is the batching window, and no timer is needed. Were it two writes
+// for each point, a file whose regions lie in many slices would be written block by block.
 #pragma once
 #include <vector>
 
@@ -29,6 +29,7 @@ class WriteTurns {
   static constexpr u32 in_flight_wanted_ = 2;
 
   void turn_ended();
+  bool is_worth_a_request(const WritePoint& point) const;
 
   Hook hook_;
   u32 in_flight_ = 0;

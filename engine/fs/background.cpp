@@ -171,8 +171,7 @@ Task<Status> CoreState::clean_behind_end(Inode& inode, u64 end) {
   const InodeNumber number = inode.number;
   if (!inode.end_known) {
     const u64 cut = filesystem_.cut_in_slice(number, inode.home.slice.id(), inode.size);
-    DataFollower follower(inode);
-    const Status cleaned = co_await inode.file_data().truncate(cut, &follower);
+    const Status cleaned = co_await inode.file_data().truncate(cut, &inode.follower);
     if (!cleaned) co_return cleaned;
     inode.end_known = true;
   }
@@ -286,6 +285,7 @@ Task<Status> CoreState::write_back_all() {
 void CoreState::epoch_sealed(Epoch epoch) {
   each_slice([&](SliceState& state) {
     state.slice.epoch_sealed(epoch);
+    state.data.user.hurry();
     state.data.moved.hurry();
   });
   publish_use();

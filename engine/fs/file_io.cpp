@@ -227,45 +227,52 @@ Task<Status> Operations::read_regions(Inode& inode, u64 offset, MutableByteSpan 
 
 // Answers as FileData::write does.
 Task<Result<u64>> Operations::write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct) {
-  const InodeNumber number = inode.number;
+  const u64 region_left = state_.region_bytes() - offset % state_.region_bytes();
+  return from.size() <= region_left ? write_region(inode, offset, from, direct)
+                                    : write_each_region(inode, offset, from, direct);
+}
+
+Task<Result<u64>> Operations::write_each_region(Inode& inode, u64 offset, ByteSpan from, bool direct) {
   u64 done = 0;
   while (done < from.size()) {
     const u64 at = offset + done;
-    const u64 region = at / state_.region_bytes();
-    const u64 length = std::min(from.size() - done, (region + 1) * state_.region_bytes() - at);
-    const ByteSpan part = from.subspan(done, length);
-    const u16 where = state_.slice_of_region(number, region);
-    Result<u64> written = u64{0};
-    if (where == format::slice_of(number)) {
-      if (direct) {
-        written = co_await write_direct(inode, at, part);
-      } else {
-        written = co_await inode.file_data().write(at, part);
-      }
-    } else {
-      const CoreIndex core = state_.core_of_slice(where);
-      auto there = [this, core, number, where, at, part, direct] {
-        data::FileData& share = state_.core(core).share(number, where);
-        return direct ? share.write_direct(at, part, nullptr) : share.write(at, part);
-      };
-      written = co_await state_.call(core, there);
-    }
+    const u64 length = std::min(from.size() - done, state_.region_bytes() - at % state_.region_bytes());
+    const Result<u64> written = co_await write_region(inode, at, from.subspan(done, length), direct);
     if (!written || *written < length) co_return sum(done, written);
     done += length;
   }
   co_return done;
 }
 
+Task<Result<u64>> Operations::write_region(Inode& inode, u64 offset, ByteSpan from, bool direct) {
+  const InodeNumber number = inode.number;
+  const u16 where = state_.slice_of_region(number, offset / state_.region_bytes());
+  if (where == format::slice_of(number)) {
+    return direct ? write_direct(inode, offset, from) : inode.file_data().write(offset, from);
+  }
+  const CoreIndex core = state_.core_of_slice(where);
+  auto there = [this, core, number, where, offset, from, direct] {
+    data::FileData& share = state_.core(core).share(number, where);
+    return direct ? share.write_direct(offset, from, nullptr) : share.write(offset, from);
+  };
+  return state_.call(core, there);
+}
+
 // The new end of a file is in the transaction of the extents before it. A file never shows a size without its data, so what
 // is dirty before a new end is written back first.
 Task<Result<u64>> Operations::write_direct(Inode& inode, u64 offset, ByteSpan from) {
   if (offset + from.size() > inode.persisted_size && inode.file_data().is_dirty()) {
-    const Result<Epoch> written = co_await state_.here().write_back(inode);
-    if (!written) co_return written.error();
+    return write_direct_behind_dirty(inode, offset, from);
   }
   inode.modify_ns = inode.change_ns = runtime::this_reactor().wall_clock_ns();
-  DataFollower follower(inode);
-  co_return co_await inode.file_data().write_direct(offset, from, &follower);
+  return inode.file_data().write_direct(offset, from, &inode.follower);
+}
+
+Task<Result<u64>> Operations::write_direct_behind_dirty(Inode& inode, u64 offset, ByteSpan from) {
+  const Result<Epoch> written = co_await state_.here().write_back(inode);
+  if (!written) co_return written.error();
+  inode.modify_ns = inode.change_ns = runtime::this_reactor().wall_clock_ns();
+  co_return co_await inode.file_data().write_direct(offset, from, &inode.follower);
 }
 
 Task<Status> Operations::fsync(FileHandle handle) {
@@ -372,8 +379,7 @@ Task<Status> Operations::punch_hole(Inode& inode, u64 offset, u64 end) {
     const u16 where = state_.slice_of_region(inode.number, region);
     const InodeNumber number = inode.number;
     if (where == format::slice_of(number)) {
-      DataFollower follower(inode);
-      result = co_await inode.file_data().punch(from, to, &follower);
+      result = co_await inode.file_data().punch(from, to, &inode.follower);
       continue;
     }
     const CoreIndex core = state_.core_of_slice(where);

@@ -122,6 +122,10 @@ void Inode::applied(const data::DataChange& change) {
   if (change.complete) attributes_dirty = persisted_size != size;
 }
 
+bool DataFollower::follows(const data::DataChange& change) const {
+  return change.blocks != 0 || change.end_bytes > inode_.persisted_size;
+}
+
 slice::Update DataFollower::update(const data::DataChange& change) {
   return inode_.updated(std::max(inode_.persisted_size, change.end_bytes), inode_.flags, change.blocks);
 }

@@ -35,6 +35,21 @@ class RangeLocks {
   std::vector<Range> held_;
 };
 
+struct Inode;
+
+// An inode's part in changes of its data outside write-back and truncation: a direct write may move the end of the file, a
+// punched hole has fewer blocks.
+class DataFollower final : public data::AttributeWriter {
+ public:
+  explicit DataFollower(Inode& inode) : inode_(inode) {}
+  bool follows(const data::DataChange& change) const override;
+  slice::Update update(const data::DataChange& change) override;
+  void applied(const data::DataChange& change) override;
+
+ private:
+  Inode& inode_;
+};
+
 struct Inode final : data::AttributeWriter {
   Inode(SliceState& home_slice, InodeNumber inode_number) : home(home_slice), number(inode_number) {}
 
@@ -63,6 +78,7 @@ struct Inode final : data::AttributeWriter {
 
   SliceState& home;
   const InodeNumber number;
+  DataFollower follower{*this};
   std::size_t table_place = 0;  // the InodeTable's
   u64 size = 0;
   u64 persisted_size = 0;
@@ -102,21 +118,6 @@ struct Inode final : data::AttributeWriter {
 
   format::InodeValue encoded_{};
   std::unique_ptr<data::FileData> data_;
-};
-
-// An inode's part in changes of its data outside write-back and truncation: a direct write may move the end of the file, a
-// punched hole has fewer blocks.
-class DataFollower final : public data::AttributeWriter {
- public:
-  explicit DataFollower(Inode& inode) : inode_(inode) {}
-  bool follows(const data::DataChange& change) const override {
-    return change.blocks != 0 || change.end_bytes > inode_.persisted_size;
-  }
-  slice::Update update(const data::DataChange& change) override;
-  void applied(const data::DataChange& change) override;
-
- private:
-  Inode& inode_;
 };
 
 struct OpenFile {

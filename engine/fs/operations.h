@@ -126,7 +126,10 @@ class Operations {
   Task<Result<DirectoryRead>> read_directory_here(FileHandle handle, u64 cookie, MutableByteSpan into);
   Task<Status> read_regions(Inode& inode, u64 offset, MutableByteSpan into, bool direct);
   Task<Result<u64>> write_direct(Inode& inode, u64 offset, ByteSpan from);
+  Task<Result<u64>> write_direct_behind_dirty(Inode& inode, u64 offset, ByteSpan from);
   Task<Result<u64>> write_regions(Inode& inode, u64 offset, ByteSpan from, bool direct);
+  Task<Result<u64>> write_each_region(Inode& inode, u64 offset, ByteSpan from, bool direct);
+  Task<Result<u64>> write_region(Inode& inode, u64 offset, ByteSpan from, bool direct);
   Task<void> take_back_append(Inode& inode, u64 bytes, u64 end);
   Task<Status> punch_hole(Inode& inode, u64 offset, u64 end);
   Task<Status> zero_range(Inode& inode, u64 offset, u64 end);

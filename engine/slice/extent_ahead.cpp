@@ -6,17 +6,29 @@ void ExtentAhead::take(u32 step, Slice& slice, const Key& key) {
   switch (step) {
     case 0: extent_ = btree::Ahead(slice.tree(TreeId::extents), key); break;
     case 1: extent_.fetch_slots(); break;
-    case 2: old_ = extent_.fetch_value(); break;
+    case 2: old_value_ = extent_.fetch_value(); break;
     case 3: head_for_backpointer(slice); break;
-    default: backpointer_.fetch_slots(); break;
+    default: fetch_backpointer(slice); break;
   }
 }
 
+void ExtentAhead::lead(Slice& slice) const {
+  extent_.lead(slice.tree(TreeId::extents));
+  backpointer_.lead(slice.tree(TreeId::backpointers));
+}
+
 void ExtentAhead::head_for_backpointer(Slice& slice) {
-  if (old_.empty()) return;
-  const format::Extent old = format::decode_extent(old_);
+  if (old_value_.empty()) return;
+  const format::Extent old = format::decode_extent(old_value_);
   if (old.kind != format::ExtentKind::data) return;
-  backpointer_ = btree::Ahead(slice.tree(TreeId::backpointers), slice.backpointer_key(old.address));
+  old_address_ = old.address;
+  slice.buckets().fetch_index(old_address_);
+  backpointer_ = btree::Ahead(slice.tree(TreeId::backpointers), slice.backpointer_key(old_address_));
+}
+
+void ExtentAhead::fetch_backpointer(const Slice& slice) const {
+  slice.buckets().fetch(old_address_);
+  backpointer_.fetch_slots();
 }
 
 }  // namespace cowfs::slice

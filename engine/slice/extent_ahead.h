@@ -11,13 +11,17 @@ class ExtentAhead {
   static constexpr u32 steps = 5;
   // `step`: 0, 1, ... steps - 1.
   void take(u32 step, Slice& slice, const Key& key);
+  // After the steps, just before the extent goes in.
+  void lead(Slice& slice) const;
 
  private:
   void head_for_backpointer(Slice& slice);
+  void fetch_backpointer(const Slice& slice) const;
 
   btree::Ahead extent_;
   btree::Ahead backpointer_;
-  ByteSpan old_;
+  ByteSpan old_value_;
+  format::Address old_address_;
 };
 
 }  // namespace cowfs::slice
