@@ -9,9 +9,6 @@ namespace cowfs::device {
 
 namespace {
 
-// A process that was stopped for a while finds its timers due before it hears what the device answered meanwhile: it looks
-// again after this share of the limit.
-constexpr u64 second_look_share = 8;
 constexpr u64 ns_per_ms = 1'000'000;
 
 }  // namespace
@@ -44,78 +41,49 @@ void IoAwaiter::await_suspend(std::coroutine_handle<> waiting) {
     result = -device_.failed_.load(std::memory_order_relaxed);
     return answered();
   }
-  began_ns_ = runtime::this_reactor().now_ns();
-  if (Patience* patience = device_.patience_here()) patience->begin(*this);
+  began_ns = runtime::this_reactor().now_ns();
+  if (Patience* patience = device_.patience_here()) patience->begin(*this, began_ns);
   device_.start(*this);
 }
 
 void IoAwaiter::answered() {
-  if (waited_for_) device_.patience_here()->end(*this);
-  const Patience* const patience = device_.patience_here();
-  const bool is_watched = patience != nullptr && !patience->is_stopped();
-  if (result == -ENODEV && device_.copies() == 1 && is_watched) {
+  Patience* const patience = device_.patience_here();
+  if (patience != nullptr) patience->end(*this);
+  const bool is_limited = patience != nullptr && !patience->is_stopped();
+  if (result == -ENODEV && device_.copies() == 1 && is_limited) {
     const u64 place = kind == IoOperation::Kind::flush ? ~0ull : offset;
     device_.fail(ENODEV, Error{Code::device_io_failed, ENODEV, Place{.device = device_.index(), .offset_bytes = place}});
   }
   runtime::this_reactor().schedule(waiter);
 }
 
-void Patience::begin(IoAwaiter& request) {
-  if (limit_ns_ == 0) return;
-  request.waited_for_ = true;
-  request.older_ = newest_;
-  (newest_ == nullptr ? oldest_ : newest_->newer_) = &request;
-  newest_ = &request;
-  if (!armed) look_at(request.began_ns_ + limit_ns_);
-}
-
-void Patience::end(IoAwaiter& request) {
-  (request.older_ == nullptr ? oldest_ : request.older_->newer_) = request.newer_;
-  (request.newer_ == nullptr ? newest_ : request.newer_->older_) = request.older_;
-}
-
-void Patience::stop() {
-  limit_ns_ = 0;
-  stopped_ = true;
-  runtime::this_reactor().cancel_timer(*this);
-}
-
-void Patience::look_at(u64 time_ns) {
-  fire = [](runtime::Timer& timer) { static_cast<Patience&>(timer).look(); };
-  deadline_ns = time_ns;
-  runtime::this_reactor().start_timer(*this);
-}
-
-void Patience::look() {
-  if (oldest_ == nullptr) return;  // the next request starts the timer again
-  const u64 now_ns = runtime::this_reactor().now_ns();
-  const u64 due_ns = oldest_->began_ns_ + limit_ns_;
-  if (due_ns > now_ns) return look_at(due_ns);
-  if (!std::exchange(oldest_->overdue_, true)) return look_at(now_ns + limit_ns_ / second_look_share);
-  Device& device = oldest_->device_;
-  const u64 place = oldest_->kind == IoOperation::Kind::flush ? ~0ull : oldest_->offset;
-  device.fail(ETIMEDOUT, Error{Code::device_timed_out, (now_ns - oldest_->began_ns_) / ns_per_ms,
+void Device::overdue(Awaited& request, u64 waited_ns) {
+  const IoAwaiter& awaiter = static_cast<IoAwaiter&>(request);
+  Device& device = awaiter.device_;
+  const u64 place = awaiter.kind == IoOperation::Kind::flush ? ~0ull : awaiter.offset;
+  device.fail(ETIMEDOUT, Error{Code::device_timed_out, waited_ns / ns_per_ms,
                                Place{.device = device.index(), .offset_bytes = place}});
 }
 
 Status IoAwaiter::await_resume() const {
   const Place place{.device = device_.index(), .offset_bytes = offset};
-  if (began_ns_ != 0) device_.counters_.add_latency(kind, runtime::this_reactor().now_ns() - began_ns_);
+  if (began_ns != 0) device_.counters_.add_latency(kind, runtime::this_reactor().now_ns() - began_ns);
   const bool is_whole = result >= 0 && static_cast<u64>(result) == length;
   if (is_whole) return {};
-  if (began_ns_ != 0) device_.counters_.count_error();
+  if (began_ns != 0) device_.counters_.count_error();
   if (result < 0) return Error{Code::device_io_failed, static_cast<u64>(-result), place};
   return Error{Code::device_short_io, static_cast<u64>(result), place};
 }
 
 void Device::set_time_limit(u64 limit_ns, FailureObserver failed) {
   patience_ = std::vector<Patience>(runtime::this_reactor().cores());
-  for (Patience& patience : patience_) patience.set_limit(limit_ns);
+  for (Patience& patience : patience_) patience.set_limit(limit_ns, &Device::overdue);
   on_failure_ = std::move(failed);
 }
 
-void Device::end_time_limit() {
+runtime::Task<void> Device::end_time_limit() {
   if (Patience* patience = patience_here()) patience->stop();
+  co_return;
 }
 
 Patience* Device::patience_here() {

@@ -10,6 +10,7 @@
 
 #include "engine/base/latency.h"
 #include "engine/base/result.h"
+#include "engine/device/patience.h"
 #include "engine/runtime/reactor.h"
 #include "engine/runtime/task.h"
 
@@ -21,7 +22,7 @@ class Device;
 
 // Awaits one request. Errors: device_io_failed (value: errno; ENXIO when the range is not inside the device),
 // device_short_io; both name the place. ETIMEDOUT, ENODEV: the device has failed (see set_time_limit).
-class IoAwaiter : private IoOperation {
+class IoAwaiter : private IoOperation, private Awaited {
  public:
   IoAwaiter(Device& device, IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable, u16 copy);
   bool await_ready() const noexcept { return false; }
@@ -29,35 +30,10 @@ class IoAwaiter : private IoOperation {
   Status await_resume() const;
 
  private:
-  friend class Patience;
+  friend class Device;
   void answered();
 
   Device& device_;
-  u64 began_ns_ = 0;
-  IoAwaiter* older_ = nullptr;
-  IoAwaiter* newer_ = nullptr;
-  bool waited_for_ = false;  // a Patience has it
-  bool overdue_ = false;
-};
-
-// The requests of one core that a device has yet to answer, oldest first. All are given the same time, so one timer looks at
-// the oldest, at most once in that time, and a request costs two links.
-class alignas(64) Patience : private runtime::Timer {
- public:
-  void set_limit(u64 limit_ns) { limit_ns_ = limit_ns; }
-  void begin(IoAwaiter& request);
-  void end(IoAwaiter& request);
-  void stop();
-  bool is_stopped() const { return stopped_; }
-
- private:
-  void look_at(u64 time_ns);
-  void look();
-
-  u64 limit_ns_ = 0;  // 0: none
-  bool stopped_ = false;
-  IoAwaiter* oldest_ = nullptr;
-  IoAwaiter* newest_ = nullptr;
 };
 
 // What was asked of a device since it was opened.
@@ -132,9 +108,10 @@ class Device {
   // with one copy at once: when it comes back its content may be another one. Of several copies one may be missing.
   // On a core. Precondition: no request waits, and no other core makes requests meanwhile.
   using FailureObserver = std::function<void(const Error&)>;
-  void set_time_limit(u64 limit_ns, FailureObserver failed);
-  // On each core, before what `failed` knows, or the device, is gone.
-  void end_time_limit();
+  virtual void set_time_limit(u64 limit_ns, FailureObserver failed);
+  // On each core, before what `failed` knows, or the device, is gone. Resumes when nothing waits for an answer of the device to
+  // a request that was given up.
+  virtual runtime::Task<void> end_time_limit();
   bool has_failed() const { return failed_.load(std::memory_order_relaxed) != 0; }
 
   // The device's number in the filesystem; errors and pointers name it.
@@ -161,13 +138,15 @@ class Device {
   }
 
  protected:
+  // From now on whatever is asked is answered with this errno; who set the time limit hears of it.
+  void fail(int number, const Error& error);
+
   DeviceCounters counters_;
 
  private:
   friend class IoAwaiter;
-  friend class Patience;
   Patience* patience_here();
-  void fail(int number, const Error& error);
+  static void overdue(Awaited& request, u64 waited_ns);
 
   u16 index_ = 0;
   u64 id_ = 0;

@@ -1,5 +1,5 @@
 // A write is copied when it is started, since from then on any part of it may be on the medium, and compared with the
-// caller's buffer when it completes: whoever changes a buffer in flight is found here.
+// caller's buffer when it completes, unless it was given up: whoever changes a buffer in flight is found here.
 //
 // Writes that completed wait in `completed_` until a flush, or their own durability, makes them safe. They move into
 // `durable_` only from the front: a durable write behind one that may still be lost stays, because the crash image must
@@ -222,7 +222,7 @@ void SimDevice::finish_read(Flight& flight) {
 
 void SimDevice::finish_write(Flight& flight) {
   const IoOperation& operation = *flight.operation;
-  const bool checkable = operation.kind == IoOperation::Kind::write && !flight.flipped;
+  const bool checkable = operation.kind == IoOperation::Kind::write && !operation.abandoned && !flight.flipped;
   assert(!checkable || std::memcmp(operation.data, flight.write->data.data(), flight.moved) == 0);
   if (flight.lost) return;
   under_way_.erase(std::find(under_way_.begin(), under_way_.end(), flight.write));

@@ -59,10 +59,7 @@ Task<void> set_time_limit(SimDevice& device, u64 limit_ns, std::vector<Error>& t
   co_return;
 }
 
-Task<void> end_time_limit(SimDevice& device) {
-  device.end_time_limit();
-  co_return;
-}
+Task<void> end_time_limit(SimDevice& device) { co_await device.end_time_limit(); }
 
 // Cores and a device with a few steps as plain calls.
 struct Bench {

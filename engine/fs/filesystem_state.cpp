@@ -116,7 +116,7 @@ Task<Status> FilesystemState::populate_core(CoreIndex index) {
   co_return Status{};
 }
 
-// Whoever waits for a commit is told; what hangs itself cannot be.
+// Whoever waits for a commit is told; what hangs itself cannot be, unless another device has what was asked of it.
 void FilesystemState::watch_devices() {
   for (device::Device* device : device_list_) {
     device->set_time_limit(settings_.io_limit_ns, [this](const Error& error) { here().stream().stop(error); });
@@ -321,7 +321,7 @@ Task<Status> FilesystemState::stop_checkpoints(CoreIndex index) {
 }
 
 Task<Status> FilesystemState::drop_core(CoreIndex index) {
-  for (device::Device* device : device_list_) device->end_time_limit();
+  for (device::Device* device : device_list_) co_await device->end_time_limit();
   core(index).give_up();
   cores_[index].reset();
   co_return Status{};

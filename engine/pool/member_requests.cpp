@@ -4,7 +4,7 @@
 
 namespace cowfs::pool {
 
-void MemberRequests::add(device::Device& device, device::IoOperation::Kind kind, std::byte* data, u64 offset, u64 length,
+void MemberRequests::add(Member& member, device::IoOperation::Kind kind, std::byte* data, u64 offset, u64 length,
                          bool durable, u32 tag) {
   assert(requests_.size() < requests_.capacity());
   Request& request = requests_.emplace_back();
@@ -14,11 +14,11 @@ void MemberRequests::add(device::Device& device, device::IoOperation::Kind kind,
   request.length = length;
   request.durable = durable;
   request.together = this;
-  request.device = &device;
+  request.member = &member;
   request.tag = tag;
   request.completed = [](device::IoOperation& done) {
     Request& answered = static_cast<Request&>(done);
-    if (answered.result != static_cast<i64>(answered.length)) answered.device->counters().count_error();
+    if (answered.result != static_cast<i64>(answered.length)) answered.member->device()->counters().count_error();
     MemberRequests& all = *answered.together;
     if (--all.pending_ == 0) runtime::this_reactor().schedule(all.waiter_);
   };
@@ -30,7 +30,7 @@ bool MemberRequests::await_suspend(std::coroutine_handle<> waiter) {
   pending_ = requests_.size() + 1;
   for (Request& request : requests_) {
     counters_.count(request);
-    request.device->start(request);
+    request.member->start(request);
   }
   return --pending_ > 0;
 }

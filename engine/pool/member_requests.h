@@ -4,7 +4,7 @@
 #include <coroutine>
 #include <vector>
 
-#include "engine/device/device.h"
+#include "engine/pool/member.h"
 
 namespace cowfs::pool {
 
@@ -16,7 +16,7 @@ class MemberRequests {
   MemberRequests& operator=(const MemberRequests&) = delete;
 
   // `tag`: what the caller knows it by. Precondition: not yet awaited, and fewer than `count_max`.
-  void add(device::Device& device, device::IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable,
+  void add(Member& member, device::IoOperation::Kind kind, std::byte* data, u64 offset, u64 length, bool durable,
            u32 tag);
 
   // Starts all; resumes when all have been answered.
@@ -36,7 +36,7 @@ class MemberRequests {
  private:
   struct Request : device::IoOperation {
     MemberRequests* together = nullptr;
-    device::Device* device = nullptr;
+    Member* member = nullptr;
     u32 tag = 0;
   };
 

@@ -35,32 +35,58 @@ Pool::Pool(const format::Superblock& superblock, format::PoolMap map, std::vecto
       bucket_blocks_(superblock.bucket_blocks),
       read_only_(read_only),
       map_(std::move(map)),
-      members_(std::move(members)),
-      current_(members_.size()),
+      read_memory_(runtime::this_reactor().cores()),
+      members_(members.size()),
+      current_(members.size()),
       gates_(std::make_unique<runtime::Gate[]>(runtime::this_reactor().cores())) {
   assert(members_.size() == map_.members.size());
   if (map_.is_striped()) stripes_.emplace(*this, bucket_blocks_);
   for (u16 index = 0; index < members_.size(); ++index) {
-    if (members_[index] != nullptr) adopt(index);
-    current_[index] = members_[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
+    adopt(index, members[index]);
+    current_[index] = members[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
   }
 }
 
-void Pool::adopt(u16 member) {
-  members_[member]->set_index(member);
-  members_[member]->set_id(format::short_id(map_.members[member].device));
+void Pool::adopt(u16 member, device::Device* device) {
+  members_[member] = std::make_unique<Member>(device, member, read_memory_);
+  if (device == nullptr) return;
+  device->set_index(member);
+  device->set_id(format::short_id(map_.members[member].device));
+}
+
+std::vector<device::Device*> Pool::devices() const {
+  std::vector<device::Device*> all;
+  for (const auto& member : members_) all.push_back(member->device());
+  return all;
+}
+
+// With copies, a member that hangs is none of the pool's business.
+void Pool::set_time_limit(u64 limit_ns, FailureObserver failed) {
+  Device::set_time_limit(is_redundant() ? 0 : limit_ns, std::move(failed));
+  if (!is_redundant()) return;
+  for (u16 index = 0; index < members_.size(); ++index)
+    members_[index]->set_time_limit(limit_ns, [this, index](const Error& error) { timed_out(index, error); });
+}
+
+runtime::Task<void> Pool::end_time_limit() {
+  co_await Device::end_time_limit();
+  for (const auto& member : members_) co_await member->end_time_limit();
+}
+
+void Pool::timed_out(u16 member, const Error& error) {
+  if (!give_up(member)) fail(ETIMEDOUT, error);
 }
 
 std::string Pool::describe() const {
   std::string text;
-  for (const device::Device* member : members_)
+  for (const device::Device* member : devices())
     text += (text.empty() ? "" : " ") + (member == nullptr ? "(missing)" : member->describe());
   return text;
 }
 
 bool Pool::discards() const {
   return std::all_of(members_.begin(), members_.end(),
-                     [](const device::Device* member) { return member == nullptr || member->discards(); });
+                     [](const auto& member) { return member->device() == nullptr || member->discards(); });
 }
 
 std::vector<Pool::Piece> Pool::pieces_of(const IoOperation& operation) const {
@@ -91,14 +117,14 @@ u64 Pool::member_offset(const Piece& piece, u8 copy) const {
 device::Device::CopyPlace Pool::copy_place(u64 offset_bytes, u8 copy) {
   if (is_striped(offset_bytes)) {
     const auto [member, at] = stripes_->place(stripes_->layout().range(offset_bytes, block_bytes));
-    return {is_current(member) ? members_[member] : nullptr, at};
+    return {is_current(member) ? this->member(member) : nullptr, at};
   }
   IoOperation there;
   there.offset = offset_bytes;
   there.length = block_bytes;
   const Piece piece = pieces_of(there).front();
   const u16 member = map_.place(piece.chunk, static_cast<u8>(copy - 1)).member;
-  return {is_current(member) ? members_[member] : nullptr, member_offset(piece, static_cast<u8>(copy - 1))};
+  return {is_current(member) ? this->member(member) : nullptr, member_offset(piece, static_cast<u8>(copy - 1))};
 }
 
 void Pool::start(IoOperation& operation) {
@@ -271,7 +297,7 @@ void Pool::launch(Part& part) {
 void Pool::answered(Part& part) {
   const bool is_whole = part.result >= 0 && static_cast<u64>(part.result) == part.length;
   i64 error = is_whole ? 0 : part.result < 0 ? part.result : -EIO;
-  if (error != 0) members_[part.member]->counters().count_error();
+  if (error != 0) member(part.member)->counters().count_error();
   if (error != 0 && part.kind == IoOperation::Kind::read) {
     if (aim(part)) {
       reached(Point::pool_read_elsewhere);

@@ -4,7 +4,8 @@
 //
 // A write goes to all copies and is done when they are; a flush goes to all members. A member that fails a write or a flush is
 // given up if everything has a copy elsewhere: from then on it is neither read nor written, and before another flush is
-// answered the others remember on their media that it is stale. A read that fails is tried on the next copy.
+// answered the others remember on their media that it is stale. A read that fails is tried on the next copy. A member that does
+// not answer within the time limit is given up, too (member.h).
 //
 // Any core may use it; flushes are asked for on one core.
 #pragma once
@@ -18,6 +19,7 @@
 
 #include "engine/device/device.h"
 #include "engine/format/pool_map.h"
+#include "engine/pool/member.h"
 #include "engine/pool/stripes.h"
 #include "engine/runtime/sync.h"
 
@@ -34,20 +36,24 @@ class Pool final : public device::Device {
   bool discards() const override;
   u8 copies() const override { return map_.copies; }
   bool may_heal() const override { return !read_only_; }
-  std::vector<device::Device*> members() override { return members_; }
+  std::vector<device::Device*> members() override { return devices(); }
   CopyPlace copy_place(u64 offset_bytes, u8 copy) override;
   bool is_striped(u64 offset_bytes) const override { return stripes_ && offset_bytes >= stripes_->layout().begins_at(); }
   u32 stripe_blocks() const override { return stripes_ ? map_.data_shards : 1; }
   u16 reconstructions() const override { return stripes_ ? stripes_->reconstructions() : 0; }
   runtime::Task<Status> restore_parity(const VerifiedBlocks& verified) override;
+  void set_time_limit(u64 limit_ns, FailureObserver failed) override;
+  runtime::Task<void> end_time_limit() override;
   void start(runtime::IoOperation& operation) override;
 
   const format::PoolMap& map() const { return map_; }
   const format::Superblock& superblock() const { return superblock_; }
-  const std::vector<device::Device*>& devices() const { return members_; }
+  std::vector<device::Device*> devices() const;
   // Where a chunk's bucket lies in the space.
   u64 space_offset(u64 chunk, u64 bucket) const;
-  device::Device* member(u16 index) const { return members_[index]; }
+  device::Device* member(u16 index) const { return members_[index]->device(); }
+  // What requests to it are made of. Precondition: it is there.
+  Member& asked(u16 index) const { return *members_[index]; }
   // It is there, and what is on it counts.
   bool is_current(u16 member) const { return current_[member].load(std::memory_order_relaxed); }
   // From now on nothing on it counts. Before the pool is used.
@@ -88,7 +94,9 @@ class Pool final : public device::Device {
     u64 length;
   };
 
-  void adopt(u16 member);
+  void adopt(u16 member, device::Device* device);
+  bool is_redundant() const { return map_.copies > 1 || map_.is_striped(); }
+  void timed_out(u16 member, const Error& error);
   std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
   u64 member_offset(const Piece& piece, u8 copy) const;
   runtime::Task<Status> refill_chunk(u64 chunk, u8 copy, MutableByteSpan bucket);
@@ -112,7 +120,8 @@ class Pool final : public device::Device {
   const u64 bucket_blocks_;
   const bool read_only_;
   format::PoolMap map_;
-  std::vector<device::Device*> members_;
+  std::vector<ReadMemory> read_memory_;  // by core
+  std::vector<std::unique_ptr<Member>> members_;
   std::vector<std::atomic<bool>> current_;
   std::mutex giving_up_;
   std::atomic<u64> failures_{0};  // members given up

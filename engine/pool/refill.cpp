@@ -39,7 +39,7 @@ runtime::Task<Status> Pool::refill_shard(u64 set, u32 shard, MutableByteSpan buc
 }
 
 runtime::Task<Status> Pool::refill(u16 member, std::function<void(u64)> progress) {
-  assert(members_[member] != nullptr && !is_current(member));
+  assert(this->member(member) != nullptr && !is_current(member));
   device::AlignedBuffer bucket(bucket_blocks_ * block_bytes);
   u64 done = 0;
   for (u64 chunk = 0; chunk < map_.chunks(); ++chunk) {
@@ -76,8 +76,7 @@ Status Pool::replace(u16 member, device::Device& device, const format::Uuid& uui
   entry.device = uuid;
   entry.capacity_blocks = capacity_blocks;
   entry.state = static_cast<u8>(MemberState::stale);
-  members_[member] = &device;
-  adopt(member);
+  adopt(member, &device);
   return {};
 }
 

@@ -40,7 +40,7 @@ std::pair<u16, u64> Stripes::place(const StripeRange& block) const {
   return {layout_.member(block.set, shard), layout_.member_offset(block.set, shard, block.first_stripe + block.from / k())};
 }
 
-device::Device& Stripes::holder(u64 set, u32 shard) const { return *pool_.member(layout_.member(set, shard)); }
+Member& Stripes::holder(u64 set, u32 shard) const { return pool_.asked(layout_.member(set, shard)); }
 
 // For what a shard has of these stripes, which may be nothing.
 void Stripes::ask(MemberRequests& requests, Kind kind, const StripeRows& rows, u32 shard, std::byte* memory, bool durable) const {

@@ -15,6 +15,7 @@
 
 namespace cowfs::pool {
 
+class Member;
 class MemberRequests;
 class Pool;
 
@@ -60,7 +61,7 @@ class Stripes {
   void gather(const StripeRange& range, const std::byte* from, ShardMemory& shards) const;
   void scatter(const StripeRange& range, ShardMemory& shards, std::byte* into) const;
   SpareMemory& spare_here();
-  device::Device& holder(u64 set, u32 shard) const;
+  Member& holder(u64 set, u32 shard) const;
 
   Pool& pool_;
   const StripeLayout layout_;

@@ -42,6 +42,7 @@ struct IoOperation {
   enum class Kind : u8 { read, write, flush, discard };
   Kind kind = Kind::read;
   bool durable = false;  // write: on the medium when it completes (FUA or the like)
+  bool abandoned = false;  // write: nobody relies on it any more, and its memory may change
   u16 copy = 0;          // of a device that keeps several: this one only, counted from 1; 0: a read chooses, a write is of all
   int file = -1;
   std::byte* data = nullptr;

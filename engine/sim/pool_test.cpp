@@ -272,7 +272,7 @@ TEST(Pool, a_device_that_was_not_brought_up_to_date_to_the_end_stays_stale) {
 // synced is there, with or without that device.
 TEST(Pool, with_copies_no_fault_of_one_device_is_noticed) {
   for (u64 seed : seeds(20)) {
-    for (Fault fault : {Fault::device_lost, Fault::read_error, Fault::write_error, Fault::flush_error, Fault::lost_write,
+    for (Fault fault : {Fault::device_lost, Fault::read_error, Fault::write_error, Fault::flush_error, Fault::hung, Fault::lost_write,
                         Fault::misdirected_write, Fault::flipped_write, Fault::flipped_at_rest, Fault::unreadable}) {
       const SeedResult result = run_seed({.seed = seed, .operations = 120, .faults = {fault}, .replicas = 2});
       ASSERT_TRUE(none(result.problems)) << "seed " << seed << ": " << result.configuration;
@@ -536,7 +536,7 @@ TEST(Stripes, what_recovery_takes_for_durable_has_its_parity) {
 // One after the other, up to the parity; and then the power goes.
 TEST(Stripes, no_fault_within_the_parity_is_noticed) {
   for (u64 seed : seeds(8)) {
-    for (Fault fault : {Fault::device_lost, Fault::read_error, Fault::write_error, Fault::flush_error, Fault::lost_write,
+    for (Fault fault : {Fault::device_lost, Fault::read_error, Fault::write_error, Fault::flush_error, Fault::hung, Fault::lost_write,
                         Fault::misdirected_write, Fault::flipped_write, Fault::flipped_at_rest, Fault::unreadable}) {
       const ErasureCoding code{static_cast<u8>(2 + seed % 3), static_cast<u8>(1 + seed % 2)};
       const SeedResult result = run_seed({.seed = seed, .operations = 120, .faults = {fault}, .erasure = code});

@@ -50,7 +50,7 @@ bool is_of_device(Fault fault) { return fault > Fault::memory; }
 bool is_silent(Fault fault) { return fault >= Fault::lost_write && fault < Fault::unreadable; }
 
 // Where everything has another copy, nobody notices.
-bool is_of_one_device(Fault fault) { return is_of_device(fault) && fault != Fault::power_cut && fault != Fault::hung; }
+bool is_of_one_device(Fault fault) { return is_of_device(fault) && fault != Fault::power_cut; }
 
 bool is_of_the_only_device(Fault fault) {
   return fault == Fault::vanished || fault == Fault::stale || fault == Fault::reverted;
