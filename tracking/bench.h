@@ -10,7 +10,7 @@
 
 namespace cowbench::tracking {
 
-using Values = std::map<std::string, double>;  // by the names of the suite's metrics, all of them
+using Values = std::map<std::string, double>;  // by the names of the suite's metrics, of those that were printed
 using Printed = std::map<std::string, std::vector<double>>;  // every value of each name
 
 // What decides how a pair of runs is made.
@@ -21,7 +21,7 @@ struct PairOrder {
 PairOrder draw_pair(cowfs::Random& random);
 
 // Runs `command` in `directory`; "{seed}" in its words stands for `seed`. Failures: mismatch: it could not be run,
-// ended with another status than 0, or printed no value for a metric of the suite; interrupted.
+// ended with another status than 0, or printed no metric of the suite; interrupted.
 harness::Outcome<Values> run_bench(const Suite& suite, const Words& command, const std::string& directory, u64 seed);
 
 // The same, and everything that it printed; of a record also, for each operation of the load, what its engine counted
@@ -30,7 +30,7 @@ harness::Outcome<Values> run_bench(const Suite& suite, const Words& command, con
 harness::Outcome<Printed> run_and_read(const Suite& suite, const Words& command, const std::string& directory, u64 seed);
 
 // Pure: what was printed, as the suite's metrics. Of several values of one name the median is taken. Failure mismatch:
-// a metric has none, or it is not a finite number.
+// none of them was printed, or one that is not a finite number.
 harness::Outcome<Values> values_of(const Suite& suite, std::string_view printed);
 
 }  // namespace cowbench::tracking

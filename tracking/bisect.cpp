@@ -35,8 +35,8 @@ Outcome<BisectReport> bisect(const BisectRequest& request, Measurements& measure
     if (logs.ok() && std::isfinite(logs->front())) {
       bisection.observe(commit, logs->front());
       const std::vector<std::size_t> culprits = bisection.culprits();
-      request.say(fmt::format("pair {}: {}; {} suspects, first {}", bisection.runs(), place(request, commit),
-                              culprits.size(), place(request, culprits.front())));
+      request.say(fmt::format("pair {}: {}; {} suspect{}, first {}", bisection.runs(), place(request, commit),
+                              culprits.size(), culprits.size() == 1 ? "" : "s", place(request, culprits.front())));
       continue;
     }
     if (!logs && logs.failure().kind != FailureKind::mismatch) return logs.failure();

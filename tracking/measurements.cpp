@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <tuple>
 
 #include "harness/command.h"
 
@@ -46,6 +47,30 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 double log_of_ratio(double numerator, double denominator) {
   const bool positive = numerator > 0 && denominator > 0;
   return positive ? std::log(numerator / denominator) : std::numeric_limits<double>::quiet_NaN();
+}
+
+// Names a metric that a run was asked for, whether it has it or not.
+std::string asked_for(const SuiteMetric& metric) { return "metric " + metric.name; }
+
+// What one side printed in some of its runs and not in others is no figure of it.
+void keep_what_every_run_has(results::TargetResult& result) {
+  std::map<std::string, std::size_t> runs;
+  for (const results::Round& round : result.rounds)
+    for (const auto& [name, value] : round.metrics) ++runs[name];
+  for (const auto& [name, count] : runs) {
+    if (count == result.rounds.size()) continue;
+    result.notes.push_back(fmt::format("{} was printed in {} of {} runs, and is left out", name, count, result.rounds.size()));
+    for (results::Round& round : result.rounds) round.metrics.erase(name);
+  }
+}
+
+// That of the point's commit, if the point is of its newest run.
+Session* session_of(const SeriesPoint& point, std::map<std::string, Session>& sessions) {
+  Session& session = sessions[point.commit];
+  if (session.run == point.run) return &session;
+  if (std::tie(session.started, session.run) > std::tie(point.started, point.run)) return nullptr;
+  session = {point.run, point.started, point.fingerprint, {}, {}};
+  return &session;
 }
 
 Session session_of(const results::Record& record) {
@@ -90,11 +115,12 @@ Outcome<Measurements::Side> Measurements::side(std::string target, const std::st
   return Side{std::move(target), sha, build->hash, build->directory, suite_.bench};
 }
 
-void Measurements::add_result(results::Comparison& comparison, const Side& side) {
+void Measurements::add_result(results::Comparison& comparison, const Side& side) const {
   results::TargetResult& result = comparison.results.emplace_back();
   result.target = side.target;
   result.options = {"commit " + side.sha};
   if (!side.hash.empty()) result.options.push_back("build " + side.hash);
+  for (const SuiteMetric& metric : suite_.metrics) result.options.push_back(asked_for(metric));
   set_label(result);
 }
 
@@ -113,15 +139,24 @@ Outcome<std::map<std::string, Session>> Measurements::load_sessions() const {
     if (!subject) return subject.failure();
     const auto control = stored(control_target, session_media, id_, metric.name);
     if (!control) return control.failure();
-    if (subject->size() != control->size()) continue;  // of another suite's metrics
-    for (std::size_t at = 0; at < subject->size(); ++at) {
-      Session& session = sessions[(*subject)[at].commit];
-      session.fingerprint = (*subject)[at].fingerprint;
-      session.subject[metric.name] = (*subject)[at].values;
-      session.control[metric.name] = (*control)[at].values;
-    }
+    for (const SeriesPoint& point : *subject)
+      if (Session* session = session_of(point, sessions)) session->subject[metric.name] = point.values;
+    for (const SeriesPoint& point : *control)
+      if (Session* session = session_of(point, sessions)) session->control[metric.name] = point.values;
   }
   return sessions;
+}
+
+// Whether it has every metric of the suite, or was asked for all and the commit does not print the others.
+Outcome<bool> Measurements::is_complete(const Session& session) const {
+  if (session.subject.size() == suite_.metrics.size()) return true;
+  std::string reason;
+  const auto run = store_.load(session.run, reason);
+  if (!run) return store_failure(reason);
+  const std::vector<std::string>& options = run->record.comparisons.front().results.front().options;
+  return std::ranges::all_of(suite_.metrics, [&](const SuiteMetric& metric) {
+    return std::ranges::find(options, asked_for(metric)) != options.end();
+  });
 }
 
 Outcome<Session> Measurements::session(const std::string& sha, u64 runs) {
@@ -130,9 +165,11 @@ Outcome<Session> Measurements::session(const std::string& sha, u64 runs) {
     if (!loaded) return loaded.failure();
     sessions_ = std::move(*loaded);
   }
-  if (const auto known = sessions_->find(sha);
-      known != sessions_->end() && known->second.subject.size() == suite_.metrics.size())
-    return known->second;
+  if (const auto known = sessions_->find(sha); known != sessions_->end()) {
+    const auto complete = is_complete(known->second);
+    if (!complete) return complete.failure();
+    if (*complete) return known->second;
+  }
   const auto subject = side(suite_.name, sha);
   if (!subject) return subject.failure();
   auto control = side(control_target, suite_.control.empty() ? control_sha_ : sha);
@@ -153,12 +190,12 @@ Action Measurements::load_pairs(const std::string& older, const std::string& new
     if (!numerator) return numerator.failure();
     const auto denominator = stored(older_target, std::string(store::pair_media), workload, metric.name);
     if (!denominator) return denominator.failure();
-    if (numerator->size() != denominator->size()) continue;
     std::vector<double>& logs = taken.logs[metric.name];
-    for (std::size_t at = 0; at < numerator->size(); ++at) {
-      if ((*numerator)[at].commit != newer) continue;
-      for (std::size_t run = 0; run < (*numerator)[at].values.size(); ++run)
-        logs.push_back(log_of_ratio((*numerator)[at].values[run], (*denominator)[at].values[run]));
+    for (const SeriesPoint& above : *numerator) {
+      const auto below = std::ranges::find(*denominator, above.run, &SeriesPoint::run);
+      if (above.commit != newer || below == denominator->end()) continue;
+      for (std::size_t run = 0; run < above.values.size(); ++run)
+        logs.push_back(log_of_ratio(above.values[run], below->values[run]));
     }
   }
   return Done{};
@@ -180,10 +217,15 @@ Outcome<std::vector<double>> Measurements::pairs(const std::string& older, const
     const auto measured = measure(std::string(store::pair_media), pair_workload(id_, older), *numerator, *denominator,
                                   given + count - there, there);
     if (!measured) return measured.failure();
-    for (const auto& [name, values] : measured->subject)
-      for (std::size_t run = 0; run < values.size(); ++run)
-        taken.logs[name].push_back(log_of_ratio(values[run], measured->control.at(name)[run]));
+    for (const auto& [name, values] : measured->subject) {
+      const auto below = measured->control.find(name);
+      for (std::size_t run = 0; below != measured->control.end() && run < values.size(); ++run)
+        taken.logs[name].push_back(log_of_ratio(values[run], below->second[run]));
+    }
   }
+  if (taken.logs[metric].size() < given + count)
+    return Failure{FailureKind::mismatch,
+                   fmt::format("{} or {} does not print {}", short_sha(older), short_sha(newer), metric), ""};
   const auto begin = taken.logs[metric].begin() + static_cast<std::ptrdiff_t>(given);
   given += count;
   return std::vector<double>(begin, begin + static_cast<std::ptrdiff_t>(count));
@@ -239,6 +281,7 @@ Outcome<Session> Measurements::measure(const std::string& media, const std::stri
   const auto begun = Clock::now();
   Action measured = Done{};
   while (measured && comparison.rounds < count) measured = measure_pair(subject, control, random, comparison);
+  for (results::TargetResult& result : comparison.results) keep_what_every_run_has(result);
   run.record.duration_seconds = seconds_since(begun);
   if (!measured) {
     run.status = store::RunStatus::partial;
@@ -248,7 +291,10 @@ Outcome<Session> Measurements::measure(const std::string& media, const std::stri
   const auto added = store_.add({&run, 1}, reason);
   if (!measured) return measured.failure();
   if (!added) return store_failure(reason);
-  return session_of(run.record);
+  Session session = session_of(run.record);
+  session.run = added->front().id;
+  session.started = run.record.started;
+  return session;
 }
 
 }  // namespace cowbench::tracking

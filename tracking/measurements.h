@@ -14,8 +14,9 @@ namespace cowbench::tracking {
 
 // Runs of one commit and of the control in turn; element i of both was measured side by side.
 struct Session {
+  std::string run, started;                                     // in the store
   std::string fingerprint;                                      // of the machine
-  std::map<std::string, std::vector<double>> subject, control;  // by metric; equally many
+  std::map<std::string, std::vector<double>> subject, control;  // by metric, where it was printed; equally many
 };
 
 // The logarithm of the median over runs of subject / control; NaN when a value has no logarithm.
@@ -29,10 +30,11 @@ class Measurements {
                results::Environment environment);
 
   // `runs` runs of each. Failures: mismatch: the commit cannot be built or run; what was measured until then is stored
-  // as a partial run. failed: it cannot be stored. interrupted.
+  // as a partial run. failed: it cannot be stored. interrupted. A metric that a side does not print is not in it.
   harness::Outcome<Session> session(const std::string& sha, u64 runs);
 
-  // log(newer / older) of `count` pairs that `metric` has not been given before. Failures: as above.
+  // log(newer / older) of `count` pairs that `metric` has not been given before. Failures: as above; also mismatch: one of
+  // the two does not print it.
   harness::Outcome<std::vector<double>> pairs(const std::string& older, const std::string& newer, u64 count,
                                               const std::string& metric);
 
@@ -50,7 +52,7 @@ class Measurements {
   };
 
   harness::Outcome<Side> side(std::string target, const std::string& sha) const;
-  static void add_result(results::Comparison& comparison, const Side& side);
+  void add_result(results::Comparison& comparison, const Side& side) const;
   store::StoredRun begin_run(const std::string& media, const std::string& workload, const Side& subject,
                              const Side& control, u64 earlier) const;
   harness::Action measure_pair(const Side& subject, const Side& control, cowfs::Random& random,
@@ -63,6 +65,7 @@ class Measurements {
                                                            const std::string& metric) const;
   harness::Action load_pairs(const std::string& older, const std::string& newer, Taken& taken) const;
   harness::Outcome<std::map<std::string, Session>> load_sessions() const;
+  harness::Outcome<bool> is_complete(const Session& session) const;
 
   const Suite& suite_;
   std::string control_sha_, id_;

@@ -23,6 +23,9 @@ exec awk -v seed="$2" -v n="$n" -v level="$(cat level)" -v flushes="$(cat flushe
   print "speed", level * exp(0.02 * (sum - 6)); print "flushes", flushes }'
 )sh";
 
+// Beside the work folder, from where a build lies.
+constexpr const char* runs_so_far = "../../../../count";
+
 class ProjectTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -40,8 +43,8 @@ class ProjectTest : public testing::Test {
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(repository() + "/" + name) << text;
   }
-  // Dates are fixed: the seeds of runs follow from the commits' hashes. When the hashes differed from run to run, one
-  // bisection in fifteen named a neighbour of the planted commit, as it may.
+  // Dates are fixed, and so is the bench's command: the seeds of runs follow from the commits' hashes and from that command. When
+  // they differed from run to run, one bisection in fifteen named a neighbour of the planted commit, as it may.
   void git(std::vector<std::string> words) const {
     const std::vector<std::string> settings = {"env",
                                                "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z",
@@ -77,7 +80,7 @@ class ProjectTest : public testing::Test {
     made.name = "made-up";
     made.build = {{"cp", "level.in", "level"}};
     made.keep = {"level", "flushes", "version", "bench.sh"};
-    made.bench = {"sh", "bench.sh", directory_ / "count", "{seed}"};
+    made.bench = {"sh", "bench.sh", runs_so_far, "{seed}"};
     made.metrics = {{"speed", results::Direction::higher_is_better, false},
                     {"flushes", results::Direction::lower_is_better, true}};
     return made;

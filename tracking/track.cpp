@@ -23,6 +23,8 @@ bool is_worse(results::Direction direction, double effect) {
   return direction == results::Direction::higher_is_better ? effect < 0 : effect > 0;
 }
 
+bool prints(const TrackedCommit& commit, const std::string& metric) { return commit.session.subject.contains(metric); }
+
 // Numbers the commits anew for the tracker, as places: equal builds are one, and what cannot be measured stays a suspect.
 class Judge {
  public:
@@ -34,7 +36,10 @@ class Judge {
   }
 
   Action judge(const SuiteMetric& metric) {
+    if (std::ranges::none_of(report_.commits, [&](const auto& commit) { return prints(commit, metric.name); }))
+      return Failure{FailureKind::missing, "no commit of the range prints " + metric.name, "is that its name?"};
     TrackedSeries& series = report_.series.emplace_back(metric, metric.exact && repeats_exactly(metric.name));
+    warn_of_gaps(series);
     if (metric.exact && !series.exact)
       report_.warnings.push_back(fmt::format("{} is not exact: runs of one build differ", metric.name));
     if (series.exact) {
@@ -48,6 +53,19 @@ class Judge {
   const TrackedCommit& at(std::size_t place) const { return report_.commits[places_[place]]; }
   std::string label(std::size_t place) const { return at(place).commit.sha.substr(0, 10); }
 
+  // A metric that is newer than the first commits, or older than the last.
+  void warn_of_gaps(const TrackedSeries& series) {
+    const std::string& metric = series.metric.name;
+    const auto without = std::ranges::count_if(report_.commits, [&](const TrackedCommit& commit) {
+      return commit.state == CommitState::measured && !prints(commit, metric);
+    });
+    if (without > 0) report_.warnings.push_back(fmt::format("{} of the commits that were measured do not print {}", without, metric));
+    const bool has_control = std::ranges::any_of(
+        report_.commits, [&](const TrackedCommit& commit) { return commit.session.control.contains(metric); });
+    if (!series.exact && !has_control)
+      report_.warnings.push_back(fmt::format("{} is not judged: the control does not print it", metric));
+  }
+
   bool repeats_exactly(const std::string& metric) const {
     return std::ranges::all_of(report_.commits, [&](const TrackedCommit& commit) {
       const auto values = commit.session.subject.find(metric);
@@ -59,7 +77,7 @@ class Judge {
   void find_exact_changes(TrackedSeries& series) {
     std::optional<std::size_t> last;
     for (std::size_t place = 0; place < places_.size(); ++place) {
-      if (at(place).state != CommitState::measured) continue;
+      if (!prints(at(place), series.metric.name)) continue;
       const double after = at(place).session.subject.at(series.metric.name).front();
       if (last) {
         const double before = at(*last).session.subject.at(series.metric.name).front();
@@ -178,6 +196,9 @@ Outcome<TrackReport> track(const TrackRequest& request, Builds& builds, Measurem
       return done.failure();
     if (tracked.state != CommitState::measured)
       request.say(fmt::format("{}: {} {}", place, name(tracked.state), tracked.note));
+    for (const SuiteMetric& metric : request.suite->metrics)
+      if (tracked.state == CommitState::measured && !prints(tracked, metric.name))
+        request.say(fmt::format("{}: does not print {}", place, metric.name));
     if (!tracked.build.empty()) build_before = tracked.build;
     if (tracked.session.fingerprint.empty()) continue;
     if (!fingerprint.empty() && fingerprint != tracked.session.fingerprint)

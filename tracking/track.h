@@ -59,7 +59,7 @@ struct TrackRequest {
   Say say = [](const std::string&) {};
 };
 
-// Failures: missing: no commit could be measured; what Measurements fails with, except that a commit that does not
+// Failures: missing: no commit could be measured, or none prints a metric of the suite; what Measurements fails with, except that a commit that does not
 // build or run is only noted. What was measured is stored in any case, and the next call goes on from there.
 harness::Outcome<TrackReport> track(const TrackRequest& request, Builds& builds, Measurements& measurements);
 

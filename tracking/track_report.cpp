@@ -23,8 +23,10 @@ Json commit_json(const TrackedCommit& tracked, const std::vector<TrackedSeries>&
     const auto subject = tracked.session.subject.find(metric);
     if (subject == tracked.session.subject.end()) continue;
     const double ratio = std::exp(log_ratio(tracked.session, metric));
+    const auto control = tracked.session.control.find(metric);
+    const bool has_control = control != tracked.session.control.end();
     json["values"][metric] = {{"subject", subject->second},
-                              {"control", tracked.session.control.at(metric)},
+                              {"control", has_control ? Json(control->second) : Json::array()},
                               {"ratio", std::isfinite(ratio) ? Json(ratio) : Json(nullptr)}};
   }
   return json;

@@ -119,7 +119,7 @@ TEST_F(TrackTest, CommitsThatChangeNothingOrDoNotBuildOrRunAreNoted) {
   Suite with_broken = suite();
   with_broken.build.push_back({"sh", "-c", "mkdir kept; [ ! -e broken ] || cp broken kept"});
   with_broken.keep.push_back("kept");
-  with_broken.bench = {"sh", "-c", "[ ! -e kept/broken ] || exit 3; exec sh bench.sh $0 {seed}", directory_ / "count"};
+  with_broken.bench = {"sh", "-c", "[ ! -e kept/broken ] || exit 3; exec sh bench.sh $0 {seed}", fixture::runs_so_far};
   const Tracked tracked = run_track(with_broken, "c0..c4");
   ASSERT_TRUE(tracked.report.ok()) << tracked.report.failure().what;
   const auto& commits = tracked.report->commits;
@@ -136,6 +136,60 @@ TEST_F(TrackTest, CommitsThatChangeNothingOrDoNotBuildOrRunAreNoted) {
   const auto partial = std::ranges::find(*runs, store::RunStatus::partial, &store::RunSummary::status);
   ASSERT_NE(partial, runs->end());
   EXPECT_EQ(partial->commit, commits[4].commit.sha);
+}
+
+// A metric that the suite gained later: commits from before it once counted as broken, and all other metrics with them.
+TEST_F(TrackTest, AMetricThatACommitDoesNotPrintIsMissingThereAlone) {
+  write("bench.sh", "echo speed 100");
+  commit_history(3, 100);
+  write("bench.sh", "echo speed 100; echo flushes $(cat flushes)");
+  commit("flushes are counted");
+  write("flushes", "12");
+  commit("two more flushes");
+  Suite exact = suite();
+  exact.metrics[0].exact = true;
+  const Tracked tracked = run_track(exact, "c0..c4");
+  ASSERT_TRUE(tracked.report.ok()) << tracked.report.failure().what;
+  for (const TrackedCommit& commit : tracked.report->commits) EXPECT_EQ(commit.state, CommitState::measured);
+  EXPECT_THAT(tracked.report->series[0].events, IsEmpty());
+  const TrackedSeries& flushes = tracked.report->series[1];
+  EXPECT_TRUE(flushes.exact);
+  ASSERT_THAT(flushes.events, SizeIs(1));
+  EXPECT_EQ(flushes.events[0].event.at, 4u);
+  EXPECT_EQ(flushes.events[0].event.first, 4u);
+  EXPECT_THAT(tracked.report->warnings, ElementsAre("3 of the commits that were measured do not print flushes"));
+  EXPECT_EQ(run_track(exact, "c0..c4").report->runs, 0u);  // what is missing is not measured again
+
+  // Where the control does not print it either there is nothing to compare a noisy one with.
+  Suite noisy = exact;
+  noisy.metrics[1].exact = false;
+  const Tracked unjudged = run_track(noisy, "c0..c4");
+  ASSERT_TRUE(unjudged.report.ok()) << unjudged.report.failure().what;
+  EXPECT_THAT(unjudged.report->series[1].events, IsEmpty());
+  EXPECT_THAT(unjudged.report->warnings, testing::Contains(HasSubstr("flushes is not judged")));
+  EXPECT_FALSE(unjudged.json.empty());
+}
+
+TEST_F(TrackTest, AMetricThatNoCommitPrintsIsAMistakeOfTheSuite) {
+  commit_history(2, 100);
+  Suite mistaken = suite();
+  mistaken.metrics[1].name = "flushs";
+  const Tracked tracked = run_track(mistaken, "c0..c1");
+  ASSERT_FALSE(tracked.report.ok());
+  EXPECT_EQ(tracked.report.failure().kind, FailureKind::missing);
+  EXPECT_THAT(tracked.report.failure().what, HasSubstr("flushs"));
+}
+
+// A metric that is added to a suite is measured, although the commits' other metrics are known.
+TEST_F(TrackTest, AMetricThatTheSuiteGainsIsMeasured) {
+  commit_history(2, 100);
+  Suite one = suite();
+  one.metrics.pop_back();
+  ASSERT_TRUE(run_track(one, "c0..c1").report.ok());
+  const Tracked both = run_track(suite(), "c0..c1");
+  ASSERT_TRUE(both.report.ok()) << both.report.failure().what;
+  EXPECT_EQ(both.report->runs, 12u);
+  EXPECT_EQ(both.report->commits[1].session.subject.at("flushes").front(), 10);
 }
 
 TEST_F(TrackTest, NothingIsWrittenToTheRepository) {
@@ -162,7 +216,7 @@ TEST_F(TrackTest, ARangeThatCannotBeMeasuredIsAFailure) {
 }
 
 TEST_F(TrackTest, BisectionNamesThePlantedCommitAndGoesOnWhereItWas) {
-  commit_history(24, 17);
+  commit_history(24, 15);
   const auto cut_off = run_bisect(suite(), "c0..c23", {.runs_max = 15});
   ASSERT_TRUE(cut_off.ok()) << cut_off.failure().what;
   EXPECT_EQ(cut_off->state, history::Bisection::State::out_of_runs);
@@ -170,7 +224,7 @@ TEST_F(TrackTest, BisectionNamesThePlantedCommitAndGoesOnWhereItWas) {
   const auto found = run_bisect(suite(), "c0..c23");
   ASSERT_TRUE(found.ok()) << found.failure().what;
   EXPECT_EQ(found->state, history::Bisection::State::found);
-  EXPECT_EQ(found->suspects.front().commit, 17u);
+  EXPECT_EQ(found->suspects.front().commit, 15u);
   EXPECT_GE(found->suspects.front().probability, 0.5);
   EXPECT_EQ(found->runs, 2 * (found->observations - 15));
   EXPECT_NEAR(*found->effect, -0.05, 0.02);
