@@ -61,6 +61,14 @@ std::string path_of(const Curve& curve, const Frame& frame) {
   return path;
 }
 
+// Lines without a length, which round caps make dots.
+std::string points_of(const Curve& curve, const Frame& frame) {
+  std::string path;
+  for (std::size_t at = 0; at < curve.values.size(); ++at)
+    path += fmt::format("M{:.0f} {:.0f}h0", frame.x(at), frame.y(curve.values[at]));
+  return path;
+}
+
 std::string_view class_of(const SeriesView& series, const history::ChangePoint& change) {
   if (series.metric == nullptr) return "changed";
   const bool better = (change.effect > 0) == (series.metric->direction == results::Direction::higher_is_better);
@@ -116,9 +124,7 @@ std::string history_plot(const Curve& curve, const std::string& sentence) {
     svg += fmt::format("<path class=\"change {0}\" d=\"M{1:.1f} {2}V{3}\"/>", change.kind, frame.x(change.at), box.top,
                        box.bottom);
   svg += fmt::format("<path class=\"line\" d=\"{}\"/>", path_of(curve, frame));
-  for (std::size_t at = 0; at < values.size(); ++at)
-    svg += fmt::format("<circle class=\"point\" cx=\"{:.0f}\" cy=\"{:.0f}\" r=\"3\"/>", frame.x(at), frame.y(values[at]));
-  return svg + "</svg>";
+  return svg + fmt::format("<path class=\"points\" d=\"{}\"/></svg>", points_of(curve, frame));
 }
 
 RatioScale::RatioScale(const std::vector<results::Finding>& findings) {

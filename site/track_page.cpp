@@ -86,7 +86,15 @@ std::string sentence(const TrackReport& report, const TrackedSeries& series, std
   return text;
 }
 
-std::string figure(const TrackReport& report, const TrackedSeries& series) {
+// Where there are more metrics than this, those that held their level are drawn small, and stand in no table of all commits:
+// so the page of forty metrics at five hundred commits can still be mailed.
+constexpr std::size_t metrics_in_full_max = 10;
+
+bool is_in_full(const TrackReport& report, const TrackedSeries& series) {
+  return report.series.size() <= metrics_in_full_max || !series.events.empty();
+}
+
+Curve curve_of(const TrackReport& report, const TrackedSeries& series) {
   Curve curve;
   curve.shown = [&series](double value) { return shown(series, value); };
   std::map<std::size_t, std::size_t> drawn;  // by commit
@@ -96,7 +104,6 @@ std::string figure(const TrackReport& report, const TrackedSeries& series) {
     drawn[commit] = curve.values.size();
     curve.values.push_back(*value);
   }
-  if (curve.values.empty()) return "";
   // What begins at a commit that was not measured is seen at the next one that was.
   const auto from = [&](std::size_t commit) { return drawn.lower_bound(commit); };
   for (const std::size_t era : report.eras) {
@@ -106,9 +113,30 @@ std::string figure(const TrackReport& report, const TrackedSeries& series) {
     if (from(event.event.at) == drawn.end()) continue;
     curve.changes.push_back({from(event.event.at)->second, event.worse ? "worse" : "better"});
   }
+  return curve;
+}
+
+std::string figure(const TrackReport& report, const TrackedSeries& series) {
+  const Curve curve = curve_of(report, series);
+  if (curve.values.empty()) return "";
   const std::string what = sentence(report, series, curve.values.size());
   return fmt::format("<h2>{}</h2>\n<p>{}</p>\n<figure class=\"history-figure\">{}</figure>\n", escaped_html(title_of(series)),
                      escaped_html(what), history_plot(curve, what));
+}
+
+std::string steady_table(const TrackReport& report) {
+  HtmlTable table("steady", "No commit changed these");
+  table.add_column("Metric");
+  table.add_column("Latest", HtmlTable::Kind::number);
+  table.add_column("History");
+  table.add_column("Commits", HtmlTable::Kind::number);
+  for (const TrackedSeries& series : report.series) {
+    const Curve curve = curve_of(report, series);
+    if (is_in_full(report, series) || curve.values.empty()) continue;
+    table.add_row({escaped_html(title_of(series)), datum(curve.values.back(), shown(series, curve.values.back())), sparkline(curve),
+                   std::to_string(curve.values.size())});
+  }
+  return table.empty() ? "" : table.render();
 }
 
 std::string commit_table(const TrackReport& report) {
@@ -117,12 +145,13 @@ std::string commit_table(const TrackReport& report) {
   table.add_column("Subject");
   table.add_column("Committed");
   for (const TrackedSeries& series : report.series)
-    table.add_column(title_of(series), HtmlTable::Kind::number, series.exact ? "" : "÷ control");
+    if (is_in_full(report, series)) table.add_column(title_of(series), HtmlTable::Kind::number, series.exact ? "" : "÷ control");
   table.add_column("Remark");
   for (std::size_t at = report.commits.size(); at-- > 0;) {
     const TrackedCommit& commit = report.commits[at];
     std::vector<std::string> cells{place(report, at), escaped_html(commit.commit.subject), short_time(commit.commit.committed)};
     for (const TrackedSeries& series : report.series) {
+      if (!is_in_full(report, series)) continue;
       const std::optional<double> value = value_of(series, commit);
       cells.push_back(value ? datum(*value, shown(series, *value)) : "-");
     }
@@ -144,7 +173,9 @@ std::string track_page(const TrackReport& report) {
                                     place(report, report.commits.size() - 1),
                                     changes == 0 ? "no change of level" : counted(changes, "change") + " of level");
   content += change_table(report);
-  for (const TrackedSeries& series : report.series) content += figure(report, series);
+  for (const TrackedSeries& series : report.series)
+    if (is_in_full(report, series)) content += figure(report, series);
+  content += steady_table(report);
   content += commit_table(report);
   dashboards::Page page;
   page.title = report.suite + ": commit by commit";

@@ -1,6 +1,9 @@
 #include "site/track_page.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include "engine/base/random.h"
 
 namespace cowbench::site {
 namespace {
@@ -64,6 +67,27 @@ TEST(TrackPage, CommitsThatWereNotMeasuredLeaveNoGap) {
   EXPECT_THAT(page, HasSubstr("not built"));
   EXPECT_THAT(page, HasSubstr("Throughput at 2 commits"));
   EXPECT_THAT(page, HasSubstr("class=\"change worse\" d=\"M988.0"));
+}
+
+// The page that is mailed: 40 metrics at 500 commits, two of which changed.
+TEST(TrackPage, FortyMetricsAtFiveHundredCommitsStayBelow400Kilobytes) {
+  cowfs::Random random(7);
+  TrackReport large;
+  for (int number = 0; number < 40; ++number) large.series.push_back({{fmt::format("metric_{}", number)}, false, {}});
+  for (int number = 0; number < 500; ++number) {
+    TrackedCommit& made = large.commits.emplace_back(commit(fmt::format("{:010}", number), 1, 7));
+    made.session.subject.clear();
+    for (const tracking::TrackedSeries& series : large.series) {
+      made.session.subject[series.metric.name] = {1000 + static_cast<double>(random.below(1u << 20)) / (1 << 14)};
+      made.session.control[series.metric.name] = {1000};
+    }
+  }
+  large.series[3].events = large.series[7].events = report().series[0].events;
+  const std::string page = track_page(large);
+  RecordProperty("bytes", static_cast<int>(page.size()));
+  EXPECT_LE(page.size(), 400'000u);
+  for (const tracking::TrackedSeries& series : large.series) EXPECT_THAT(page, HasSubstr(series.metric.name));
+  EXPECT_THAT(page, HasSubstr("No commit changed these"));
 }
 
 }  // namespace
