@@ -24,6 +24,9 @@ std::string format_factor(double factor);
 // "45 s", "3 min 05 s", "1 h 02 min".
 std::string format_seconds_left(double seconds);
 
+// "1 run", "2 runs"
+std::string counted(std::size_t count, std::string_view what);
+
 // Columns on a terminal; counts code points, so double-width characters come out narrow.
 std::size_t display_width(std::string_view text);
 // Control characters would move the cursor or worse: each becomes '?'.

@@ -1,5 +1,6 @@
 #include "dashboards/report.h"
 
+#include "dashboards/format.h"
 #include "dashboards/html.h"
 #include "dashboards/terminal.h"
 
@@ -21,7 +22,7 @@ std::string render_report(const results::Record& record, const std::string& head
   page.title = "cowbench";
   if (!record.comparisons.empty()) {
     const results::Comparison& first = record.comparisons.front();
-    page.title += ": " + first.workload + ", " + std::to_string(first.clients) + " clients";
+    page.title += ": " + first.workload + ", " + counted(first.clients, "client");
   }
   const Style plain_text{.unicode = true, .colour = false, .redraw = false, .columns = 120};
   page.header = header;

@@ -32,8 +32,8 @@ std::string rule(const std::vector<std::size_t>& widths, const Border& border,
 
 std::string in_style(std::string text, const Style& style) {
   if (style.unicode) return text;
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> ascii{
-      {{"µ", "u"}, {"÷", "/"}, {"–", "-"}, {"·", "-"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> ascii{
+      {{"µ", "u"}, {"÷", "/"}, {"–", "-"}, {"·", "-"}, {"±", "+-"}, {"→", "->"}}};
   for (const auto& [from, to] : ascii) {
     for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at)) {
       text.replace(at, from.size(), to);

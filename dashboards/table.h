@@ -11,6 +11,7 @@ struct Style {
   bool colour = false;
   bool redraw = false;  // a terminal: a progress line may be overwritten
   std::size_t columns = 100;
+  std::size_t rows = 24;
 };
 
 class Table {

@@ -27,6 +27,7 @@ Style choose_style(const TerminalEnvironment& environment) {
   style.redraw = environment.is_terminal && !(is_set(environment.term) && std::string_view(environment.term) == "dumb");
   style.colour = style.redraw && !is_set(environment.no_color);
   if (environment.columns > 0) style.columns = environment.columns;
+  if (environment.rows > 0) style.rows = environment.rows;
   // The first that is set decides, as in the C library.
   for (const char* locale : {environment.lc_all, environment.lc_ctype, environment.lang}) {
     if (!is_set(locale)) continue;
@@ -50,15 +51,48 @@ Style style_of(std::FILE* file) {
   environment.lc_ctype = std::getenv("LC_CTYPE");
   environment.lang = std::getenv("LANG");
   winsize size{};
-  if (environment.is_terminal && ioctl(descriptor, TIOCGWINSZ, &size) == 0) environment.columns = size.ws_col;
+  if (environment.is_terminal && ioctl(descriptor, TIOCGWINSZ, &size) == 0) {
+    environment.columns = size.ws_col;
+    environment.rows = size.ws_row;
+  }
   return choose_style(environment);
 }
 
 namespace {
 
-std::string cell(const TargetResult& result, const char* metric, std::string (*format)(double)) {
-  const auto found = result.metrics.find(metric);
-  return found == result.metrics.end() ? "-" : format(found->second.median);
+struct Column {
+  const char* title;
+  const char* metric;
+  std::string (*format)(double);
+};
+constexpr std::array result_columns{Column{"MB/s", "throughput_mb_s", format_number},
+                                    Column{"ops/s", "ops_s", format_number},
+                                    Column{"flush p50", "flush_p50_ns", format_nanoseconds},
+                                    Column{"flush p99", "flush_p99_ns", format_nanoseconds},
+                                    Column{"device MB", "device_write_bytes", format_megabytes},
+                                    Column{"flushes", "device_flushes", format_number},
+                                    Column{"write amp.", "write_amplification", format_factor},
+                                    // Of other programs.
+                                    Column{"files/s", "files_s", format_number},
+                                    Column{"mean", "latency_mean_ns", format_nanoseconds},
+                                    Column{"p50", "latency_p50_ns", format_nanoseconds},
+                                    Column{"p99", "latency_p99_ns", format_nanoseconds},
+                                    Column{"iteration", "iteration_ns", format_nanoseconds},
+                                    Column{"iteration, cpu", "iteration_cpu_ns", format_nanoseconds}};
+
+// Those that any of the targets has.
+std::vector<Column> columns_of(const Comparison& comparison) {
+  std::vector<Column> columns;
+  for (const Column& column : result_columns) {
+    const auto has = [&](const TargetResult& result) { return result.metrics.contains(column.metric); };
+    if (std::ranges::any_of(comparison.results, has)) columns.push_back(column);
+  }
+  return columns;
+}
+
+std::string cell(const TargetResult& result, const Column& column) {
+  const auto found = result.metrics.find(column.metric);
+  return found == result.metrics.end() ? "-" : column.format(found->second.median);
 }
 
 const Ratio* find_ratio(const Comparison& comparison, const std::string& metric, const std::string& numerator,
@@ -84,9 +118,10 @@ std::string coloured_verdicts(std::string text, const Style& style) {
 }
 
 std::string headline(const Comparison& comparison, const Style& style) {
-  const std::string text = fmt::format("{} · {} · {} clients · {} rounds of {} s ({} s warm-up) · {}", comparison.media,
-                                       comparison.workload, comparison.clients, comparison.rounds, comparison.seconds,
-                                       comparison.warmup_seconds, comparison.device);
+  std::string text = fmt::format("{} · {} · {} · {}", comparison.media, comparison.workload, counted(comparison.clients, "client"),
+                                 counted(comparison.rounds, "round"));
+  if (comparison.seconds > 0) text += fmt::format(" of {} s ({} s warm-up)", comparison.seconds, comparison.warmup_seconds);
+  if (!comparison.device.empty()) text += " · " + comparison.device;
   const std::string line = in_style(printable(text), style);
   return (style.colour ? "\x1b[1m" + line + "\x1b[0m" : line) + "\n";
 }
@@ -101,24 +136,25 @@ std::string bullets(const char* title, const std::vector<std::string>& items, co
 }  // namespace
 
 std::string result_table(const Comparison& comparison, const Style& style) {
+  if (comparison.results.empty()) return headline(comparison, style);
   const auto subject = std::find_if(comparison.results.begin(), comparison.results.end(),
                                     [](const TargetResult& result) { return result.subject; });
   const std::string subject_name = subject == comparison.results.end() ? "" : subject->target;
+  const std::vector<Column> columns = columns_of(comparison);
+  const bool has_ratios = comparison.results.size() > 1;
   Table table;
   table.add_column("target", Align::left);
-  for (const char* title : {"MB/s", "ops/s", "flush p50", "flush p99", "device MB", "flushes", "write amp."}) {
-    table.add_column(title, Align::right);
-  }
+  for (const Column& column : columns) table.add_column(column.title, Align::right);
   const std::string metric(results::main_metric(comparison));
   const std::string unit = metric == "ops_s" ? "ops/s" : "MB/s";
-  table.add_column(subject_name.empty() ? "ratio" : fmt::format("{} ÷ this, {} (95%)", subject_name, unit), Align::left);
+  if (has_ratios)
+    table.add_column(subject_name.empty() ? "ratio" : fmt::format("{} ÷ this, {} (95%)", subject_name, unit), Align::left);
   for (const TargetResult& result : comparison.results) {
+    std::vector<std::string> row{result.label};
+    for (const Column& column : columns) row.push_back(cell(result, column));
     const Ratio* ratio = find_ratio(comparison, metric, subject_name, result.target);
-    table.add_row({result.label, cell(result, "throughput_mb_s", format_number), cell(result, "ops_s", format_number),
-                   cell(result, "flush_p50_ns", format_nanoseconds), cell(result, "flush_p99_ns", format_nanoseconds),
-                   cell(result, "device_write_bytes", format_megabytes), cell(result, "device_flushes", format_number),
-                   cell(result, "write_amplification", format_factor),
-                   ratio != nullptr ? format_ratio(*ratio) : std::string()});
+    if (has_ratios) row.push_back(ratio != nullptr ? format_ratio(*ratio) : std::string());
+    table.add_row(std::move(row));
   }
   return headline(comparison, style) + coloured_verdicts(table.render(style), style);
 }
@@ -202,15 +238,15 @@ std::vector<std::string> notes_of(const Comparison& comparison) {
   for (const TargetResult& result : comparison.results) {
     for (const results::Round& round : result.rounds) {
       if (round.failed_operations == 0) continue;
-      notes.push_back(fmt::format("{}, round {}: {} operations ended otherwise than the load expects", result.target,
-                                  round.round + 1, round.failed_operations));
+      notes.push_back(fmt::format("{}, round {}: {} ended otherwise than the load expects", result.target, round.round + 1,
+                                  counted(round.failed_operations, "operation")));
     }
     for (const std::string& note : result.notes) notes.push_back(result.target + ": " + note);
   }
   for (const Ratio& ratio : comparison.ratios) {
     if (ratio.metric != results::main_metric(comparison) || !ratio.rounds_needed) continue;
-    notes.push_back(fmt::format("{} ÷ {}: unclear after {} rounds; about {} rounds would settle it", ratio.numerator,
-                                ratio.denominator, ratio.rounds, *ratio.rounds_needed));
+    notes.push_back(fmt::format("{} ÷ {}: unclear after {}; about {} would settle it", ratio.numerator, ratio.denominator,
+                                counted(ratio.rounds, "round"), counted(*ratio.rounds_needed, "round")));
   }
   return notes;
 }
@@ -237,47 +273,6 @@ std::string render_record(const Record& record, const Style& style) {
                             environment.build_type, environment.compiler, environment.assertions, record.seed)),
       style);
   return text + "\n";
-}
-
-std::string progress_line(const results::Progress& progress, const Style& style) {
-  std::string text = progress.comparison;
-  if (progress.round > 0) text += fmt::format(" · round {}/{}", progress.round, progress.rounds);
-  if (!progress.target.empty()) text += " · " + progress.target;
-  if (!progress.phase.empty()) text += " · " + progress.phase;
-  if (progress.throughput_mb_s) text += fmt::format(" · {} MB/s", format_number(*progress.throughput_mb_s));
-  if (progress.seconds_left) text += fmt::format(" · {} left", format_seconds_left(*progress.seconds_left));
-  text = in_style(printable(text), style);
-  std::size_t width = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if ((text[i] & 0xc0) != 0x80 && ++width > style.columns) return text.substr(0, i);
-  }
-  return text;
-}
-
-void ProgressWriter::show(const results::Progress& progress) {
-  if (style_.redraw) {
-    Style narrow = style_;
-    narrow.columns -= std::min<std::size_t>(narrow.columns, 1);  // a full last column would wrap on some terminals
-    last_ = progress_line(progress, narrow);
-    std::fprintf(file_, "\r%s\x1b[K", last_.c_str());
-  } else {
-    results::Progress step = progress;
-    step.throughput_mb_s.reset();
-    step.seconds_left.reset();
-    const std::string key = progress_line(step, style_);
-    if (key == last_) return;
-    last_ = key;
-    std::fprintf(file_, "%s\n", progress_line(progress, style_).c_str());
-  }
-  std::fflush(file_);
-}
-
-void ProgressWriter::finish() {
-  if (style_.redraw && !last_.empty()) {
-    std::fputs("\r\x1b[K", file_);
-    std::fflush(file_);
-  }
-  last_.clear();
 }
 
 }  // namespace cowbench::dashboards

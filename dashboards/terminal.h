@@ -1,10 +1,9 @@
-// Results and progress as text for a terminal. Pure functions, except style_of() and ProgressWriter.
+// Results as text for a terminal. Pure functions, except style_of().
 #pragma once
 #include <cstdio>
 #include <string>
 
 #include "dashboards/table.h"
-#include "results/progress.h"
 #include "results/record.h"
 
 namespace cowbench::dashboards {
@@ -17,7 +16,7 @@ struct TerminalEnvironment {
   const char* lc_all = nullptr;
   const char* lc_ctype = nullptr;
   const char* lang = nullptr;
-  std::size_t columns = 0;  // 0: unknown
+  std::size_t columns = 0, rows = 0;  // 0: unknown
 };
 Style choose_style(const TerminalEnvironment& environment);
 // Of an open file: asks the terminal and the process environment.
@@ -34,25 +33,5 @@ std::string operation_table(const results::Comparison& comparison, const Style& 
 std::string calibration_table(const results::Comparison& comparison, const Style& style);
 // Everything: all tables of all comparisons, skipped targets, warnings and caveats.
 std::string render_record(const results::Record& record, const Style& style);
-
-// One line, at most `style.columns` wide, without a newline.
-std::string progress_line(const results::Progress& progress, const Style& style);
-
-// Shows progress: one line redrawn in place on a terminal, elsewhere a line whenever round, target or phase changes.
-class ProgressWriter {
- public:
-  ProgressWriter(std::FILE* file, const Style& style) : file_(file), style_(style) {}
-  ProgressWriter(const ProgressWriter&) = delete;
-  ProgressWriter& operator=(const ProgressWriter&) = delete;
-  ~ProgressWriter() { finish(); }
-  void show(const results::Progress& progress);
-  // Removes the redrawn line, so that other output starts in the first column.
-  void finish();
-
- private:
-  std::FILE* file_;
-  Style style_;
-  std::string last_;
-};
 
 }  // namespace cowbench::dashboards

@@ -123,6 +123,26 @@ TEST(Terminal, AnEmptyRecordIsNotAnError) {
   EXPECT_NE(render_record(record, ascii).find("MB/s"), std::string::npos);
 }
 
+// What other programs measured has figures of its own, and once showed none of them.
+TEST(Terminal, OnlyWhatWasMeasuredHasAColumn) {
+  results::Comparison comparison;
+  comparison.media = "imported";
+  comparison.workload = "fs_mark 16384 B";
+  comparison.clients = comparison.rounds = 1;
+  comparison.results.resize(1);
+  comparison.results[0].target = "xfs";
+  comparison.results[0].rounds.resize(1);
+  comparison.results[0].rounds[0].metrics["files_s"] = 310;
+  results::summarise(comparison);
+  EXPECT_EQ(result_table(comparison, ascii),
+            "imported - fs_mark 16384 B - 1 client - 1 round\n"
+            "+--------+---------+\n"
+            "| target | files/s |\n"
+            "+--------+---------+\n"
+            "| xfs    |     310 |\n"
+            "+--------+---------+\n");
+}
+
 TEST(Terminal, SaysWhatMakesAResultSuspect) {
   results::Record record = results::fixture::make_record();
   record.comparisons[0].results[2].rounds[1].failed_operations = 12;
@@ -131,59 +151,6 @@ TEST(Terminal, SaysWhatMakesAResultSuspect) {
   const std::string text = render_record(record, ascii);
   EXPECT_NE(text.find("xfs, round 2: 12 operations ended otherwise than the load expects"), std::string::npos);
   EXPECT_NE(text.find("cowfs / xfs: unclear after 8 rounds; about 40 rounds would settle it"), std::string::npos);
-}
-
-results::Progress make_progress() {
-  results::Progress progress;
-  progress.comparison = "disk, 48 clients";
-  progress.round = 3;
-  progress.rounds = 8;
-  progress.target = "cowfs";
-  progress.phase = "measure";
-  progress.throughput_mb_s = 4321;
-  progress.seconds_left = 125;
-  return progress;
-}
-
-TEST(Progress, OneLine) {
-  EXPECT_EQ(progress_line(make_progress(), boxes),
-            "disk, 48 clients · round 3/8 · cowfs · measure · 4,321 MB/s · 2 min 05 s left");
-  EXPECT_EQ(progress_line(make_progress(), ascii),
-            "disk, 48 clients - round 3/8 - cowfs - measure - 4,321 MB/s - 2 min 05 s left");
-  EXPECT_EQ(progress_line(make_progress(), terminal), "disk, 48 clients · round 3/8 · cowfs · m");
-}
-
-std::string written(const Style& style, const std::vector<results::Progress>& steps) {
-  std::FILE* file = std::tmpfile();
-  {
-    ProgressWriter writer(file, style);
-    for (const results::Progress& step : steps) writer.show(step);
-  }
-  std::string text(static_cast<std::size_t>(std::ftell(file)), '\0');
-  std::rewind(file);
-  EXPECT_EQ(std::fread(text.data(), 1, text.size(), file), text.size());
-  std::fclose(file);
-  return text;
-}
-
-TEST(Progress, RedrawsOnATerminalAndLeavesNoTrace) {
-  const std::string text = written(terminal, {make_progress(), make_progress()});
-  EXPECT_EQ(text.find('\n'), std::string::npos);
-  EXPECT_TRUE(text.starts_with("\rdisk"));
-  EXPECT_TRUE(text.ends_with("\r\x1b[K"));
-}
-
-TEST(Progress, PlainLinesOnlyWhenSomethingBegins) {
-  results::Progress later = make_progress();
-  later.throughput_mb_s = 5000;
-  later.seconds_left = 120;
-  results::Progress next = later;
-  next.target = "xfs";
-  next.phase = "mkfs";
-  next.throughput_mb_s.reset();
-  EXPECT_EQ(written(ascii, {make_progress(), later, next}),
-            "disk, 48 clients - round 3/8 - cowfs - measure - 4,321 MB/s - 2 min 05 s left\n"
-            "disk, 48 clients - round 3/8 - xfs - mkfs - 2 min 00 s left\n");
 }
 
 }  // namespace

@@ -181,6 +181,7 @@ class ComparisonRun : public RoundExecutor {
     record.metrics.merge(workload_.metrics(*measured));
     entrant.keep(*measured, *finished, std::move(record));
     time_left_.done();
+    update_standings();
     return measured->throughput_mb_s;
   }
 
@@ -196,9 +197,7 @@ class ComparisonRun : public RoundExecutor {
 
   RoundRequest verify_round(const Entrant& entrant) {
     RoundRequest round = round_for(entrant.label());
-    round.progress = [this, label = entrant.label()](const RunProgress& progress) {
-      show(label, "verify", progress.throughput_mb_s);
-    };
+    round.progress = [this, label = entrant.label()](const RunProgress& progress) { show(label, "verify", progress); };
     return round;
   }
 
@@ -215,7 +214,7 @@ class ComparisonRun : public RoundExecutor {
     round.pins = request_.pins;
     round.progress = [this, label](const RunProgress& progress) {
       const bool moving = progress.phase != RunProgress::Phase::cleanup;
-      show(label, phase_text(progress.phase), moving ? std::optional(progress.throughput_mb_s) : std::nullopt);
+      show(label, phase_text(progress.phase), moving ? std::optional(progress) : std::nullopt);
     };
     return round;
   }
@@ -287,16 +286,45 @@ class ComparisonRun : public RoundExecutor {
     if (!caveat.empty()) record_.caveats.insert(record_.caveats.begin(), std::move(caveat));
   }
 
-  void show(const std::string& target, std::string phase, std::optional<double> throughput_mb_s) {
+  void update_standings() {
+    if (!request_.progress) return;
+    results::Comparison ended;
+    for (const Entrant& entrant : entrants_) {
+      if (entrant.rounds().empty()) continue;
+      results::TargetResult& result = ended.results.emplace_back();
+      result.target = entrant.label();
+      result.subject = entrant.kind() == TargetKind::cowfs;
+      result.rounds = entrant.rounds();
+    }
+    results::summarise(ended);
+    standings_ = results::standings(ended);
+    speed_unit_ = results::main_metric(ended) == "ops_s" ? "ops/s" : "MB/s";
+  }
+
+  std::optional<double> seconds_left() {
+    if (request_.rounds || began_ns_ == 0) return time_left_.seconds();
+    return std::max(0.0, request_.budget_seconds - elapsed_seconds());
+  }
+
+  void show(const std::string& target, std::string phase, const std::optional<RunProgress>& moving) {
     if (!request_.progress) return;
     results::Progress progress;
-    progress.comparison = fmt::format("{}, {} clients", comparison_.media, workload_.clients());
+    progress.comparison = fmt::format("{}, {} client{}", comparison_.media, workload_.clients(), workload_.clients() == 1 ? "" : "s");
     progress.round = round_ == no_round ? 0 : round_ + 1;
     progress.rounds = request_.rounds.value_or(0);
     progress.target = target;
     progress.phase = std::move(phase);
-    progress.throughput_mb_s = throughput_mb_s;
-    progress.seconds_left = time_left_.seconds();
+    if (moving) {
+      progress.throughput_mb_s = moving->throughput_mb_s;
+      progress.ops_s = moving->ops_s;
+      progress.latency_p99_ns = moving->latency_p99_ns;
+      progress.device_write_mb_s = moving->device_write_mb_s;
+      progress.device_read_mb_s = moving->device_read_mb_s;
+    }
+    progress.seconds_left = seconds_left();
+    progress.standings = standings_;
+    progress.speed_unit = speed_unit_;
+    if (!request_.rounds) progress.half_width_wanted = StopRule{}.half_width_target;
     request_.progress(progress);
   }
 
@@ -326,6 +354,8 @@ class ComparisonRun : public RoundExecutor {
   std::optional<MemoryLimit> limit_;
   std::string loop_trouble_;  // ": why there is no loop device"
   std::vector<Entrant> entrants_;
+  std::vector<results::Standing> standings_;
+  std::string speed_unit_;
   u64 began_ns_ = 0;
   u32 round_ = no_round;
   u64 position_ = 0;

@@ -58,6 +58,8 @@ class Entrant {
   // What it all came to.
   results::TargetResult result(const Workload& workload) const;
   const std::vector<double>& reference() const { return reference_mb_s_; }
+  // Those that have ended.
+  const std::vector<results::Round>& rounds() const { return rounds_; }
   // As mounted; empty before the first round.
   const std::string& mount_facts() const { return mount_facts_; }
 

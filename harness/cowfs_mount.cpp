@@ -59,6 +59,12 @@ std::vector<results::EngineActivity> activities_since(const std::vector<cowfs::A
   return activities;
 }
 
+const cowfs::Totals& totals_of(const std::vector<cowfs::Activity>& activities, std::string_view name) {
+  const auto found = std::ranges::find(activities, name, &cowfs::Activity::name);
+  assert(found != activities.end());
+  return found->totals;
+}
+
 class CowfsClients : public ClientGroup {
  public:
   CowfsClients(u32 clients, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared)
@@ -75,6 +81,11 @@ class CowfsClients : public ClientGroup {
     return Done{};
   }
 
+  std::optional<EngineProgress> engine_progress() override {
+    const std::vector<cowfs::Activity> activities = filesystem_.activities();
+    return EngineProgress{totals_of(activities, "commit").count, totals_of(activities, "checkpoint").count,
+                          totals_of(activities, "device_write").bytes, totals_of(activities, "device_read").bytes};
+  }
   void window_begins() override {
     activities_before_ = filesystem_.activities();
     system_calls_before_ = filesystem_.counters().system_calls;

@@ -50,7 +50,7 @@ std::vector<std::string> caveats(const MeasureRequest& request) {
                       "--syscall-charge shows how much of the ratio that is.");
   }
   if (request.rounds && *request.rounds < rounds_for_interval && request.targets.size() > 1)
-    caveats.push_back(fmt::format("{} rounds: fewer than {} hold no 95% interval", *request.rounds, rounds_for_interval));
+    caveats.push_back(fmt::format("{} {}: fewer than {} hold no 95% interval", *request.rounds, *request.rounds == 1 ? "round" : "rounds", rounds_for_interval));
   return caveats;
 }
 

@@ -83,7 +83,7 @@ class Round {
     RoundResult result;
     const Action measured = measure(result);
     const u64 cleanup_start_ns = monotonic_ns();
-    if (measured) report({RunProgress::Phase::cleanup, 0, 0, 0, 0});
+    if (measured) report({.phase = RunProgress::Phase::cleanup});
     const Action ended = group_.end();
     if (!measured) return measured.failure();
     if (!ended) return ended.failure();
@@ -166,16 +166,52 @@ class Round {
     return sum;
   }
 
-  // What ended since `last` was read; reads it anew.
-  results::LatencyBuckets latencies_since(results::LatencyBuckets& last) {
-    results::LatencyBuckets now{};
+  results::LatencyBuckets latencies() {
+    results::LatencyBuckets sum{};
     for (u32 table = 0; table < memory_.latency_tables(); ++table)
-      for (size_t bucket = 0; bucket < now.size(); ++bucket)
-        now[bucket] += memory_.latency(table).all[bucket].load(std::memory_order_relaxed);
-    results::LatencyBuckets ended = now;
-    for (size_t bucket = 0; bucket < now.size(); ++bucket) ended[bucket] -= last[bucket];
-    last = now;
-    return ended;
+      for (size_t bucket = 0; bucket < sum.size(); ++bucket)
+        sum[bucket] += memory_.latency(table).all[bucket].load(std::memory_order_relaxed);
+    return sum;
+  }
+
+  // Everything that is looked at each second.
+  struct Seen {
+    Totals totals;
+    results::LatencyBuckets latencies;
+    std::optional<EngineProgress> engine;
+    std::optional<DeviceCounters> device;
+  };
+  Seen look() { return {totals(), latencies(), group_.engine_progress(), device_counters()}; }
+
+  void keep_second(bool warmup, const Seen& first, const Seen& last, const Seen& now) {
+    const u64 duration_ns = now.totals.at_ns - last.totals.at_ns;
+    SecondSample& second = series_.emplace_back();
+    second.seconds = to_seconds(now.totals.at_ns - started_ns_);
+    second.warmup = warmup;
+    second.throughput_mb_s = rate(now.totals.bytes, last.totals.bytes, duration_ns) / 1e6;
+    second.ops_s = rate(now.totals.operations, last.totals.operations, duration_ns);
+    second.cumulative_mb_s = rate(now.totals.bytes, first.totals.bytes, now.totals.at_ns - first.totals.at_ns) / 1e6;
+    second.latency = results::difference(now.latencies, last.latencies);
+    if (now.engine && last.engine) second.engine = *now.engine - *last.engine;
+  }
+
+  void report_since(RunProgress::Phase phase, u64 total_ns, const Seen& first, const Seen& now) {
+    const u64 duration_ns = now.totals.at_ns - first.totals.at_ns;
+    RunProgress progress{.phase = phase,
+                         .elapsed_seconds = to_seconds(duration_ns),
+                         .total_seconds = to_seconds(total_ns),
+                         .throughput_mb_s = rate(now.totals.bytes, first.totals.bytes, duration_ns) / 1e6,
+                         .ops_s = rate(now.totals.operations, first.totals.operations, duration_ns),
+                         .latency_p99_ns = results::percentile_ns(results::difference(now.latencies, first.latencies), 0.99)};
+    const auto moved = [&](auto before, auto after) { return rate(after, before, duration_ns) / 1e6; };
+    if (now.device && first.device) {
+      progress.device_write_mb_s = moved(first.device->write_bytes, now.device->write_bytes);
+      progress.device_read_mb_s = moved(first.device->read_bytes, now.device->read_bytes);
+    } else if (now.engine && first.engine) {
+      progress.device_write_mb_s = moved(first.engine->device_write_bytes, now.engine->device_write_bytes);
+      progress.device_read_mb_s = moved(first.engine->device_read_bytes, now.engine->device_read_bytes);
+    }
+    report(progress);
   }
 
   std::optional<DeviceCounters> device_counters() const {
@@ -235,27 +271,18 @@ class Round {
   Action tick_until(RunProgress::Phase phase, u64 duration_ns, Settling* settling = nullptr) {
     settled_ = false;
     const bool warmup = phase == RunProgress::Phase::warmup;
-    const Totals first = totals();
-    Totals last = first;
-    results::LatencyBuckets latencies{};
-    latencies_since(latencies);
-    const u64 end_ns = first.at_ns + duration_ns;
-    for (u64 tick_ns = first.at_ns + second_ns;;) {
+    const Seen first = look();
+    Seen last = first;
+    const u64 end_ns = first.totals.at_ns + duration_ns;
+    for (u64 tick_ns = first.totals.at_ns + second_ns;;) {
       const u64 now = monotonic_ns();
       const bool wait_for_all = warmup && request_.warm_until_all_move;
-      const bool over = now >= end_ns && (!wait_for_all || last.everybody_moves || totals().everybody_moves);
+      const bool over = now >= end_ns && (!wait_for_all || last.totals.everybody_moves || totals().everybody_moves);
       if (now >= tick_ns || over) {
-        const Totals here = totals();
-        const double cumulative = rate(here.bytes, first.bytes, here.at_ns - first.at_ns) / 1e6;
-        if (here.at_ns > last.at_ns) {
-          series_.push_back({to_seconds(here.at_ns - started_ns_), warmup,
-                             rate(here.bytes, last.bytes, here.at_ns - last.at_ns) / 1e6,
-                             rate(here.operations, last.operations, here.at_ns - last.at_ns), cumulative,
-                             latencies_since(latencies)});
-        }
-        report({phase, to_seconds(here.at_ns - first.at_ns), to_seconds(duration_ns), cumulative,
-                rate(here.operations, first.operations, here.at_ns - first.at_ns)});
-        const double seconds = to_seconds(here.at_ns - last.at_ns);
+        const Seen here = look();
+        if (here.totals.at_ns > last.totals.at_ns) keep_second(warmup, first, last, here);
+        report_since(phase, duration_ns, first, here);
+        const double seconds = to_seconds(here.totals.at_ns - last.totals.at_ns);
         last = here;
         while (tick_ns <= now) tick_ns += second_ns;
         if (settling != nullptr) settled_ = settling->add(seconds, series_.back().ops_s, series_.back().throughput_mb_s);

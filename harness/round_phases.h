@@ -28,10 +28,13 @@ namespace cowbench::harness {
 struct RunProgress {
   enum class Phase { warmup, measure, cleanup };
   Phase phase;
-  double elapsed_seconds;  // of this phase
-  double total_seconds;    // of warm-up or measured window, as asked for
-  double throughput_mb_s;  // cumulative, of this phase
-  double ops_s;
+  double elapsed_seconds = 0;  // of this phase
+  double total_seconds = 0;    // of warm-up or measured window, as asked for
+  // Of this phase so far.
+  double throughput_mb_s = 0;
+  double ops_s = 0;
+  std::optional<u64> latency_p99_ns = {};  // of all operations that ended in it
+  std::optional<double> device_write_mb_s = {}, device_read_mb_s = {};
 };
 
 // A round, whatever its clients do and run on.
@@ -207,6 +210,8 @@ class ClientGroup {
   virtual Action start() = 0;
   // A client that is gone although it should not be: who, and why.
   virtual std::optional<std::string> died() { return {}; }
+  // About once a second; absent where no engine counts for itself.
+  virtual std::optional<EngineProgress> engine_progress() { return {}; }
   // Around the measured window, for what the group counts itself.
   virtual void window_begins() {}
   virtual void window_ends() {}

@@ -5,6 +5,8 @@
 #include <deque>
 #include <numeric>
 
+#include "harness/round_record.h"
+
 namespace cowbench::harness {
 namespace {
 
@@ -39,7 +41,13 @@ class Operations : public ClientGroup {
     for (u32 client = 0; client < memory_.clients(); ++client) memory_.slot(client).stop();
   }
   Action end() override { return Done{}; }
+  // One commit of 100 bytes each time that it is asked.
+  std::optional<EngineProgress> engine_progress() override {
+    ++asked_;
+    return EngineProgress{asked_, 2 * asked_, 100 * asked_, 0};
+  }
 
+  u64 asked() const { return asked_; }
   const results::LatencyBuckets& ended(bool measured) const { return ended_[measured]; }
   u64 responses_measured() const { return responses_[true]; }
 
@@ -48,6 +56,7 @@ class Operations : public ClientGroup {
   std::deque<CountingHost> hosts_;
   results::LatencyBuckets ended_[2]{};
   u64 responses_[2]{};
+  u64 asked_ = 0;
 };
 
 TEST(RoundPhases, LatenciesBySecondAreThoseOfAllCoresAndOfEveryPhase) {
@@ -70,6 +79,39 @@ TEST(RoundPhases, LatenciesBySecondAreThoseOfAllCoresAndOfEveryPhase) {
   // As many as the histograms hold, which have the measured window alone, and response times too.
   EXPECT_EQ(sum(seen[true]), result->latency[static_cast<size_t>(OpKind::write)].count);
   EXPECT_EQ(clients.responses_measured(), result->latency[latency_kinds_max - 1].count);
+}
+
+TEST(RoundPhases, WhatTheEngineDidStandsBesideEachSecondAndInTheProgress) {
+  auto memory = RoundMemory::map(4, 2);
+  ASSERT_TRUE(memory.ok()) << to_text(memory.failure());
+  Operations clients(**memory);
+  RoundRequest request;
+  request.clients = 4;
+  request.warmup_seconds = 0;
+  request.warm_until_all_move = false;
+  request.seconds = 0.1;
+  std::vector<RunProgress> reports;
+  request.progress = [&](const RunProgress& progress) { reports.push_back(progress); };
+  const auto result = run_phases(request, **memory, clients);
+  ASSERT_TRUE(result.ok()) << to_text(result.failure());
+
+  u64 commits = 0, checkpoints = 0;
+  for (const SecondSample& second : result->series) {
+    ASSERT_TRUE(second.engine);
+    commits += second.engine->commits;
+    checkpoints += second.engine->checkpoints;
+  }
+  EXPECT_EQ(commits, clients.asked() - 1);
+  EXPECT_EQ(checkpoints, 2 * commits);
+  const results::Round record = to_record(*result, 0, 0, 1);
+  EXPECT_EQ(record.commits_each_second.size(), record.latency_each_second.size());
+  EXPECT_EQ(std::reduce(record.checkpoints_each_second.begin(), record.checkpoints_each_second.end()), checkpoints);
+
+  ASSERT_FALSE(reports.empty());
+  EXPECT_EQ(reports[0].phase, RunProgress::Phase::measure);
+  EXPECT_NEAR(*reports[0].device_write_mb_s * 1e6 * reports[0].elapsed_seconds, 100, 1e-6);  // of the one commit
+  EXPECT_EQ(reports[0].device_read_mb_s, 0);
+  EXPECT_EQ(reports[0].latency_p99_ns, results::percentile_ns(clients.ended(true), 0.99));
 }
 
 }  // namespace

@@ -18,6 +18,10 @@ results::Round to_record(const RoundResult& measured, u64 round, u64 position, u
   for (const SecondSample& sample : measured.series) {
     record.throughput_mb_s_each_second.push_back(sample.throughput_mb_s);
     record.latency_each_second.push_back(sample.latency);
+    if (sample.engine) {
+      record.commits_each_second.push_back(sample.engine->commits);
+      record.checkpoints_each_second.push_back(sample.engine->checkpoints);
+    }
     if (sample.warmup) ++record.warmup_seconds;
   }
   record.engine = measured.engine;

@@ -15,6 +15,13 @@ namespace cowbench::harness {
 // Of one workload: what it measures the latency of, by its own numbers.
 constexpr size_t latency_kinds_max = workloads::op_kind_count;
 
+// What the engine behind a target counts of itself, since its mount or over some time.
+struct EngineProgress {
+  u64 commits = 0, checkpoints = 0;
+  u64 device_write_bytes = 0, device_read_bytes = 0;
+};
+EngineProgress operator-(const EngineProgress& now, const EngineProgress& before);
+
 struct SecondSample {
   double seconds = 0;           // since the start of the clients, at the end of the interval
   bool warmup = false;
@@ -22,6 +29,7 @@ struct SecondSample {
   double ops_s = 0;
   double cumulative_mb_s = 0;   // since the end of the warm-up; what dbench prints each second
   results::LatencyBuckets latency{};  // of all operations that ended in it
+  std::optional<EngineProgress> engine;
 };
 
 // When the rule of a load held, at the end of its measured window: means over the rule's seconds.

@@ -8,6 +8,7 @@
 #include <random>
 #include <ranges>
 
+#include "dashboards/progress.h"
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
 #include "engine/codec/cpu_features.h"

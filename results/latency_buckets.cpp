@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 
 namespace cowbench::results {
 namespace {
@@ -19,6 +20,25 @@ std::optional<u64> take_number(std::string_view& text) {
 }
 
 }  // namespace
+
+LatencyBuckets sum(const LatencyBuckets& some, const LatencyBuckets& more) {
+  LatencyBuckets all;
+  std::ranges::transform(some, more, all.begin(), std::plus{});
+  return all;
+}
+
+LatencyBuckets difference(const LatencyBuckets& now, const LatencyBuckets& before) {
+  LatencyBuckets since;
+  std::ranges::transform(now, before, since.begin(), std::minus{});
+  return since;
+}
+
+std::optional<u64> percentile_ns(const LatencyBuckets& buckets, double share) {
+  cowfs::Totals totals;
+  totals.latencies = buckets;
+  if (totals.timed() == 0) return std::nullopt;
+  return totals.percentile_ns(share);
+}
 
 std::string to_text(const LatencyBuckets& buckets) {
   const auto first = std::ranges::find_if(buckets, is_counted);

@@ -18,6 +18,18 @@ TEST(LatencyBuckets, AreWrittenFromTheFirstToTheLastThatIsNotEmpty) {
   EXPECT_EQ(latency_buckets_from(to_text(buckets)), buckets);
 }
 
+TEST(LatencyBuckets, PercentilesAreTheEndsOfBuckets) {
+  LatencyBuckets buckets{};
+  EXPECT_FALSE(percentile_ns(buckets, 0.99));
+  buckets[cowfs::latency_bucket(100)] = 98;
+  const LatencyBuckets before = buckets;
+  buckets[cowfs::latency_bucket(1000)] = 2;
+  EXPECT_EQ(percentile_ns(buckets, 0.5), 112u);
+  EXPECT_EQ(percentile_ns(buckets, 0.99), 1024u);
+  EXPECT_EQ(percentile_ns(difference(buckets, before), 0.5), 1024u);
+  EXPECT_EQ(sum(difference(buckets, before), before), buckets);
+}
+
 TEST(LatencyBuckets, RoundTrip) {
   constexpr u64 seed = 20261128;
   SCOPED_TRACE(seed);

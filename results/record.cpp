@@ -189,6 +189,8 @@ void fields(Archive& archive, Self& self) {
   archive("metrics", self.metrics);
   archive("throughput_mb_s_each_second", self.throughput_mb_s_each_second);
   archive.unless_empty("latency_each_second", self.latency_each_second);
+  archive.unless_empty("commits_each_second", self.commits_each_second);
+  archive.unless_empty("checkpoints_each_second", self.checkpoints_each_second);
   archive("warmup_seconds", self.warmup_seconds);
   archive("engine", self.engine);
 }

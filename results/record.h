@@ -42,6 +42,7 @@ struct Round {
   MetricValues metrics;
   std::vector<double> throughput_mb_s_each_second;  // also the warm-up
   std::vector<LatencyBuckets> latency_each_second;  // in the same seconds: all operations of the load together
+  std::vector<u64> commits_each_second, checkpoints_each_second;  // of cowfs, in the same seconds
   u64 warmup_seconds = 0;                           // how many of those seconds belong to it
   std::vector<EngineActivity> engine;               // of cowfs, of what happened at all while the round was measured
 };

@@ -62,6 +62,9 @@ inline Round make_round(const Shape& shape, u64 number, double drift, cowfs::Ran
   for (int second = 0; second < 12; ++second) {
     round.throughput_mb_s_each_second.push_back(std::floor(throughput * (second == 0 ? 0.6 : 1) * noise(random, 0.06)));
     round.latency_each_second.push_back(make_latencies(shape, second));
+    if (std::string_view(shape.target) != "cowfs") continue;
+    round.commits_each_second.push_back(800 + (37 * number + 11 * static_cast<u64>(second)) % 100);
+    round.checkpoints_each_second.push_back(second % 5 == 4 ? 2 : 0);
   }
   return round;
 }

@@ -103,7 +103,7 @@ std::string findings_table(std::vector<Finding> findings) {
                    marked(name(ratio.verdict), order[rank(finding)].sign, name(ratio.verdict)),
                    ratio.estimate ? datum(*ratio.estimate, dashboards::format_factor(*ratio.estimate)) : "–", interval,
                    scale.row(ratio), escaped_html(targets),
-                   escaped_html(fmt::format("{}, {}, {} clients", ratio.media, ratio.workload, ratio.clients)),
+                   escaped_html(fmt::format("{}, {}, {}", ratio.media, ratio.workload, counted(ratio.clients, "client"))),
                    fmt::format("{} {}", ratio.rounds, finding.paired ? "pairs" : "unpaired")});
   }
   return table.render();

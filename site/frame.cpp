@@ -49,10 +49,6 @@ std::string compare_link(std::string_view a, std::string_view b, std::string_vie
 
 std::string percent_change(double effect) { return fmt::format("{:+.1f}%", 100 * effect); }
 
-std::string counted(std::size_t count, std::string_view what) {
-  return fmt::format("{} {}{}", count, what, count == 1 || what.ends_with("series") ? "" : "s");
-}
-
 std::string marked(std::string_view kind, std::string_view sign, std::string_view text) {
   return fmt::format("<span class=\"verdict verdict-{}\">{} {}</span>", kind, sign, dashboards::escaped_html(text));
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "dashboards/format.h"
 #include "dashboards/html.h"
 #include "results/store/store.h"
 
@@ -30,8 +31,7 @@ std::string compare_link(std::string_view a, std::string_view b, std::string_vie
 
 // "+5.1%"
 std::string percent_change(double effect);
-// "1 run", "2 runs"
-std::string counted(std::size_t count, std::string_view what);
+using dashboards::counted;
 
 // The word with its sign and colour.
 std::string marked(std::string_view kind, std::string_view sign, std::string_view text);

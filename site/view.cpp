@@ -56,7 +56,7 @@ std::string SeriesView::shown(double value) const {
 
 std::string SeriesView::load() const {
   const SeriesKey& key = history.key;
-  const std::string clients = key.clients == 0 ? "" : fmt::format(", {} clients", key.clients);
+  const std::string clients = key.clients == 0 ? "" : ", " + dashboards::counted(key.clients, "client");
   return fmt::format("{}, {}{}", key.media, key.workload, clients);
 }
 
