@@ -19,9 +19,18 @@ export function nanoseconds(ns: number): string {
   return `${ns.toFixed(0)} ns`;
 }
 
+export function count(value: number): string {
+  return value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+// "1 round", "2 rounds"
+export function counted(value: number, what: string): string {
+  return `${value} ${what}${value === 1 ? "" : "s"}`;
+}
+
 export function number(value: number): string {
   const size = Math.abs(value);
-  if (size >= 99.95) return value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ",");
+  if (size >= 99.95) return count(value);
   return value.toFixed(size >= 9.995 ? 1 : 2);
 }
 

@@ -1,16 +1,18 @@
 // Latency over time, a heat map for each target: a column is a second, a row a bucket of the record, and the colour how
-// large a share of the second's operations ended in it.
+// large a share of the second's operations ended in it. Of cowfs also when it committed and when it wrote checkpoints.
 import { isPowerOfTen } from "./charts";
 import { figure, html, svg } from "./dom";
-import { nanoseconds } from "./format";
+import { count, nanoseconds } from "./format";
 import type { Comparison, Result, Round } from "./record";
 import { drawingWidth, logTicks, svgText } from "./svg";
 
 const left = 76;
 const right = drawingWidth - 4;
-const top = 24;
+const top = 30;
 const height = 168; // of the map alone
 const bottom = top + height;
+const commitsTop = bottom + 8;
+const commitsHeight = 18;
 const roundGap = 6;
 const columnsMax = 430; // two units each; longer runs get columns of several seconds
 
@@ -44,13 +46,13 @@ function parse(text: string): Counts {
 }
 
 function total(counts: Counts): number {
-  return [...counts.values()].reduce((sum, count) => sum + count, 0);
+  return sum([...counts.values()]);
 }
 
 function merged(parts: Counts[]): Counts {
-  const sum: Counts = new Map();
-  for (const part of parts) for (const [bucket, count] of part) sum.set(bucket, (sum.get(bucket) ?? 0) + count);
-  return sum;
+  const all: Counts = new Map();
+  for (const part of parts) for (const [bucket, count] of part) all.set(bucket, (all.get(bucket) ?? 0) + count);
+  return all;
 }
 
 // The end of the bucket in which that share of the operations lies or ends.
@@ -67,6 +69,16 @@ function percentileBucket(counts: Counts, share: number): number {
 interface Column {
   x: number;
   counts: Counts;
+  commits: number; // a second
+  checkpoints: number;
+}
+
+function sum(values: number[]): number {
+  return values.reduce((all, value) => all + value, 0);
+}
+
+function countsItsCommits(result: Result): boolean {
+  return result.rounds.some((round) => (round.commits_each_second?.length ?? 0) > 0);
 }
 
 // Where rounds, seconds and latencies are, the same for all targets of a comparison.
@@ -82,11 +94,11 @@ class Axes {
     const numbers = [...new Set(rounds.map((round) => round.round))].sort((a, b) => a - b);
     const seconds = (number: number) =>
       Math.max(...rounds.filter((r) => r.round === number).map((r) => r.latency_each_second?.length ?? 0));
-    const all = numbers.reduce((sum, number) => sum + seconds(number), 0);
+    const all = sum(numbers.map(seconds));
     this.secondsInColumn = Math.ceil(all / columnsMax);
     const columns = numbers.map((number) => Math.ceil(seconds(number) / this.secondsInColumn));
     const space = right - left - roundGap * (numbers.length - 1);
-    this.column = space / columns.reduce((sum, count) => sum + count, 0);
+    this.column = space / sum(columns);
     let x = left;
     numbers.forEach((number, i) => {
       const count = columns[i] ?? 0;
@@ -120,13 +132,19 @@ class Axes {
     return this.y(bucket) + this.row * (1 - within);
   }
   columns(rounds: Round[]): Column[] {
-    return this.rounds.flatMap(({ number, x }) => {
-      const seconds = (rounds.find((round) => round.round === number)?.latency_each_second ?? []).map(parse);
-      const count = Math.ceil(seconds.length / this.secondsInColumn);
-      return Array.from({ length: count }, (_, i) => ({
-        x: x + i * this.column,
-        counts: merged(seconds.slice(i * this.secondsInColumn, (i + 1) * this.secondsInColumn)),
-      }));
+    return this.rounds.flatMap(({ number: wanted, x }) => {
+      const round = rounds.find((each) => each.round === wanted);
+      const seconds = (round?.latency_each_second ?? []).map(parse);
+      return Array.from({ length: Math.ceil(seconds.length / this.secondsInColumn) }, (_, i) => {
+        const of = <T>(all: T[]) => all.slice(i * this.secondsInColumn, (i + 1) * this.secondsInColumn);
+        const commits = of(round?.commits_each_second ?? []);
+        return {
+          x: x + i * this.column,
+          counts: merged(of(seconds)),
+          commits: commits.length === 0 ? 0 : sum(commits) / commits.length,
+          checkpoints: sum(of(round?.checkpoints_each_second ?? [])),
+        };
+      });
     });
   }
 }
@@ -161,10 +179,28 @@ function percentileLine(axes: Axes, columns: Column[], share: number, kind: stri
   return [svg("path", { d, class: "heat-rim" }), svg("path", { d, class: `heat-line ${kind}` })];
 }
 
-function frame(axes: Axes): SVGElement[] {
+// Where checkpoints were written a tick above the map; below it a bar for each column's commits, the highest as high as there is
+// room for.
+function engineMarks(axes: Axes, columns: Column[], commitsMax: number): SVGElement[] {
+  const ticks = columns.filter(({ checkpoints }) => checkpoints > 0);
+  const bars = columns.filter(({ commits }) => commits > 0);
+  const tick = ({ x }: Column) => `M${coordinate(x + axes.column / 2)} ${top - 8}v6`;
+  const bar = ({ x, commits }: Column) => {
+    const barHeight = (commitsHeight * commits) / commitsMax;
+    return `M${coordinate(x)} ${coordinate(commitsTop + commitsHeight - barHeight)}h${coordinate(axes.column)}v${coordinate(barHeight)}h${coordinate(-axes.column)}z`;
+  };
+  const label = (text: string, y: number) => svgText(left - 6, y, text, { class: "tick", "text-anchor": "end" });
+  return [
+    svg("path", { d: ticks.map(tick).join(""), class: "heat-checkpoints" }),
+    svg("path", { d: bars.map(bar).join(""), class: "heat-commits" }),
+    label("commits", commitsTop + commitsHeight - 4),
+  ];
+}
+
+function frame(axes: Axes, labelsAt: number): SVGElement[] {
   const parts: SVGElement[] = [];
   const every = Math.ceil(axes.rounds.length / 12);
-  axes.rounds.forEach(({ number, x, columns }, i) => {
+  axes.rounds.forEach(({ number: wanted, x, columns }, i) => {
     const round = columns * axes.column;
     const warmup = Math.min(columns, axes.warmup) * axes.column;
     if (warmup > 0) {
@@ -174,7 +210,7 @@ function frame(axes: Axes): SVGElement[] {
     parts.push(svg("rect", { x, y: top, width: round, height, class: "heat-frame" }));
     if (i % every === 0)
       parts.push(
-        svgText(x + round / 2, bottom + 18, `round ${number + 1}`, { class: "tick", "text-anchor": "middle" }),
+        svgText(x + round / 2, labelsAt, `round ${wanted + 1}`, { class: "tick", "text-anchor": "middle" }),
       );
   });
   for (const [tick, y] of axes.ticks()) {
@@ -197,27 +233,44 @@ function range(result: Result, share: number): string {
   return low === high ? nanoseconds(low) : `${nanoseconds(low)} to ${nanoseconds(high)}`;
 }
 
-function heatMap(result: Result, axes: Axes): SVGElement {
+// Of the measured seconds; empty where nobody counted.
+function engineText(result: Result): string {
+  if (!countsItsCommits(result)) return "";
+  const measured = (round: Round, each?: number[]) => (each ?? []).slice(round.warmup_seconds);
+  const commits = result.rounds.flatMap((round) => measured(round, round.commits_each_second));
+  const checkpoints = sum(result.rounds.flatMap((round) => measured(round, round.checkpoints_each_second)));
+  const [low, high] = [Math.min(...commits), Math.max(...commits)];
+  const rate = low === high ? count(low) : `${count(low)} to ${count(high)}`;
+  return `${rate} commits a second · ${count(checkpoints)} ${checkpoints === 1 ? "checkpoint" : "checkpoints"}`;
+}
+
+function heatMap(result: Result, axes: Axes, commitsMax: number): SVGElement {
   const columns = axes.columns(result.rounds);
   const [p50, p99] = [range(result, 0.5), range(result, 0.99)];
+  const engine = engineText(result);
+  const labelsAt = engine === "" ? bottom + 18 : commitsTop + commitsHeight + 14;
   return svg(
     "svg",
     {
-      viewBox: `0 0 ${drawingWidth} ${bottom + 24}`,
+      viewBox: `0 0 ${drawingWidth} ${labelsAt + 6}`,
       role: "img",
       class: "heat-map",
-      "aria-label": `${result.label}: in the measured seconds half of the operations took at most ${p50}, 99% at most ${p99}.`,
+      "aria-label": `${result.label}: in the measured seconds half of the operations took at most ${p50}, 99% at most ${p99}.${engine === "" ? "" : ` ${engine}.`}`,
     },
     svgText(0, 14, result.label, { class: "group-title" }),
-    svgText(right, 14, `p50 ${p50} · p99 ${p99}`, { class: "tick", "text-anchor": "end" }),
-    ...frame(axes),
+    svgText(right, 14, [engine, `p50 ${p50}`, `p99 ${p99}`].filter((text) => text !== "").join(" · "), {
+      class: "tick",
+      "text-anchor": "end",
+    }),
+    ...frame(axes, labelsAt),
     ...cells(axes, columns),
     ...percentileLine(axes, columns, 0.5, "p50"),
     ...percentileLine(axes, columns, 0.99, "p99"),
+    ...(engine === "" ? [] : engineMarks(axes, columns, commitsMax)),
   );
 }
 
-function legend(): HTMLElement {
+function legend(withEngine: boolean): HTMLElement {
   const sample = (...content: SVGElement[]) => svg("svg", { width: 26, height: 12, "aria-hidden": "true" }, ...content);
   const line = (kind: string) => sample(svg("path", { d: "M1 6h24", class: `heat-line ${kind}` }));
   const swatch = (kind: string) => sample(svg("rect", { width: 26, height: 12, class: kind }));
@@ -229,6 +282,12 @@ function legend(): HTMLElement {
     html("li", {}, line("p50"), " p50"),
     html("li", {}, line("p99"), " p99"),
     html("li", {}, swatch("heat-warmup"), " warm-up"),
+    ...(withEngine
+      ? [
+          html("li", {}, sample(svg("path", { d: "M6 3v6M13 3v6M20 3v6", class: "heat-checkpoints" })), " checkpoint"),
+          html("li", {}, swatch("heat-commits"), " commits of the second"),
+        ]
+      : []),
   );
 }
 
@@ -239,6 +298,7 @@ export function heatMaps(comparison: Comparison): HTMLElement | null {
   const results = comparison.results.filter(isShown);
   if (results.length === 0) return null;
   const axes = new Axes(results.flatMap((result) => result.rounds));
+  const commitsMax = Math.max(1, ...results.flatMap((result) => axes.columns(result.rounds).map(({ commits }) => commits)));
   const column = axes.secondsInColumn === 1 ? "second" : `${axes.secondsInColumn} seconds`;
   return figure(
     `Latency over time on ${comparison.media}: all operations, one column for each ${column}, rounds side by side. ` +
@@ -251,8 +311,8 @@ export function heatMaps(comparison: Comparison): HTMLElement | null {
         tabindex: 0,
         "aria-label": `Latency over time on ${comparison.media}`,
       },
-      ...results.map((result) => heatMap(result, axes)),
+      ...results.map((result) => heatMap(result, axes, commitsMax)),
     ),
-    legend(),
+    legend(results.some(countsItsCommits)),
   );
 }

@@ -2,7 +2,7 @@
 // percentiles off the buckets that it draws.
 import { followThemeAndWidth, percentileChart, timeChart } from "./charts";
 import { html, mark, table } from "./dom";
-import { bytes, duration, factor, inUnit, nanoseconds, number, percent } from "./format";
+import { bytes, counted, duration, factor, inUnit, nanoseconds, number, percent } from "./format";
 import { heatMaps } from "./heat";
 import type { Comparison, MetricDescription, Ratio, RunRecord, Verdict } from "./record";
 import { ratioPlot, stripPlot } from "./svg";
@@ -71,7 +71,7 @@ function headline(record: RunRecord): HTMLElement {
           html(
             "span",
             { class: "card-detail muted" },
-            `${comparison.media}, ${comparison.workload}, ${comparison.clients} clients, ${ratio.rounds} rounds${settle(ratio)}`,
+            `${comparison.media}, ${comparison.workload}, ${counted(comparison.clients, "client")}, ${counted(ratio.rounds, "round")}${settle(ratio)}`,
           ),
         ),
       ),
@@ -93,7 +93,7 @@ function resultTable(comparison: Comparison): HTMLElement {
   const main = mainMetric(comparison);
   const unit = main === "ops_s" ? "ops/s" : "MB/s";
   return table(
-    `Results on ${comparison.media}, ${comparison.clients} clients: medians of ${comparison.rounds} rounds`,
+    `Results on ${comparison.media}, ${counted(comparison.clients, "client")}: medians of ${counted(comparison.rounds, "round")}`,
     [
       { title: "Target", hint: "durability and integrity" },
       { title: "MB/s", hint: "as dbench counts", numeric: true },
@@ -268,7 +268,7 @@ function section(comparison: Comparison, metrics: MetricDescription[], id: strin
     comparison.kernel_memory_note && `kernel targets: ${comparison.kernel_memory_note}`,
   ];
   const parts: (Node | null)[] = [
-    html("h2", { id }, `On ${comparison.media}: ${comparison.workload}, ${comparison.clients} clients`),
+    html("h2", { id }, `On ${comparison.media}: ${comparison.workload}, ${counted(comparison.clients, "client")}`),
     html("p", { class: "muted" }, facts.filter((fact) => fact).join(" · ")),
     resultTable(comparison),
     list(
@@ -354,7 +354,7 @@ export function drawReport(record: RunRecord): void {
   const first = record.comparisons[0];
   const workloads = new Set(record.comparisons.map((comparison) => comparison.workload));
   const load = workloads.size > 1 ? `${workloads.size} loads` : first?.workload;
-  const title = first ? `${load}, ${first.clients} clients` : "no comparison";
+  const title = first ? `${load}, ${counted(first.clients, "client")}` : "no comparison";
   const ids = record.comparisons.map((_, index) => `comparison-${index + 1}`);
   const sections = record.comparisons.map((comparison, index) => section(comparison, record.metrics, ids[index] ?? ""));
   const links = record.comparisons.map((comparison, index) =>
@@ -364,7 +364,7 @@ export function drawReport(record: RunRecord): void {
       html(
         "a",
         { href: `#${ids[index]}` },
-        `${comparison.media}, ${workloads.size > 1 ? comparison.workload : `${comparison.clients} clients`}`,
+        `${comparison.media}, ${workloads.size > 1 ? comparison.workload : counted(comparison.clients, "client")}`,
       ),
     ),
   );

@@ -23,6 +23,8 @@ export interface Round {
   failed_operations: number;
   throughput_mb_s_each_second: number[];
   latency_each_second?: string[];
+  commits_each_second?: number[];
+  checkpoints_each_second?: number[];
   warmup_seconds: number;
 }
 

@@ -90,7 +90,12 @@ test("heat maps hold the record's latencies by second", () =>
           (level) => (map.querySelector(`.heat-${level}`)?.getAttribute("d") ?? "").split("M").length - 1,
         ),
         seconds: map.querySelector(".p99").getAttribute("d").split("M").length - 1,
-        ticks: [...map.querySelectorAll(".tick")].slice(1).map((tick) => tick.textContent),
+        checkpoints: (map.querySelector(".heat-checkpoints")?.getAttribute("d") ?? "").split("M").length - 1,
+        commits: (map.querySelector(".heat-commits")?.getAttribute("d") ?? "").split("M").length - 1,
+        ticks: [...map.querySelectorAll(".tick")]
+          .slice(1)
+          .map((tick) => tick.textContent)
+          .filter((text) => text !== "commits"),
       })),
     );
     const results = record.comparisons.flatMap((comparison) => comparison.results);
@@ -100,7 +105,7 @@ test("heat maps hold the record's latencies by second", () =>
       const { levels, measured } = expectedHeatMap(result);
       assert.deepEqual(drawn[i].levels, levels, result.target);
       assert.equal(drawn[i].seconds, result.rounds.length * 12);
-      const [, half, most] = drawn[i].label.match(/half of the operations took at most (.*), 99% at most (.*)\.$/);
+      const [, half, most] = drawn[i].label.match(/half of the operations took at most (.*), 99% at most (.*?)\.(?: [\d,]+ to .*)?$/);
       for (const [told, values] of [
         [half, measured.p50],
         [most, measured.p99],
@@ -109,6 +114,21 @@ test("heat maps hold the record's latencies by second", () =>
         assert.ok(Math.abs(low / Math.min(...values) - 1) < 0.006, `${told}: ${values}`);
         assert.ok(Math.abs(high / Math.max(...values) - 1) < 0.006, `${told}: ${values}`);
       }
+      // Commits and checkpoints are cowfs's own.
+      const engine = result.target === "cowfs";
+      const each = (name) => result.rounds.flatMap((round) => round[name] ?? []);
+      assert.equal(each("commits_each_second").length > 0, engine);
+      assert.equal(drawn[i].commits, each("commits_each_second").filter((n) => n > 0).length);
+      assert.equal(drawn[i].checkpoints, each("checkpoints_each_second").filter((n) => n > 0).length);
+      const counted = drawn[i].label.match(/ ([\d,]+) to ([\d,]+) commits a second · (\d+) checkpoints\.$/);
+      assert.equal(counted !== null, engine, drawn[i].label);
+      if (!engine) return;
+      const commits = result.rounds.flatMap((round) => round.commits_each_second.slice(round.warmup_seconds));
+      const checkpoints = result.rounds.flatMap((round) => round.checkpoints_each_second.slice(round.warmup_seconds));
+      assert.deepEqual(
+        counted.slice(1).map((text) => Number(text.replaceAll(",", ""))),
+        [Math.min(...commits), Math.max(...commits), checkpoints.reduce((a, b) => a + b)],
+      );
     });
     for (const media of [drawn.slice(0, 4), drawn.slice(4)])
       for (const { ticks } of media) assert.deepEqual(ticks, media[0].ticks); // the same axes
