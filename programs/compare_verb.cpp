@@ -1,9 +1,11 @@
 // cowbench compare A B: whether B is better or worse than A, and how sure that is.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "dashboards/format.h"
 #include "dashboards/terminal.h"
@@ -24,13 +26,24 @@ struct CompareOptions {
   bool json = false;
 };
 
-// "run.json", "1f3a", "latest", each with ":target" or without.
-std::optional<results::Record> load_side(const std::string& name, const std::string& db, std::string& target) {
-  std::string place = name;
-  if (const auto colon = name.rfind(':'); colon != name.npos && !std::filesystem::exists(name)) {
-    place = name.substr(0, colon);
-    target = name.substr(colon + 1);
+struct Name {
+  std::string place;   // a file, or the id of a stored run
+  std::string target;  // empty: all
+};
+
+// "run.json", "1f3a", "latest", each with ":target" or without; targets and files may have colons of their own.
+Name split(const std::string& text) {
+  std::size_t colon = text.find(':');
+  for (std::size_t end = text.size(); end != text.npos && end > 0; end = text.rfind(':', end - 1)) {
+    if (!std::filesystem::exists(text.substr(0, end))) continue;
+    colon = end;
+    break;
   }
+  if (colon >= text.size()) return {text, ""};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
+std::optional<results::Record> load_side(const std::string& place, const std::string& db) {
   std::string reason;
   if (std::filesystem::exists(place)) {
     const auto text = read_input(place);
@@ -55,34 +68,42 @@ std::string as_text(const results::Versus& versus) {
   using Align = dashboards::Table::Align;
   for (const char* title : {"load", "A", "B", "metric", "B / A (95%)"}) table.add_column(title, Align::left);
   table.add_column("runs", Align::right);
-  std::vector<std::string> remarks;
+  std::set<std::string> compared;
+  std::vector<std::pair<std::string, std::vector<std::string>>> remarks;  // with the metrics that they are on
+  const auto note = [&](const std::string& remark, const std::string& metric) {
+    auto known = std::ranges::find(remarks, remark, &decltype(remarks)::value_type::first);
+    if (known == remarks.end()) known = remarks.insert(known, {remark, {}});
+    if (std::ranges::find(known->second, metric) == known->second.end()) known->second.push_back(metric);
+  };
   for (const results::Finding& finding : versus.findings) {
     const results::Ratio& ratio = finding.ratio;
-    table.add_row({fmt::format("{}, {}, {} clients", ratio.media, ratio.workload, ratio.clients), ratio.denominator,
+    table.add_row({fmt::format("{}, {}, {}", ratio.media, ratio.workload, dashboards::counted(ratio.clients, "client")), ratio.denominator,
                    ratio.numerator, ratio.metric, dashboards::format_ratio(ratio),
-                   fmt::format("{} {}", ratio.rounds, finding.paired ? "pairs" : "unpaired")});
-    for (const std::string& remark : finding.remarks) {
-      const std::string line = fmt::format("{}: {}", ratio.metric, remark);
-      if (std::ranges::find(remarks, line) == remarks.end()) remarks.push_back(line);
-    }
-    if (ratio.rounds_needed)
-      remarks.push_back(fmt::format("{}: about {} pairs in all would settle it", ratio.metric, *ratio.rounds_needed));
+                   finding.paired ? dashboards::counted(ratio.rounds, "pair") : fmt::format("{} unpaired", ratio.rounds)});
+    compared.insert(ratio.metric);
+    for (const std::string& remark : finding.remarks) note(remark, ratio.metric);
+    if (ratio.rounds_needed) note(fmt::format("about {} pairs in all would settle it", *ratio.rounds_needed), ratio.metric);
   }
   std::string text = table.render(dashboards::style_of(stdout));
-  for (const std::string& remark : remarks) text += remark + "\n";
+  for (const auto& [remark, metrics] : remarks)
+    text += fmt::format("{}: {}\n", metrics.size() == compared.size() ? "all" : fmt::format("{}", fmt::join(metrics, ", ")), remark);
   return text;
 }
 
 int compare(const CompareOptions& options) {
-  results::Side a{options.a, nullptr, ""}, b{options.b, nullptr, ""};
-  const auto old = load_side(options.a, options.db, a.target);
+  const Name a_name = split(options.a), b_name = split(options.b);
+  const bool one_run = a_name.place == b_name.place;  // its rounds are pairs
+  if (one_run && (a_name.target.empty() || b_name.target.empty())) {
+    fmt::print(stderr, "cowbench: {} is compared with itself: name one of its targets on each side, as in {}:cowfs\n",
+               a_name.place, a_name.place);
+    return exit_invalid;
+  }
+  const auto old = load_side(a_name.place, options.db);
   if (!old) return exit_invalid;
-  // One record named twice is one record: its rounds are pairs.
-  const auto place = [](const std::string& name) { return name.substr(0, name.rfind(':')); };
-  const auto fresh = load_side(options.b, options.db, b.target);
+  const auto fresh = load_side(b_name.place, options.db);
   if (!fresh) return exit_invalid;
-  a.record = &*old;
-  b.record = place(options.a) == place(options.b) ? &*old : &*fresh;
+  const results::Side a{options.a, &*old, a_name.target};
+  const results::Side b{options.b, one_run ? &*old : &*fresh, b_name.target};
 
   const results::Versus versus = compare_sides(a, b, options.versus);
   for (const std::string& pair : versus.refused)
