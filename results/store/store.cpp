@@ -129,7 +129,8 @@ Result<Store> Store::open(const std::string& path, Access access, std::string& r
   // A reader, too, may have to undo what a killed writer left: so not read-only, where that is possible.
   auto opened = Database::open(path, SQLITE_OPEN_READWRITE | (write ? SQLITE_OPEN_CREATE : 0), reason);
   if (!opened) {
-    reason = path + ": " + reason;
+    const bool none = !write && !std::filesystem::exists(path, ignored);
+    reason = path + ": " + (none ? "there is no store yet; a run with --db makes one, or what results import or pull adds" : reason);
     return opened.error();
   }
   Store store(path, std::make_unique<Database>(std::move(*opened)));
