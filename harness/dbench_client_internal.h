@@ -1,5 +1,7 @@
 // The bodies of DbenchClient; included by dbench_client.h only.
 #pragma once
+#include <cstring>
+
 #include "harness/dbench_client.h"
 
 namespace cowbench::harness {
@@ -268,7 +270,15 @@ auto DbenchClient<Target, Host>::write(const Op& op) -> Task<bool> {
     done += moved;
     if (moved != length) break;
   } while (done < op.size);
-  if (done != op.returned) co_return fail(wrong_count_text(options_.client, op, "write", static_cast<i64>(done)));
+  if (done != op.returned) {
+    std::string text = wrong_count_text(options_.client, op, "write", static_cast<i64>(done));
+    if (done < op.size) {  // the rest, asked for again, says why
+      const ByteSpan rest = next_payload(op.offset + done, std::min(op.size - done, piece_bytes_max), 0);
+      result = co_await target_.pwrite(file->target_handle, rest, op.offset + done);
+      if (result < 0) text += std::string(": ") + std::strerror(static_cast<int>(-result));
+    }
+    co_return fail(std::move(text));
+  }
   if (options_.sync_writes) co_await target_.fsync(file->target_handle);
   op_bytes_ = op.size;
   co_return true;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -571,6 +572,21 @@ TEST_F(CowbenchTest, ARunThatFailsIsKeptAsPartial) {
   EXPECT_THAT(listed.output, HasSubstr("partial"));
 }
 
+TEST_F(CowbenchTest, ADiskThatFillsUpInMidRunLeavesAPartialRun) {
+  const std::string db = in_directory("results.db"), place = in_directory("small");
+  std::filesystem::create_directory(place);
+  if (mount("none", place.c_str(), "tmpfs", 0, "size=64k") != 0) GTEST_SKIP() << "mounting a small disk needs root";
+  const Ended ran = run({"dbench", "1", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.2", "--target", "null", "--target", "path:" + place,
+                         "--rounds", "1", "--no-calibrate", "--db", db});
+  umount(place.c_str());
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.errors, HasSubstr("No space left"));
+  const Ended shown = run({"results", "show", "latest", "--db", db});
+  EXPECT_THAT(shown.output, HasSubstr("partial: path:" + place));
+  EXPECT_THAT(shown.output, HasSubstr("No space left"));
+  EXPECT_THAT(run({"results", "verify", "--db", db}).output, HasSubstr("sound"));
+}
+
 TEST_F(CowbenchTest, CompareSaysBetterOrWorseByItsExitCode) {
   const std::string file = file_with("run.json", results::to_json(results::fixture::make_record()));
   const Ended worse = run({"compare", file + ":cowfs", file + ":cowfs+syscall-charge"});
@@ -584,6 +600,18 @@ TEST_F(CowbenchTest, CompareSaysBetterOrWorseByItsExitCode) {
   const Ended same = run({"compare", file, copy});
   EXPECT_EQ(same.exit_code, 0) << same.errors;
   EXPECT_THAT(same.output, HasSubstr("not measured in the same rounds"));
+
+  // Targets have colons of their own where they have options; the last one once ended the file's name.
+  results::Record record = results::fixture::make_record();
+  record.comparisons[0].results[2].target = "cowfs:cache=1G";
+  record.comparisons[0].results[2].integrity = record.comparisons[0].results[0].integrity;
+  const std::string options = file_with("options.json", results::to_json(record));
+  const Ended with_options = run({"compare", options + ":cowfs:cache=1G", options + ":cowfs"});
+  EXPECT_EQ(with_options.exit_code, 0) << with_options.errors;
+  EXPECT_THAT(with_options.output, HasSubstr("8 pairs"));
+  const Ended itself = run({"compare", file, file});
+  EXPECT_EQ(itself.exit_code, 2);
+  EXPECT_THAT(itself.errors, HasSubstr("compared with itself"));
 
   EXPECT_EQ(run({"compare", file + ":xfs", file + ":cowfs"}).exit_code, 2);  // they promise different things
   EXPECT_EQ(run({"compare", file + ":xfs", file + ":zfs"}).exit_code, 2);
