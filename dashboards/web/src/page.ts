@@ -2,7 +2,7 @@
 // percentiles off the buckets that it draws.
 import { followThemeAndWidth, percentileChart, timeChart } from "./charts";
 import { html, mark, table } from "./dom";
-import { bytes, counted, duration, factor, inUnit, nanoseconds, number, percent } from "./format";
+import { bytes, count, counted, duration, factor, inUnit, nanoseconds, number, percent } from "./format";
 import { heatMaps } from "./heat";
 import type { Comparison, MetricDescription, Ratio, RunRecord, Verdict } from "./record";
 import { ratioPlot, stripPlot } from "./svg";
@@ -161,7 +161,7 @@ function operationTable(comparison: Comparison): HTMLElement {
         .map((operation) => [
           name,
           html("span", {}, mark(index), ` ${result.target}`),
-          number(operation.count),
+          count(operation.count),
           ...[operation.mean_ns, operation.p50_ns, operation.p99_ns, operation.p999_ns, operation.max_ns].map(
             nanoseconds,
           ),
