@@ -135,7 +135,7 @@ std::string progress_line(const Progress& progress, const Style& style) {
   if (const std::string target = target_line(progress); !target.empty()) parts.push_back(target);
   if (const std::string speed = speed_line(progress); !speed.empty()) parts.push_back(speed);
   if (progress.seconds_left) parts.push_back(left_text(progress));
-  return cut(in_style(printable(joined(parts)), style), style.columns);
+  return in_style(printable(joined(parts)), style);
 }
 
 std::string standing_line(const Progress& progress, const Style& style) {

@@ -9,7 +9,7 @@
 
 namespace cowbench::dashboards {
 
-// What is being done, in one line, at most `style.columns` wide, without a newline.
+// What is being done, in one line, without its end.
 std::string progress_line(const results::Progress& progress, const Style& style);
 
 // How the intervals stand, in one line; empty before the first round of a comparison has ended.

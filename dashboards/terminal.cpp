@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <string_view>
 
@@ -60,6 +61,11 @@ Style style_of(std::FILE* file) {
 
 namespace {
 
+// "12,345", "21"
+std::string format_whole(double value) {
+  return std::abs(value) < 99.95 ? fmt::format("{:.0f}", value) : format_number(value);
+}
+
 struct Column {
   const char* title;
   const char* metric;
@@ -70,7 +76,7 @@ constexpr std::array result_columns{Column{"MB/s", "throughput_mb_s", format_num
                                     Column{"flush p50", "flush_p50_ns", format_nanoseconds},
                                     Column{"flush p99", "flush_p99_ns", format_nanoseconds},
                                     Column{"device MB", "device_write_bytes", format_megabytes},
-                                    Column{"flushes", "device_flushes", format_number},
+                                    Column{"flushes", "device_flushes", format_whole},
                                     Column{"write amp.", "write_amplification", format_factor},
                                     // Of other programs.
                                     Column{"files/s", "files_s", format_number},
@@ -202,7 +208,7 @@ std::string operation_table(const Comparison& comparison, const Style& style) {
     for (const TargetResult& result : comparison.results) {
       for (const auto& operation : result.operations) {
         if (operation.name != name) continue;
-        table.add_row({name, result.target, format_number(static_cast<double>(operation.count)),
+        table.add_row({name, result.target, format_whole(static_cast<double>(operation.count)),
                        format_nanoseconds(operation.mean_ns), time(operation.p50_ns), time(operation.p99_ns),
                        time(operation.p999_ns), time(operation.max_ns)});
       }
