@@ -103,7 +103,8 @@ void BucketTable::opened(const std::vector<BucketId>& foreign) {
     const u32 index = index_.at(id.value);
     assert(buckets_[index].state == BucketState::empty && buckets_[index].pins == 0);
     index_.erase(id.value);
-    unused_.push_back(index);
+    // Otherwise its alloc entry is still to be erased, and the place stays its own.
+    if (!buckets_[index].changed) unused_.push_back(index);
   }
   for (const auto& [id, index] : index_) {
     if (buckets_[index].state == BucketState::empty) empty_.push_back(index);
