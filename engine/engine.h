@@ -163,6 +163,33 @@ struct ScrubReport {
   static constexpr u64 findings_max = 10'000;
 };
 
+// devices
+
+// Of a filesystem of several devices.
+struct DeviceChange {
+  enum class Kind : u8 {
+    offline,   // what is on the device does not count any more
+    online,    // it gets what it should hold, and counts
+    label,     // what it fails together with
+    add,       // a new device; the filesystem's space grows
+    spare,     // a new device, which has room for what others hold; the space stays as it is
+    evacuate,  // what is on it moves to the others
+    remove,    // the same, and it does not belong to the filesystem any more
+    resize,    // the room on it that is not used, since it has become larger or was a spare, is: the space grows
+  };
+  Kind kind = Kind::offline;
+  u16 member = 0;     // its number; add, spare: of no meaning
+  std::string label = {};  // label, add, spare
+};
+
+struct DeviceWork {
+  // Where a device is: of online, when it is not where it was, or was not there at all; of replace, the new one.
+  std::string path = {};
+  bool force = false;        // replace: also one with a filesystem or another signature on it
+  u64 bytes_per_second = 0;  // as ScrubOptions
+  std::function<bool(u64 chunks_done, u64 chunks_total)> progress = {};  // called now and then, on core 0; false: stop
+};
+
 class Filesystem {
  public:
   // Recovers if it has to. Errors: device_*, superblock_*, pool_*, journal_*, slice_*: what is damaged and where.
@@ -222,6 +249,17 @@ class Filesystem {
   // a good one, while the filesystem is used. It must be done, or told to stop, before unmount(). Errors: scrub_under_way;
   // read_only_filesystem; of the devices, when the filesystem cannot commit any more.
   virtual Task<Result<ScrubReport>> scrub(ScrubOptions options) = 0;
+
+  // On core 0, while the filesystem is used, one at a time; must be done, or told to stop, before unmount(). Of the kinds of change offline,
+  // online and label. Online brings a device that does not count up to date: what is written goes there from the beginning, and when it
+  // has everything it counts; a crash, or an error, leaves it stale. What is refused has changed nothing. Errors: pool_change_under_way;
+  // pool_change_unmounted; pool_alone; pool_member_unknown; pool_copies_needed (offline); pool_chunks_unplaced (label);
+  // read_only_filesystem; of online superblock_devices_missing, pool_device_silent, pool_refill_failed, pool_refill_stopped,
+  // pool_device_foreign, pool_split_brain, device_truncated; of the devices.
+  virtual Task<Status> change_device(DeviceChange change, DeviceWork work = {}) = 0;
+  // The same: the device at work.path takes the place of the one with this number, which is missing or stale, and is brought up to date.
+  // Errors: as of online; pool_member_needed; device_has_signature; device_too_small.
+  virtual Task<Status> replace_device(u16 member, DeviceWork work) = 0;
 
   virtual Counters counters() = 0;
   // Since the mount. Every one is counted; what takes less than a device needs is timed one time in 64.

@@ -121,7 +121,7 @@ int device_online_verb(const Devices& devices, bool json) {
   return exit_ok;
 }
 
-using DeviceChange = admin::DeviceChange;
+using cowfs::DeviceChange;
 
 int device_change_verb(const Devices& devices, const DeviceChange& change, const std::string& added, bool force, bool json,
                        const char* done_text) {

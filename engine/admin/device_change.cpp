@@ -161,7 +161,9 @@ Task<Status> bring_online(const Asked* asked) {
   if (member >= pool->map().members.size()) co_return Error{Code::pool_member_unknown, member};
   if (pool->member(member) == nullptr) co_return Error{Code::superblock_devices_missing, 1};
   if (pool->is_current(member)) co_return Status{};
-  co_return co_await pool->refill(member, {});
+  device::BackgroundReader reader([] { return u64{0}; }, 0);
+  const pool::RefillProgress nobody_hears;
+  co_return co_await pool->refill(member, reader, nobody_hears);
 }
 
 // A filesystem on one device. The new superblock, or the old one, counts.

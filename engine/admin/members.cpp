@@ -9,9 +9,10 @@ namespace cowfs::admin {
 namespace {
 
 Task<Status> refill(pool::Pool* pool, u16 member, const ChunksDone* progress) {
-  std::function<void(u64)> tell;
-  if (*progress) tell = [progress, total = pool->map().chunks_on(member)](u64 done) { (*progress)(done, total); };
-  co_return co_await pool->refill(member, std::move(tell));
+  pool::RefillProgress tell;
+  if (*progress) tell = [progress](u64 done, u64 total) { return (*progress)(done, total), true; };
+  device::BackgroundReader reader([] { return u64{0}; }, 0);
+  co_return co_await pool->refill(member, reader, std::move(tell));
 }
 
 Task<Status> replace(std::vector<device::Device*> devices, u16 number, device::Device* replacement, bool force,
@@ -23,7 +24,7 @@ Task<Status> replace(std::vector<device::Device*> devices, u16 number, device::D
   pool::Pool* pool = assembled->pool.get();
   if (pool == nullptr || number >= pool->map().members.size() || pool->is_current(number))
     co_return Error{Code::pool_member_needed, number};
-  const Status replaced = pool->replace(number, *replacement, random_identity().device);
+  const Status replaced = co_await pool->replace(number, *replacement, random_identity().device);
   if (!replaced) co_return replaced;
   co_return co_await refill(pool, number, progress);
 }

@@ -1,10 +1,13 @@
 // The interface's Filesystem: pinned cores, opened devices, and the operations on them.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
 #include "engine/admin/device_session.h"
+#include "engine/admin/format_device.h"
+#include "engine/admin/mounted_devices.h"
 #include "engine/admin/scrub.h"
 #include "engine/engine.h"
 #include "engine/fs/operations.h"
@@ -164,6 +167,32 @@ class Mounted final : public Filesystem {
 
   Task<Result<ScrubReport>> scrub(ScrubOptions options) override { return admin::scrub(*state_, assembled_, std::move(options)); }
 
+  Task<Status> change_device(DeviceChange change, DeviceWork work) override {
+    std::unique_ptr<device::Device> found;
+    if (!work.path.empty()) {
+      auto opened = admin::open_devices({work.path}, device::OpenMode::read_write);
+      if (!opened) co_return opened.error();
+      found = std::move(opened->front());
+    }
+    device::Device* const device = found.get();
+    const Status changed = co_await admin::change_mounted(*state_, assembled_, std::move(change), device, std::move(work));
+    keep_if_used(std::move(found));
+    co_return changed;
+  }
+  Task<Status> replace_device(u16 member, DeviceWork work) override {
+    const Result<std::string> signature = admin::find_signature(work.path);
+    if (!signature) co_return signature.error();
+    if (!work.force && !signature->empty()) co_return Error{Code::device_has_signature};
+    auto opened = admin::open_devices({work.path}, device::OpenMode::read_write);
+    if (!opened) co_return opened.error();
+    std::unique_ptr<device::Device> fresh = std::move(opened->front());
+    device::Device* const device = fresh.get();
+    const format::Uuid uuid = admin::random_identity().device;
+    const Status replaced = co_await admin::replace_mounted(*state_, assembled_, member, device, uuid, std::move(work));
+    keep_if_used(std::move(fresh));
+    co_return replaced;
+  }
+
   Counters counters() override {
     const device::DeviceCounts device = assembled_.device->counts();
     Counters counters;
@@ -199,6 +228,12 @@ class Mounted final : public Filesystem {
     const format::PoolMap& map = assembled_.pool->map();
     if (map.is_striped()) return fmt::format("{}+{} erasure code, ", map.data_shards, map.parity_shards);
     return map.copies > 1 ? fmt::format("{} copies, ", map.copies) : "";
+  }
+
+  void keep_if_used(std::unique_ptr<device::Device> device) {
+    if (device == nullptr || assembled_.pool == nullptr) return;
+    const std::vector<device::Device*> used = assembled_.pool->devices();
+    if (std::find(used.begin(), used.end(), device.get()) != used.end()) devices_.push_back(std::move(device));
   }
 
   template <typename T>

@@ -32,7 +32,7 @@ class Scrub {
       : state_(state),
         assembled_(assembled),
         options_(std::move(options)),
-        reader_([this] { return operations(); }, options_.bytes_per_second),
+        reader_([this] { return state_.operations(); }, options_.bytes_per_second),
         began_ns_(runtime::this_reactor().now_ns()) {}
 
   Task<Result<ScrubReport>> run() {
@@ -55,15 +55,6 @@ class Scrub {
     u16 slice;
     bool operator<(const Bucket& other) const { return id < other.id; }
   };
-
-  // That were asked of the filesystem since it was mounted.
-  u64 operations() {
-    u64 count = 0;
-    for (runtime::CoreIndex core = 0; core < state_.cores(); ++core)
-      for (u8 kind = 0; kind <= static_cast<u8>(format::Activity::read_directory); ++kind)
-        count += state_.core(core).activity(static_cast<format::Activity>(kind)).counted();
-    return count;
-  }
 
   // What holds data now; what is written later need not be looked through.
   Task<void> list_buckets() {
@@ -268,7 +259,7 @@ class Scrub {
   fs::FilesystemState& state_;
   pool::Assembled& assembled_;
   const ScrubOptions options_;
-  device::ScrubReader reader_;
+  device::BackgroundReader reader_;
   const u64 began_ns_;
   u64 kept_ns_ = 0;  // when the position was kept
   u64 total_bytes_ = 0;

@@ -4,12 +4,11 @@
 //   build/bin/admin_bench --benchmark_filter='sequential|scrub'
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <atomic>
 
+#include "engine/admin/bench_clients_internal.h"
 #include "engine/admin/bench_image_internal.h"
 #include "engine/admin/device_session.h"
-#include "engine/base/random.h"
 #include "engine/device/aligned_buffer.h"
 #include "engine/runtime/sync.h"
 
@@ -18,11 +17,6 @@ namespace {
 
 constexpr u64 read_bytes = 1 * mib;
 constexpr int reads_at_once = 4;
-constexpr u64 clients = 8;
-constexpr u64 ns_per_second = 1'000'000'000;
-
-u64 file_bytes() { return is_tiny_bench() ? 8 * mib : 2 * gib; }
-u64 client_ns() { return is_tiny_bench() ? ns_per_second / 20 : 8 * ns_per_second; }
 
 MountOptions mount_options(const BenchImage& image) {
   MountOptions options;
@@ -30,20 +24,6 @@ MountOptions mount_options(const BenchImage& image) {
   options.cache_bytes = 64 * mib;
   options.populate_cache = false;
   return options;
-}
-
-Task<void> write_file(Filesystem& filesystem) {
-  const Result<FileHandle> file = co_await filesystem.open("/file", O_CREAT | O_RDWR, 0644);
-  expect_ok(file);
-  std::vector<std::byte> data(read_bytes);
-  Random random(1);
-  for (u64 at = 0; at < file_bytes(); at += data.size()) {
-    for (std::size_t i = 0; i < data.size(); i += block_bytes) data[i] = static_cast<std::byte>(random.next());
-    const Result<u64> written = co_await filesystem.write(*file, at, data);
-    expect_ok(written);
-  }
-  expect_ok(co_await filesystem.fsync(*file));
-  expect_ok(co_await filesystem.close(*file));
 }
 
 void make(const BenchImage& image) {
@@ -99,37 +79,10 @@ void scrub_when_idle(benchmark::State& state) {
   state.SetBytesProcessed(static_cast<i64>(report.bytes));
 }
 
-// Reads and writes by turns, each of one block somewhere in the file.
-Task<void> run_client(Filesystem& filesystem, u64 seed, std::vector<u64>& latencies, std::atomic<u64>& running) {
-  const Result<FileHandle> file = co_await filesystem.open("/file", O_RDWR | O_DIRECT, 0644);
-  expect_ok(file);
-  Random random(seed);
-  device::AlignedBuffer block(block_bytes);
-  const auto now_ns = [] { return static_cast<u64>(std::chrono::steady_clock::now().time_since_epoch().count()); };
-  const u64 end_ns = now_ns() + client_ns();
-  for (u64 began_ns = now_ns(); began_ns < end_ns; began_ns = now_ns()) {
-    const u64 at = random.below(file_bytes() / block_bytes) * block_bytes;
-    Result<u64> moved = co_await filesystem.read(*file, at, block.span());
-    expect_ok(moved);
-    latencies.push_back(now_ns() - began_ns);
-    began_ns = now_ns();
-    moved = co_await filesystem.write(*file, random.below(file_bytes() / block_bytes) * block_bytes, block.span());
-    expect_ok(moved);
-    latencies.push_back(now_ns() - began_ns);
-  }
-  expect_ok(co_await filesystem.close(*file));
-  running.fetch_sub(1);
-  running.notify_all();
-}
-
 Task<void> scrub_on(Filesystem& filesystem, ScrubReport& report, std::atomic<bool>& stop, std::atomic<u64>& running) {
   while (!stop) co_await scrub_all(filesystem, report, &stop);
   running.fetch_sub(1);
   running.notify_all();
-}
-
-void wait_for(std::atomic<u64>& running) {
-  for (u64 left = running.load(); left > 0; left = running.load()) running.wait(left);
 }
 
 // Argument: with a scrub (1) or without (0).
@@ -153,12 +106,7 @@ void clients_beside_a_scrub(benchmark::State& state) {
     stop = true;
     wait_for(scrubs);
   }
-  std::vector<u64> all;
-  for (const auto& some : latencies) all.insert(all.end(), some.begin(), some.end());
-  std::sort(all.begin(), all.end());
-  state.counters["p50_us"] = static_cast<double>(all[all.size() / 2]) / 1000;
-  state.counters["p99_us"] = static_cast<double>(all[all.size() * 99 / 100]) / 1000;
-  state.counters["operations"] = static_cast<double>(all.size());
+  report_latencies(state, latencies);
   state.counters["scrubbed_MiB"] = static_cast<double>(report.bytes) / mib;
 }
 

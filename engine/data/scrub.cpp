@@ -70,7 +70,7 @@ bool holds_data(const space::Bucket* bucket) {
 
 }  // namespace
 
-Task<Status> scrub_bucket(SliceData& home, CopyGc& copygc, format::BucketId bucket, device::ScrubReader& reader,
+Task<Status> scrub_bucket(SliceData& home, CopyGc& copygc, format::BucketId bucket, device::BackgroundReader& reader,
                           device::ScrubFindings& findings) {
   space::BucketTable& buckets = home.slice.buckets();
   if (!holds_data(buckets.find(bucket))) co_return Status{};

@@ -7,7 +7,7 @@ namespace cowfs::data {
 
 // On the slice's core. A bucket that holds no data any more is done, and one of which a node is lost: the scrub of the checkpoint
 // tells of that. Errors: of the journal.
-Task<Status> scrub_bucket(SliceData& home, CopyGc& copygc, format::BucketId bucket, device::ScrubReader& reader,
+Task<Status> scrub_bucket(SliceData& home, CopyGc& copygc, format::BucketId bucket, device::BackgroundReader& reader,
                           device::ScrubFindings& findings);
 
 }  // namespace cowfs::data

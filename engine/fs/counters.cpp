@@ -51,6 +51,14 @@ void add_devices(ActivityTotals& totals, const device::DeviceSet& devices) {
 
 }  // namespace
 
+u64 FilesystemState::operations() const {
+  u64 count = 0;
+  for (const auto& core : cores_)
+    for (u8 kind = 0; kind <= static_cast<u8>(Activity::read_directory); ++kind)
+      count += core->activity(static_cast<Activity>(kind)).counted();
+  return count;
+}
+
 Task<void> FilesystemState::count_copygc(CoreIndex index, Totals* moved) {
   core(index).each_slice([moved](SliceState& slice) { moved->count += slice.copygc.counters().moved_blocks; });
   co_return;

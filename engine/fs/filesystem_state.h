@@ -85,6 +85,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
 
   Task<Result<SpaceUse>> space_use();
 
+  // That were asked for since the mount, on any core.
+  u64 operations() const;
   // On core 0 (counters.cpp). What happened since the mount.
   Task<format::ActivityTotals> activity_since_mount();
   // Puts totals into the counters tree, if this filesystem may have one. `may_wait`: for journal room; a checkpoint, which
@@ -105,6 +107,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Result<bool>> give_back(u16 slice, bool clean);
 
   runtime::Mutex& scrub_lock() { return scrub_lock_; }    // core 0: one at a time
+  runtime::Mutex& device_lock() { return device_lock_; }  // core 0: one change of the devices at a time
   runtime::Mutex& rename_lock() { return rename_lock_; }  // core 0: one directory moves at a time
 
  private:
@@ -174,6 +177,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   runtime::Mutex pressure_lock_;
   runtime::Mutex rename_lock_;
   runtime::Mutex scrub_lock_;
+  runtime::Mutex device_lock_;
 };
 
 }  // namespace cowfs::fs

@@ -13,7 +13,7 @@ constexpr u64 slots_being_written_max = 8;  // behind the newest: soon replaced 
 
 class JournalScrub {
  public:
-  JournalScrub(device::Device& device, Journal& journal, device::ScrubReader& reader, device::ScrubFindings& findings)
+  JournalScrub(device::Device& device, Journal& journal, device::BackgroundReader& reader, device::ScrubFindings& findings)
       : device_(device), journal_(journal), reader_(reader), findings_(findings) {}
 
   Task<Result<Epoch>> run() {
@@ -124,14 +124,14 @@ class JournalScrub {
 
   device::Device& device_;
   Journal& journal_;
-  device::ScrubReader& reader_;
+  device::BackgroundReader& reader_;
   device::ScrubFindings& findings_;
   Epoch damaged_up_to_{};
 };
 
 }  // namespace
 
-Task<Result<Epoch>> scrub(device::Device& device, Journal& journal, device::ScrubReader& reader, device::ScrubFindings& findings) {
+Task<Result<Epoch>> scrub(device::Device& device, Journal& journal, device::BackgroundReader& reader, device::ScrubFindings& findings) {
   JournalScrub scrub(device, journal, reader, findings);
   co_return co_await scrub.run();
 }

@@ -68,15 +68,20 @@ bool came_back_after(const PoolMap& newest, u16 member, const PoolMap& map) {
   return newest.members[member].current_since > map.sequence;
 }
 
+// `map` is of a member that is stale: whether it calls one stale that counts, without a reason.
+bool contradicts(const PoolMap& map, const PoolMap& newest) {
+  for (u16 other = 0; other < map.members.size(); ++other) {
+    const std::optional<u16> now = number_in(newest, map.members[other].device);
+    if (now && is_stale(map, other) && !is_stale(newest, *now) && !came_back_after(newest, *now, map)) return true;
+  }
+  return false;
+}
+
 // Two halves were mounted, each without the other: each says that the other is stale, and each has what the other lacks.
 Status check_one_history(const std::vector<Named>& named, const PoolMap& newest) {
   for (std::size_t i = 0; i < named.size(); ++i) {
     if (!named[i].map || !is_stale(newest, named[i].number)) continue;
-    for (u16 other = 0; other < named[i].map->members.size(); ++other) {
-      const std::optional<u16> now = number_in(newest, named[i].map->members[other].device);
-      const bool contradicts = now && is_stale(*named[i].map, other) && !is_stale(newest, *now);
-      if (contradicts && !came_back_after(newest, *now, *named[i].map)) return at(Code::pool_split_brain, newest.sequence, i);
-    }
+    if (contradicts(*named[i].map, newest)) return at(Code::pool_split_brain, newest.sequence, i);
   }
   return {};
 }
@@ -177,6 +182,20 @@ Task<std::optional<PoolMap>> read_map(Device& device, const Superblock& superblo
       format::decode_pool_map(raw.span(), format::filesystem_id(superblock), superblock.bucket_blocks);
   if (!map || map->sequence != superblock.map_sequence) co_return none;
   co_return std::move(*map);
+}
+
+Task<Status> check_returned(Device& device, const Pool& pool, u16 member) {
+  const Result<SuperblockFound> found = co_await read_superblock(device);
+  if (!found) co_return found.error();
+  const Superblock& superblock = found->superblock;
+  const bool is_ours = superblock.uuid == pool.superblock().uuid && superblock.device_uuid == pool.map().members[member].device;
+  if (!is_ours) co_return at(Code::pool_device_foreign, 1, 0);
+  if (device.capacity().value / block_bytes < pool.map().members[member].capacity_blocks)
+    co_return at(Code::device_truncated, device.capacity().value, 0);
+  const std::optional<PoolMap> map = co_await read_map(device, superblock);
+  if (map && (map->sequence > pool.map().sequence || contradicts(*map, pool.map())))
+    co_return at(Code::pool_split_brain, map->sequence, 0);
+  co_return Status{};
 }
 
 Task<Result<Assembled>> assemble(std::vector<Device*> devices, AssembleOptions options) {

@@ -28,6 +28,10 @@ struct Assembled {
 // The map that a member's superblock names; nothing when it is damaged.
 Task<std::optional<format::PoolMap>> read_map(device::Device& device, const format::Superblock& superblock);
 
+// `device` is the one that the pool knows as this member, and its content is older than the pool's, so that it may be
+// overwritten. Errors: of read_superblock; pool_device_foreign; device_truncated; pool_split_brain.
+Task<Status> check_returned(device::Device& device, const Pool& pool, u16 member);
+
 // In any order. A member is stale when the newest map says so, or when commits were made in a mount that it knows nothing of.
 // Errors, whose place names the device by its number in `devices`: of read_superblock; pool_device_foreign (of another
 // filesystem, or no longer of this one); pool_device_twice; device_truncated; pool_map_damaged; pool_split_brain;

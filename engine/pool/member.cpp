@@ -48,6 +48,11 @@ Member::Member(device::Device* device, u16 number, std::vector<ReadMemory>& memo
 
 Member::~Member() { assert(!is_silent()); }
 
+void Member::forgive() {
+  assert(!is_silent());
+  is_refused_.store(false, std::memory_order_relaxed);
+}
+
 void Member::set_time_limit(u64 limit_ns, FailureObserver failed) {
   on_failure_ = std::move(failed);
   for (runtime::CoreIndex core = 0; core < runtime::this_reactor().cores(); ++core) {

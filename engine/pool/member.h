@@ -34,6 +34,8 @@ class Member final : public device::Device {
   device::Device* device() const { return device_; }
   // Something that nobody waits for any more is still under way to it.
   bool is_silent() const { return hanging_.load(std::memory_order_relaxed) > 0; }
+  // It is asked again. Precondition: not silent.
+  void forgive();
 
   Bytes capacity() const override { return device_->capacity(); }
   std::string describe() const override { return device_->describe(); }

@@ -8,6 +8,7 @@
 
 #include "engine/base/points.h"
 #include "engine/device/aligned_buffer.h"
+#include "engine/pool/change.h"
 #include "engine/pool/superblocks.h"
 
 namespace cowfs::pool {
@@ -37,18 +38,21 @@ Pool::Pool(const format::Superblock& superblock, format::PoolMap map, std::vecto
       map_(std::move(map)),
       read_memory_(runtime::this_reactor().cores()),
       members_(members.size()),
-      current_(members.size()),
+      standings_(members.size()),
       gates_(std::make_unique<runtime::Gate[]>(runtime::this_reactor().cores())) {
   assert(members_.size() == map_.members.size());
   if (map_.is_striped()) stripes_.emplace(*this, bucket_blocks_);
   for (u16 index = 0; index < members_.size(); ++index) {
     adopt(index, members[index]);
-    current_[index] = members[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
+    const bool counts = members[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
+    set_standing(index, counts ? Standing::current : Standing::away);
   }
 }
 
 void Pool::adopt(u16 member, device::Device* device) {
-  members_[member] = std::make_unique<Member>(device, member, read_memory_);
+  all_members_.push_back(std::make_unique<Member>(device, member, read_memory_));
+  members_[member].store(all_members_.back().get(), std::memory_order_release);
+  limit_time(member);
   if (device == nullptr) return;
   device->set_index(member);
   device->set_id(format::short_id(map_.members[member].device));
@@ -56,7 +60,7 @@ void Pool::adopt(u16 member, device::Device* device) {
 
 std::vector<device::Device*> Pool::devices() const {
   std::vector<device::Device*> all;
-  for (const auto& member : members_) all.push_back(member->device());
+  for (u16 index = 0; index < members_.size(); ++index) all.push_back(member(index));
   return all;
 }
 
@@ -64,13 +68,17 @@ std::vector<device::Device*> Pool::devices() const {
 void Pool::set_time_limit(u64 limit_ns, FailureObserver failed) {
   Device::set_time_limit(is_redundant() ? 0 : limit_ns, std::move(failed));
   if (!is_redundant()) return;
-  for (u16 index = 0; index < members_.size(); ++index)
-    members_[index]->set_time_limit(limit_ns, [this, index](const Error& error) { timed_out(index, error); });
+  io_limit_ns_ = limit_ns;
+  for (u16 index = 0; index < members_.size(); ++index) limit_time(index);
+}
+
+void Pool::limit_time(u16 member) {
+  asked(member).set_time_limit(io_limit_ns_, [this, member](const Error& error) { timed_out(member, error); });
 }
 
 runtime::Task<void> Pool::end_time_limit() {
   co_await Device::end_time_limit();
-  for (const auto& member : members_) co_await member->end_time_limit();
+  for (const auto& member : all_members_) co_await member->end_time_limit();
 }
 
 void Pool::timed_out(u16 member, const Error& error) {
@@ -85,8 +93,13 @@ std::string Pool::describe() const {
 }
 
 bool Pool::discards() const {
-  return std::all_of(members_.begin(), members_.end(),
-                     [](const auto& member) { return member->device() == nullptr || member->discards(); });
+  const std::vector<device::Device*> all = devices();
+  return std::all_of(all.begin(), all.end(), [](const device::Device* member) { return member == nullptr || member->discards(); });
+}
+
+u64 Pool::space_offset(u64 chunk, u64 bucket) const {
+  const u64 first = chunk / map_.columns * map_.columns * map_.chunk_buckets;
+  return (first + bucket * map_.columns + chunk % map_.columns) * bucket_blocks_ * block_bytes;
 }
 
 std::vector<Pool::Piece> Pool::pieces_of(const IoOperation& operation) const {
@@ -179,16 +192,25 @@ runtime::Task<i64> Pool::run_in_stripes(const IoOperation& asked, u64 done, u64 
     case IoOperation::Kind::read:
       co_return co_await stripes_->read(range, data, asked.copy);
     case IoOperation::Kind::write:
-      assert(asked.copy <= 1);
-      if (asked.copy == 1) co_return co_await stripes_->heal(range, data);
-      co_return co_await stripes_->write(range, data, asked.durable);
-    case IoOperation::Kind::discard:
-      co_return co_await stripes_->discard(range);
+    case IoOperation::Kind::discard: {
+      const u64 at = asked.offset + done;
+      if (!locks_.try_enter(at, length)) co_await enter_later(at, length);
+      const i64 error = co_await change_stripes(asked, range, data);
+      locks_.leave(at, length);
+      co_return error;
+    }
     case IoOperation::Kind::flush:
       break;
   }
   assert(!"a flush goes to every member");
   co_return -EINVAL;
+}
+
+runtime::Task<i64> Pool::change_stripes(const IoOperation& asked, StripeRange range, std::byte* data) {
+  if (asked.kind == IoOperation::Kind::discard) co_return co_await stripes_->discard(range);
+  assert(asked.copy <= 1);
+  if (asked.copy == 1) co_return co_await stripes_->heal(range, data);
+  co_return co_await stripes_->write(range, data, asked.durable);
 }
 
 runtime::Task<Status> Pool::restore_parity(const VerifiedBlocks& verified) {
@@ -222,13 +244,30 @@ void Pool::start_reads(IoOperation& operation) {
 }
 
 void Pool::start_writes(IoOperation& operation) {
+  if (locks_.try_enter(operation.offset, operation.length)) return start_entered_writes(operation);
+  gates_[runtime::this_reactor().core()].spawn(start_writes_later(&operation));
+}
+
+runtime::Task<void> Pool::start_writes_later(IoOperation* operation) {
+  co_await enter_later(operation->offset, operation->length);
+  start_entered_writes(*operation);
+}
+
+runtime::Task<void> Pool::enter_later(u64 offset_bytes, u64 length_bytes) {
+  reached(Point::pool_write_held_off);
+  do {
+    co_await RangeLocks::pause();
+  } while (!locks_.try_enter(offset_bytes, length_bytes));
+}
+
+void Pool::start_entered_writes(IoOperation& operation) {
   auto* fan = new Fan{*this, operation, {}};
   for (const Piece& piece : pieces_of(operation)) {
     bool any = false;
     for (u8 copy = 0; copy < map_.copies; ++copy) {
       const u16 member = map_.place(piece.chunk, copy).member;
-      if (!is_current(member) || (operation.copy != 0 && operation.copy != copy + 1)) continue;
-      any = true;
+      if (!is_written(member) || (operation.copy != 0 && operation.copy != copy + 1)) continue;
+      any = any || is_current(member);
       Part& part = fan->parts.emplace_back();
       part.piece = piece;
       part.member = member;
@@ -242,7 +281,7 @@ void Pool::start_writes(IoOperation& operation) {
 void Pool::start_flushes(IoOperation& operation) {
   auto* fan = new Fan{*this, operation, {}};
   for (u16 member = 0; member < members_.size(); ++member) {
-    if (!is_current(member)) continue;
+    if (!is_written(member)) continue;
     fan->parts.emplace_back().member = member;
   }
   start_parts(fan);
@@ -291,7 +330,7 @@ void Pool::launch(Part& part) {
     part.offset = member_offset(part.piece, static_cast<u8>(part.copy - 1));
   }
   counters_.count(part);
-  members_[part.member]->start(part);
+  asked(part.member).start(part);
 }
 
 void Pool::answered(Part& part) {
@@ -316,6 +355,7 @@ void Pool::part_done(Fan* fan, i64 error) {
   if (--fan->pending > 0) return;
   const std::unique_ptr<Fan> done(fan);
   IoOperation& asked = fan->asked;
+  if (asked.kind == IoOperation::Kind::write || asked.kind == IoOperation::Kind::discard) locks_.leave(asked.offset, asked.length);
   asked.result = fan->error != 0 ? fan->error : static_cast<i64>(asked.length);
   if (asked.kind == IoOperation::Kind::flush && fan->error == 0 && failures_.load() != remembered_)
     return gates_[runtime::this_reactor().core()].spawn(remember_failures(&asked));
@@ -329,12 +369,31 @@ bool Pool::is_spare(u16 member) const {
 
 bool Pool::give_up(u16 member) {
   const std::lock_guard lock(giving_up_);
-  if (!is_current(member)) return true;
-  if (!is_spare(member)) return false;
-  current_[member].store(false, std::memory_order_relaxed);
-  failures_.fetch_add(1);
+  if (!is_written(member)) return true;
+  const bool counted = is_current(member);
+  if (counted && !is_spare(member)) return false;
+  set_standing(member, Standing::away);
+  if (counted) failures_.fetch_add(1);  // who sees this sees that it does not count
   reached(Point::pool_member_given_up);
   return true;
+}
+
+runtime::Task<Status> Pool::take_offline(u16 member) {
+  if (!give_up(member)) {
+    const u64 lost = map_.lost([this, member](u16 one) { return one != member && is_current(one); });
+    co_return Error{Code::pool_copies_needed, lost};
+  }
+  co_return co_await renew();
+}
+
+runtime::Task<Status> Pool::relabel(u16 member, const std::string& label) {
+  co_await publishing_.acquire();
+  const runtime::MutexHold hold(publishing_);
+  const Result<format::PoolMap> changed = relabelled(map_, member, label);
+  if (!changed) co_return changed.error();
+  std::memcpy(map_.members[member].label, changed->members[member].label, sizeof map_.members[member].label);
+  map_.sequence += 1;
+  co_return co_await publish();
 }
 
 u64 Pool::chunks_lost() const {
@@ -390,7 +449,7 @@ void Pool::mark_stale() {
 }
 
 runtime::Task<Status> Pool::publish_to(u16 index) {
-  device::Device& device = *members_[index];
+  device::Device& device = asked(index);
   const std::vector<std::byte> encoded = format::encode(map_);
   device::AlignedBuffer raw(encoded.size());
   std::memcpy(raw.data(), encoded.data(), encoded.size());

@@ -7,6 +7,9 @@
 // answered the others remember on their media that it is stale. A read that fails is tried on the next copy. A member that does
 // not answer within the time limit is given up, too (member.h).
 //
+// A member that does not count can be brought up to date while the pool is used (refill.h): what is written goes to it, too, and
+// nothing is read from it until it has everything.
+//
 // Any core may use it; flushes are asked for on one core.
 #pragma once
 #include <atomic>
@@ -20,6 +23,8 @@
 #include "engine/device/device.h"
 #include "engine/format/pool_map.h"
 #include "engine/pool/member.h"
+#include "engine/pool/range_locks.h"
+#include "engine/pool/refill.h"
 #include "engine/pool/stripes.h"
 #include "engine/runtime/sync.h"
 
@@ -51,13 +56,15 @@ class Pool final : public device::Device {
   std::vector<device::Device*> devices() const;
   // Where a chunk's bucket lies in the space.
   u64 space_offset(u64 chunk, u64 bucket) const;
-  device::Device* member(u16 index) const { return members_[index]->device(); }
+  device::Device* member(u16 index) const { return asked(index).device(); }
   // What requests to it are made of. Precondition: it is there.
-  Member& asked(u16 index) const { return *members_[index]; }
+  Member& asked(u16 index) const { return *members_[index].load(std::memory_order_acquire); }
   // It is there, and what is on it counts.
-  bool is_current(u16 member) const { return current_[member].load(std::memory_order_relaxed); }
+  bool is_current(u16 member) const { return standing(member) == Standing::current; }
+  // It gets what is written: it counts, or is being filled.
+  bool is_written(u16 member) const { return standing(member) != Standing::away; }
   // From now on nothing on it counts. Before the pool is used.
-  void distrust(u16 member) { current_[member].store(false, std::memory_order_relaxed); }
+  void distrust(u16 member) { set_standing(member, Standing::away); }
   // A request to it failed. False: what is on it is not all elsewhere, so it goes on counting.
   bool give_up(u16 member);
   // Chunks of which no copy is on a current member, and stripe sets that lack more shards than they have parity.
@@ -75,16 +82,34 @@ class Pool final : public device::Device {
   // On one core, while nothing else is asked of it: from now on the superblocks of all current members say what `changed`, of
   // the same space, says. Errors: of the devices.
   runtime::Task<Status> change_superblock(const format::Superblock& changed);
-  // On one core, while nothing else is asked of it: copies to a member that does not count what it should hold, and lets it
-  // count. `progress` (may be empty) gets the chunks done. Errors: of the devices; then it still does not count.
-  // Precondition: the member is there.
-  runtime::Task<Status> refill(u16 member, std::function<void(u64)> progress);
-  // On one core, while nothing else is asked of it: `device`, whatever is on it, becomes the member, which does not count until
-  // it is refilled. Error device_too_small (value: its bytes): it has no room for the chunks of the one before.
+
+  // Changes of members: on the core that flushes, one at a time, at any time.
+
+  // Copies to a member that does not count what it should hold, and lets it count. Errors: pool_device_silent; pool_refill_stopped;
+  // pool_refill_failed; of the devices. Then it still does not count. Precondition: the member is there.
+  runtime::Task<Status> refill(u16 member, device::BackgroundReader& reader, RefillProgress progress);
+  // `device`, whatever is on it, becomes the member, which does not count until it is refilled; all remember that. Errors:
+  // device_too_small (value: its bytes): it has no room for the chunks of the one before; of the devices.
   // Precondition: the member is not current; `device` outlives the pool.
-  Status replace(u16 member, device::Device& device, const format::Uuid& uuid);
+  runtime::Task<Status> replace(u16 member, device::Device& device, const format::Uuid& uuid);
+  // The member's device is another object from now on, with what is on it. Precondition: as of replace.
+  void found_again(u16 member, device::Device& device) { adopt(member, &device); }
+  // It does not count any more, and all others know. Errors: pool_copies_needed; of the devices.
+  runtime::Task<Status> take_offline(u16 member);
+  // Errors: pool_chunks_unplaced; of the devices.
+  runtime::Task<Status> relabel(u16 member, const std::string& label);
+
+  // Which copy of what lies here the member should hold, from 1; in stripes, which shard, from 1. 0: none.
+  u8 part_on(u64 offset_bytes, u16 member) const;
+  RangeLocks& locks() { return locks_; }
+  Stripes& stripes() { return *stripes_; }
 
  private:
+  enum class Standing : u8 {
+    away,     // missing, or what is on it does not count
+    filling,  // the same, but what is written goes there
+    current,
+  };
   struct Part;
   struct Fan;
   struct Piece {
@@ -94,19 +119,25 @@ class Pool final : public device::Device {
     u64 length;
   };
 
+  Standing standing(u16 member) const { return standings_[member].load(std::memory_order_acquire); }
+  void set_standing(u16 member, Standing standing) { standings_[member].store(standing); }
   void adopt(u16 member, device::Device* device);
+  void limit_time(u16 member);
   bool is_redundant() const { return map_.copies > 1 || map_.is_striped(); }
   void timed_out(u16 member, const Error& error);
   std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
   u64 member_offset(const Piece& piece, u8 copy) const;
-  runtime::Task<Status> refill_chunk(u64 chunk, u8 copy, MutableByteSpan bucket);
-  runtime::Task<Status> refill_shard(u64 set, u32 shard, MutableByteSpan bucket);
+  runtime::Task<Status> let_count(u16 member);
   runtime::Task<void> run_striped(runtime::IoOperation* operation);
   runtime::Task<i64> run_copied(const runtime::IoOperation& asked, u64 done, u64 length);
   runtime::Task<i64> run_in_stripes(const runtime::IoOperation& asked, u64 done, u64 length);
   void start_parts(Fan* fan);
   void start_reads(runtime::IoOperation& operation);
   void start_writes(runtime::IoOperation& operation);
+  runtime::Task<void> start_writes_later(runtime::IoOperation* operation);
+  runtime::Task<void> enter_later(u64 offset_bytes, u64 length_bytes);
+  void start_entered_writes(runtime::IoOperation& operation);
+  runtime::Task<i64> change_stripes(const runtime::IoOperation& asked, StripeRange range, std::byte* data);
   void start_flushes(runtime::IoOperation& operation);
   bool aim(Part& part);
   void launch(Part& part);
@@ -121,8 +152,11 @@ class Pool final : public device::Device {
   const bool read_only_;
   format::PoolMap map_;
   std::vector<ReadMemory> read_memory_;  // by core
-  std::vector<std::unique_ptr<Member>> members_;
-  std::vector<std::atomic<bool>> current_;
+  std::vector<std::unique_ptr<Member>> all_members_;  // those that were replaced, too: something may be under way to them
+  std::vector<std::atomic<Member*>> members_;
+  std::vector<std::atomic<Standing>> standings_;
+  u64 io_limit_ns_ = 0;
+  RangeLocks locks_;
   std::mutex giving_up_;
   std::atomic<u64> failures_{0};  // members given up
   u64 remembered_ = 0;            // of them

@@ -34,10 +34,6 @@ StripeRows StripeLayout::rows(const StripeRange& range) const {
           .last_blocks = std::min<u64>(data_shards(), bucket_blocks_ - (end - 1) * data_shards())};
 }
 
-StripeRows StripeLayout::rows_of_bucket(u64 set, u64 bucket_of_set) const {
-  return rows({set, bucket_of_set * map_.stripes_per_bucket(bucket_blocks_), 0, bucket_blocks_});
-}
-
 u64 StripeLayout::length(const StripeRows& rows, u32 shard) const {
   const bool lacks_last = shard < data_shards() && shard >= rows.last_blocks;
   return rows.count - (lacks_last ? 1 : 0);

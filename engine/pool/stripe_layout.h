@@ -42,7 +42,6 @@ class StripeLayout {
   }
   // The stripes that have any of its blocks.
   StripeRows rows(const StripeRange& range) const;
-  StripeRows rows_of_bucket(u64 set, u64 bucket_of_set) const;
   // Of the stripes, how many have a block of this shard.
   u64 length(const StripeRows& rows, u32 shard) const;
 

@@ -35,6 +35,13 @@ ShardMask Stripes::absent(u64 set) const {
   return mask;
 }
 
+ShardMask Stripes::unwritten(u64 set) const {
+  ShardMask mask = 0;
+  for (u32 shard = 0; shard < layout_.shards(); ++shard)
+    if (!pool_.is_written(layout_.member(set, shard))) mask |= bit(shard);
+  return mask;
+}
+
 std::pair<u16, u64> Stripes::place(const StripeRange& block) const {
   const u32 shard = static_cast<u32>(block.from % k());
   return {layout_.member(block.set, shard), layout_.member_offset(block.set, shard, block.first_stripe + block.from / k())};
@@ -140,7 +147,7 @@ Task<i64> Stripes::write(StripeRange range, const std::byte* from, bool durable)
 
 // On the members that count; one that fails is given up if it can be.
 Task<i64> Stripes::write_shards(StripeRows rows, ShardMemory& shards, ShardMask which, bool durable) {
-  which &= ~absent(rows.set);
+  which &= ~unwritten(rows.set);
   MemberRequests requests(layout_.shards(), pool_.counters());
   for (u32 shard = 0; shard < layout_.shards(); ++shard) {
     if ((which & bit(shard)) != 0) ask(requests, Kind::write, rows, shard, shards[shard], durable);
@@ -154,7 +161,7 @@ Task<i64> Stripes::write_shards(StripeRows rows, ShardMemory& shards, ShardMask 
 }
 
 Task<i64> Stripes::heal(StripeRange range, const std::byte* from) {
-  const ShardMask missing = absent(range.set);
+  const ShardMask missing = unwritten(range.set);
   MemberRequests requests(range.to - range.from, pool_.counters());
   for (u64 block = range.from; block < range.to; ++block) {
     const u32 shard = static_cast<u32>(block % k());
@@ -164,7 +171,10 @@ Task<i64> Stripes::heal(StripeRange range, const std::byte* from) {
   }
   co_await requests;
   i64 error = 0;
-  requests.each_failed([&](u32, i64 why) { error = why; });
+  requests.each_failed([&](u32 shard, i64 why) {
+    const u16 member = layout_.member(range.set, shard);
+    if (pool_.is_current(member) || !pool_.give_up(member)) error = why;
+  });
   co_return error;
 }
 
@@ -172,7 +182,7 @@ Task<i64> Stripes::heal(StripeRange range, const std::byte* from) {
 Task<i64> Stripes::discard(StripeRange range) {
   if (!layout_.is_whole(range)) co_return 0;
   const StripeRows rows = layout_.rows(range);
-  const ShardMask missing = absent(rows.set);
+  const ShardMask missing = unwritten(rows.set);
   MemberRequests requests(layout_.shards(), pool_.counters());
   for (u32 shard = 0; shard < layout_.shards(); ++shard) {
     if ((missing & bit(shard)) == 0) ask(requests, Kind::discard, rows, shard, nullptr);
@@ -204,10 +214,9 @@ Task<i64> Stripes::restore_parity(StripeRange block, const std::vector<const std
   co_return co_await write_shards(rows, right, wrong, false);
 }
 
-Task<i64> Stripes::make_shard(u64 set, u64 bucket_of_set, u32 shard, std::byte* into) {
-  const StripeRows rows = layout_.rows_of_bucket(set, bucket_of_set);
+Task<i64> Stripes::make_shard(StripeRows rows, u32 shard, std::byte* into) {
   ShardMemory shards(layout_.shards(), rows.count, spare_here());
-  const i64 error = co_await load(rows, shards, absent(set));
+  const i64 error = co_await load(rows, shards, absent(rows.set));
   if (error != 0) co_return error;
   if (shard >= k()) code_.encode(shards.data(), shards.parity(k()), rows.count * block_bytes);
   std::memcpy(into, shards[shard], rows.count * block_bytes);

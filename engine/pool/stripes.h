@@ -29,8 +29,9 @@ class Stripes {
   const StripeLayout& layout() const { return layout_; }
   // Ways to read a block without trusting any given shards: as many as there are choices of what may be lost.
   u16 reconstructions() const;
-  // Shards of a set whose members do not count.
+  // Shards of a set whose members do not count; whose members get nothing that is written.
   ShardMask absent(u64 set) const;
+  ShardMask unwritten(u64 set) const;
 
   // Of a block: the member, and where on it.
   std::pair<u16, u64> place(const StripeRange& block) const;
@@ -45,8 +46,8 @@ class Stripes {
   Task<i64> discard(StripeRange range);
   // Of the stripe of a block. `known`: by data shard, what is to be there; null: what is there is right, or nobody's.
   Task<i64> restore_parity(StripeRange block, const std::vector<const std::byte*>& known);
-  // What a shard of a bucket should hold, from the others.
-  Task<i64> make_shard(u64 set, u64 bucket_of_set, u32 shard, std::byte* into);
+  // What a shard of some stripes should hold, from the others.
+  Task<i64> make_shard(StripeRows rows, u32 shard, std::byte* into);
 
  private:
   u32 k() const { return code_.data_shards(); }

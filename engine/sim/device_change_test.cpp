@@ -10,7 +10,6 @@
 namespace cowfs::sim {
 namespace {
 
-using admin::DeviceChange;
 using Kind = DeviceChange::Kind;
 
 constexpr u64 device_bytes = 96 * mib;

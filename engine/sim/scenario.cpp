@@ -153,6 +153,7 @@ Task<void> Scenario::run_all(std::vector<std::unique_ptr<OperationSource>>* sour
     if ((*sources)[id] != nullptr) gate.spawn(run_one(clients_[id].get(), core, (*sources)[id].get()));
   }
   if (damage_) gate.spawn(scrub());
+  if (beside_.work) gate.spawn(work());
   co_await gate.drained();
 }
 
@@ -169,10 +170,14 @@ Task<void> Scenario::scrub() {
   }
 }
 
+Task<void> Scenario::work() { add(beside_.what, co_await beside_.work()); }
+
 Task<void> Scenario::run_one(Client* client, runtime::CoreIndex core, OperationSource* source) {
   fs::Operations* target = &filesystem_->operations();
   auto there = [client, target, source] { return client->run(target, source); };
+  ++running_;
   co_await runtime::on(core, std::move(there));
+  --running_;
 }
 
 std::vector<Operations> Scenario::performed() const {

@@ -58,6 +58,9 @@ class Scenario {
   SimulatedFilesystem& filesystem() { return *filesystem_; }
   // Each run of clients has a scrub beside it, which begins with `damage`.
   void scrub_beside(std::function<void()> damage) { damage_ = std::move(damage); }
+  // Each run of clients has this beside it, on core 0; an error is a problem.
+  void work_beside(const char* what, std::function<Task<Status>()> work) { beside_ = {what, std::move(work)}; }
+  bool clients_run() const { return running_ > 0; }
   // Hears of each operation before it is done.
   using Watch = std::function<void(std::size_t client, const Operation& operation)>;
   void set_watch(Watch watch) { watch_ = std::move(watch); }
@@ -72,6 +75,7 @@ class Scenario {
   Task<void> run_one(Client* client, runtime::CoreIndex core, OperationSource* source);
   void run(std::vector<std::unique_ptr<OperationSource>> sources);
   Task<void> scrub();
+  Task<void> work();
   Task<void> set_up();
   Task<void> make_directory(std::string path);
   runtime::CoreIndex some_core();
@@ -86,6 +90,12 @@ class Scenario {
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<SimulatedFilesystem> filesystem_;
   std::function<void()> damage_;  // before a scrub; none: no scrub
+  struct Beside {
+    const char* what = "";
+    std::function<Task<Status>()> work;
+  };
+  Beside beside_;
+  u64 running_ = 0;  // clients
   Watch watch_;
   u64 crash_one_in_ = 0;
   u64 crashes_tried_ = 0;

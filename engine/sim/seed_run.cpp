@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/admin/mounted_devices.h"
 #include "engine/sim/scenario.h"
 
 namespace cowfs::sim {
@@ -21,6 +22,7 @@ constexpr u64 steps_max = 30'000'000;    // who needs more goes in circles
 constexpr u64 one_sync_in = 16;          // with a power cut beside the clients
 constexpr u64 scrub_one_in = 4;
 constexpr u64 scrub_draw = 0x5c7ab;
+constexpr u64 return_draw = 0x2e702;
 constexpr u64 flips = 64;
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
 
@@ -63,7 +65,7 @@ std::string redundancy_text(const FormatSettings& format) {
 
 class History {
  public:
-  explicit History(const SeedOptions& options) : options_(options), random_(options.seed), kinds_(options.seed) {}
+  explicit History(const SeedOptions& options) : options_(options), random_(options.seed), kinds_(options.seed), returning_(options.seed ^ return_draw) {}
 
   SeedResult run() {
     ScenarioSettings settings = random_scenario(random_);
@@ -171,6 +173,45 @@ class History {
     scenario.mount(settings);
   }
 
+  // In half of the histories in which a device of several is lost it comes back while the clients work, or another one takes its
+  // place; when it has everything, another one is lost. Drawn apart.
+  void draw_return(Scenario& scenario) {
+    if (result_.fault != Fault::device_lost || spare_devices_ == 0 || !returning_.one_in(2)) return;
+    result_.configuration += ", a lost device comes back";
+    scenario.work_beside("a device that comes back", [this, &scenario] { return bring_back(&scenario); });
+  }
+
+  Task<Status> bring_back(Scenario* scenario) {
+    constexpr u64 look_ns = 1'000'000;
+    SimulatedFilesystem& filesystem = scenario->filesystem();
+    pool::Assembled& assembled = filesystem.assembled();
+    const u16 member = static_cast<u16>(*struck_);
+    while (scenario->clients_run() && assembled.pool->is_current(member))
+      co_await runtime::sleep_until(runtime::this_reactor().now_ns() + look_ns);
+    if (assembled.pool->is_current(member)) co_return Status{};
+    // What a scrub was to find may be in its superblocks.
+    const bool is_replaced = is_scrubbed() || returning_.one_in(2);
+    const device::SimDevice& before = filesystem.device(member);
+    Image image = is_replaced ? Image(before.capacity().value) : before.crash_image(returning_);
+    device::SimDevice* const device = &filesystem.exchange_device(member, std::move(image));
+    const DeviceChange online{.kind = DeviceChange::Kind::online, .member = member};
+    const format::Uuid uuid{7, 7, 7};
+    const DeviceWork work;
+    const Status done = is_replaced ? co_await admin::replace_mounted(filesystem.state(), assembled, member, device, uuid, work)
+                                    : co_await admin::change_mounted(filesystem.state(), assembled, online, device, work);
+    if (done) lose_another(filesystem);
+    co_return done;
+  }
+
+  void lose_another(SimulatedFilesystem& filesystem) {
+    std::size_t next = returning_.below(filesystem.device_count());
+    while (next == *struck_ || std::find(lost_.begin(), lost_.end(), next) != lost_.end())
+      next = (next + 1) % filesystem.device_count();
+    filesystem.device(next).set_faults({.power_cut_at = 1 + returning_.below(options_.operations)});
+    std::erase(lost_, *struck_);
+    lost_.push_back(next);
+  }
+
   // Only checksums find silent faults and flipped bits.
   ChecksumKind checked_where_needed(ChecksumKind kind) const {
     const bool may_lie = is_silent(result_.fault) || is_scrubbed();
@@ -206,8 +247,12 @@ class History {
     device::SimDevice& device = filesystem.device(struck);
     device.set_faults(draw_faults());
     const std::vector<std::size_t> others = draw_others(filesystem, struck);
-    if (result_.fault == Fault::device_lost)
+    if (result_.fault == Fault::device_lost) {
+      lost_ = {struck};
+      lost_.insert(lost_.end(), others.begin(), others.end());
       for (const std::size_t other : others) filesystem.device(other).set_faults(draw_faults());
+    }
+    draw_return(scenario);
     if (result_.fault == Fault::power_cut) filesystem.share_power();
     if (result_.fault == Fault::unreadable) {
       device.make_unreadable(round_down(random_.below(device.capacity().value - unreadable_bytes), block_bytes),
@@ -230,9 +275,8 @@ class History {
     scenario.abandon();
     Images images = filesystem.crash_images(random_);
     const bool is_gone = result_.fault == Fault::device_lost && filesystem.assembled().device->copies() > 1;
-    if (is_gone && random_.one_in(2)) images[struck] = Image{};
-    for (const std::size_t other : others)
-      if (is_gone && random_.one_in(2)) images[other] = Image{};
+    for (const std::size_t lost : lost_)
+      if (is_gone && random_.one_in(2)) images[lost] = Image{};
     scenario.expect_recovers(std::move(images), random_.next());
   }
 
@@ -321,7 +365,9 @@ class History {
   Random random_;
   Random kinds_;  // of checksums
   u64 operations_ = 0;  // of one client in one mount
+  Random returning_;    // of devices
   std::optional<std::size_t> struck_;  // the device that has the fault
+  std::vector<std::size_t> lost_;  // devices, at the end
   u64 spare_devices_ = 0;
   SeedResult result_;
 };

@@ -148,6 +148,13 @@ void SimulatedFilesystem::abandon() {
   cores_.settle();
 }
 
+device::SimDevice& SimulatedFilesystem::exchange_device(std::size_t index, Image image) {
+  exchanged_.push_back(std::move(devices_[index]));
+  const u64 seed = settings_.seed + devices_.size() + exchanged_.size();
+  devices_[index] = std::make_unique<device::SimDevice>(std::move(image), with_seed(settings_.device, seed));
+  return *devices_[index];
+}
+
 void SimulatedFilesystem::power_cut() {
   for (const auto& device : devices_)
     if (device != nullptr && !device->power_is_cut()) device->power_cut();

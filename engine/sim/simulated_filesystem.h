@@ -109,6 +109,8 @@ class SimulatedFilesystem {
   bool has_device(std::size_t index) const { return devices_[index] != nullptr; }
   // Precondition: it is not missing.
   device::SimDevice& device(std::size_t index = 0) { return *devices_[index]; }
+  // A device in the place of one, which no image shows from then on; nothing knows of it yet.
+  device::SimDevice& exchange_device(std::size_t index, Image image);
   void power_cut();  // on all devices
   // When the power of one device goes, it goes for all.
   void share_power();
@@ -132,6 +134,7 @@ class SimulatedFilesystem {
   MountSettings settings_;
   runtime::SimCores cores_;
   std::vector<std::unique_ptr<device::SimDevice>> devices_;  // null: missing
+  std::vector<std::unique_ptr<device::SimDevice>> exchanged_;
   pool::Assembled assembled_;
   std::unique_ptr<RationedState> state_;
   std::unique_ptr<fs::Operations> operations_;

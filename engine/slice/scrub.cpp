@@ -29,7 +29,7 @@ struct Wanted {
 
 class CheckpointScrub {
  public:
-  CheckpointScrub(Slice& slice, device::ScrubReader& reader, device::ScrubFindings& findings)
+  CheckpointScrub(Slice& slice, device::BackgroundReader& reader, device::ScrubFindings& findings)
       : slice_(slice), reader_(reader), findings_(findings), began_at_(slice.header().checkpoint_epoch) {}
 
   Task<Status> run() {
@@ -179,7 +179,7 @@ class CheckpointScrub {
   }
 
   Slice& slice_;
-  device::ScrubReader& reader_;
+  device::BackgroundReader& reader_;
   device::ScrubFindings& findings_;
   const u64 began_at_;  // epoch of the checkpoint that was in force
   u64 sequence_ = 0;    // of the header that is being followed; 0: none
@@ -189,7 +189,7 @@ class CheckpointScrub {
 
 }  // namespace
 
-Task<Status> scrub_checkpoint(Slice& slice, device::ScrubReader& reader, device::ScrubFindings& findings) {
+Task<Status> scrub_checkpoint(Slice& slice, device::BackgroundReader& reader, device::ScrubFindings& findings) {
   CheckpointScrub scrub(slice, reader, findings);
   co_return co_await scrub.run();
 }

@@ -7,6 +7,6 @@ namespace cowfs::slice {
 
 // On the slice's core. Checkpoints may come while it runs: what they wrote since it began is not looked at. A header of which
 // a copy is wrong is replaced by a checkpoint. Errors: of a checkpoint.
-Task<Status> scrub_checkpoint(Slice& slice, device::ScrubReader& reader, device::ScrubFindings& findings);
+Task<Status> scrub_checkpoint(Slice& slice, device::BackgroundReader& reader, device::ScrubFindings& findings);
 
 }  // namespace cowfs::slice

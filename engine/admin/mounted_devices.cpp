@@ -1,0 +1,75 @@
+#include "engine/admin/mounted_devices.h"
+
+#include "engine/admin/format_device.h"
+
+namespace cowfs::admin {
+
+namespace {
+
+using Kind = DeviceChange::Kind;
+
+Task<Status> refill(fs::FilesystemState& state, pool::Pool& pool, u16 member, DeviceWork work) {
+  device::BackgroundReader reader([&state] { return state.operations(); }, work.bytes_per_second);
+  co_return co_await pool.refill(member, reader, std::move(work.progress));
+}
+
+Task<Status> bring_online(fs::FilesystemState& state, pool::Pool& pool, u16 member, device::Device* found, DeviceWork work) {
+  if (pool.is_current(member)) co_return Status{};
+  if (found != nullptr) {
+    const Status belongs = co_await pool::check_returned(*found, pool, member);
+    if (!belongs) co_return belongs;
+    pool.found_again(member, *found);
+  }
+  if (pool.member(member) == nullptr) co_return Error{Code::superblock_devices_missing, 1};
+  co_return co_await refill(state, pool, member, std::move(work));
+}
+
+Task<Status> change(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* found, DeviceWork work) {
+  if (change.member >= pool.map().members.size()) co_return Error{Code::pool_member_unknown, change.member};
+  switch (change.kind) {
+    case Kind::offline:
+      co_return co_await pool.take_offline(change.member);
+    case Kind::label:
+      co_return co_await pool.relabel(change.member, change.label);
+    case Kind::online:
+      co_return co_await bring_online(state, pool, change.member, found, std::move(work));
+    case Kind::add:
+    case Kind::spare:
+    case Kind::evacuate:
+    case Kind::remove:
+    case Kind::resize:
+      break;
+  }
+  co_return Error{Code::pool_change_unmounted};
+}
+
+Status may_change(const fs::FilesystemState& state, const pool::Assembled& assembled) {
+  if (state.settings().read_only) return Error{Code::read_only_filesystem};
+  if (assembled.pool == nullptr) return Error{Code::pool_alone};
+  return {};
+}
+
+}  // namespace
+
+Task<Status> change_mounted(fs::FilesystemState& state, pool::Assembled& assembled, DeviceChange asked, device::Device* found,
+                            DeviceWork work) {
+  if (const Status may = may_change(state, assembled); !may) co_return may;
+  if (!state.device_lock().try_acquire()) co_return Error{Code::pool_change_under_way};
+  const runtime::MutexHold hold(state.device_lock());
+  co_return co_await change(state, *assembled.pool, std::move(asked), found, std::move(work));
+}
+
+Task<Status> replace_mounted(fs::FilesystemState& state, pool::Assembled& assembled, u16 member, device::Device* fresh,
+                             format::Uuid uuid, DeviceWork work) {
+  if (const Status may = may_change(state, assembled); !may) co_return may;
+  if (!state.device_lock().try_acquire()) co_return Error{Code::pool_change_under_way};
+  const runtime::MutexHold hold(state.device_lock());
+  pool::Pool& pool = *assembled.pool;
+  if (member >= pool.map().members.size() || pool.is_current(member)) co_return Error{Code::pool_member_needed, member};
+  if (!work.force && co_await carries_ours(*fresh)) co_return Error{Code::device_has_signature};
+  const Status replaced = co_await pool.replace(member, *fresh, uuid);
+  if (!replaced) co_return replaced;
+  co_return co_await refill(state, pool, member, std::move(work));
+}
+
+}  // namespace cowfs::admin
