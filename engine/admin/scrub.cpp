@@ -63,7 +63,9 @@ class Scrub {
       co_await runtime::on(core, std::move(list));
     }
     std::sort(buckets_.begin(), buckets_.end());
-    total_bytes_ *= assembled_.device->copies_at(assembled_.device->capacity().value - block_bytes);
+    const device::Device& device = *assembled_.device;
+    total_bytes_ *= device.copies_at(device.capacity().value - block_bytes);
+    total_bytes_ += total_bytes_ / device.stripe_blocks() * device.parity_blocks();
     if (options_.from_start) co_return;
     const Bucket from{state_.scrub_position(), 0};
     next_ = static_cast<std::size_t>(std::lower_bound(buckets_.begin(), buckets_.end(), from) - buckets_.begin());

@@ -15,6 +15,8 @@ constexpr u64 ns_per_ms = 1'000'000;
 
 runtime::Task<Status> Device::restore_parity(const VerifiedBlocks&) { co_return Status{}; }
 
+runtime::Task<Device::StripesSeen> Device::scrub_stripes(u64, u64, CheckBlock, bool) { co_return StripesSeen{}; }
+
 IoAwaiter::IoAwaiter(Device& device, Kind request, std::byte* memory, u64 offset_bytes, u64 bytes, bool is_durable,
                      u16 which_copy)
     : device_(device) {

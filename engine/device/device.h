@@ -93,11 +93,29 @@ class Device {
   virtual bool is_striped(u64 /*offset_bytes*/) const { return false; }
   u8 copies_at(u64 offset_bytes) const { return is_striped(offset_bytes) ? 1 : copies(); }
   virtual u32 stripe_blocks() const { return 1; }
+  virtual u32 parity_blocks() const { return 0; }  // of a stripe, beside them
   virtual u16 reconstructions() const { return 0; }
   // In stripes, not all of which may have been flushed: their parity fits these blocks afterwards. `verified`: by offset in bytes,
   // what is to be there.
   using VerifiedBlocks = std::map<u64, std::vector<std::byte>>;
   virtual runtime::Task<Status> restore_parity(const VerifiedBlocks& verified);
+  // Whole stripes of one bucket that nobody writes, and their parity. `check`: of a block, what is wrong with it. Of a stripe with
+  // a block that is wrong or cannot be read nothing more is known; of the others, parity that does not fit, or cannot be read, is
+  // told, and overwritten if `mend` and the device may heal: then what `check` takes for right must be all that anybody needs, also
+  // after a crash.
+  using CheckBlock = std::function<Status(u64 offset_bytes, ByteSpan block)>;
+  struct WrongParity {
+    u64 stripe_offset_bytes = 0;
+    CopyPlace place;
+    Error error;
+  };
+  struct StripesSeen {
+    u64 bytes = 0;              // read
+    std::vector<u64> suspects;  // their offsets: of stripes of which a block is wrong
+    std::vector<WrongParity> wrong_parity;
+    bool repaired = false;      // all of that
+  };
+  virtual runtime::Task<StripesSeen> scrub_stripes(u64 offset_bytes, u64 bytes, CheckBlock check, bool mend);
   // Starts `operation`; calls operation.completed on this core when it is done. Short transfers are continued by the
   // implementation; result is the whole length or -errno.
   virtual void start(IoOperation& operation) = 0;

@@ -213,6 +213,15 @@ runtime::Task<i64> Pool::change_stripes(const IoOperation& asked, StripeRange ra
   co_return co_await stripes_->write(range, data, asked.durable);
 }
 
+runtime::Task<Pool::StripesSeen> Pool::scrub_stripes(u64 offset_bytes, u64 bytes, CheckBlock check, bool mend) {
+  const StripeRange range = stripes_->layout().range(offset_bytes, bytes);
+  const bool may_write = mend && may_heal();
+  if (may_write && !locks_.try_enter(offset_bytes, bytes)) co_await enter_later(offset_bytes, bytes);
+  StripesSeen seen = co_await stripes_->scrub(range, offset_bytes, std::move(check), may_write);
+  if (may_write) locks_.leave(offset_bytes, bytes);
+  co_return seen;
+}
+
 runtime::Task<Status> Pool::restore_parity(const VerifiedBlocks& verified) {
   if (read_only_) co_return Status{};
   for (auto next = verified.begin(); next != verified.end();) {

@@ -45,8 +45,10 @@ class Pool final : public device::Device {
   CopyPlace copy_place(u64 offset_bytes, u8 copy) override;
   bool is_striped(u64 offset_bytes) const override { return stripes_ && offset_bytes >= stripes_->layout().begins_at(); }
   u32 stripe_blocks() const override { return stripes_ ? map_.data_shards : 1; }
+  u32 parity_blocks() const override { return map_.parity_shards; }
   u16 reconstructions() const override { return stripes_ ? stripes_->reconstructions() : 0; }
   runtime::Task<Status> restore_parity(const VerifiedBlocks& verified) override;
+  runtime::Task<StripesSeen> scrub_stripes(u64 offset_bytes, u64 bytes, CheckBlock check, bool mend) override;
   void set_time_limit(u64 limit_ns, FailureObserver failed) override;
   runtime::Task<void> end_time_limit() override;
   void start(runtime::IoOperation& operation) override;

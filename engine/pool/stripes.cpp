@@ -214,6 +214,68 @@ Task<i64> Stripes::restore_parity(StripeRange block, const std::vector<const std
   co_return co_await write_shards(rows, right, wrong, false);
 }
 
+// All shards that are there; answers those that are not, or cannot be read.
+Task<ShardMask> Stripes::read_all(StripeRows rows, ShardMemory& shards, u64* bytes) {
+  ShardMask unread = absent(rows.set);
+  MemberRequests requests(layout_.shards(), pool_.counters());
+  for (u32 shard = 0; shard < layout_.shards(); ++shard) {
+    if ((unread & bit(shard)) != 0) continue;
+    ask(requests, Kind::read, rows, shard, shards[shard]);
+    *bytes += layout_.length(rows, shard) * block_bytes;
+  }
+  co_await requests;
+  requests.each_failed([&](u32 shard, i64) { unread |= bit(shard); });
+  clear_missing(rows, shards);
+  co_return unread;
+}
+
+// Its data blocks are. `offset_bytes`: of the stripe in the space.
+bool Stripes::is_right(const StripeRows& rows, u64 stripe, u64 offset_bytes, ShardMemory& shards,
+                       const device::Device::CheckBlock& check) const {
+  const u64 blocks = stripe + 1 == rows.count ? rows.last_blocks : k();
+  for (u32 shard = 0; shard < blocks; ++shard) {
+    const ByteSpan block(shards[shard] + stripe * block_bytes, block_bytes);
+    if (!check(offset_bytes + shard * block_bytes, block)) return false;
+  }
+  return true;
+}
+
+// Parity is computed from the very bytes that were found right, so that nothing else becomes what it protects.
+Task<device::Device::StripesSeen> Stripes::scrub(StripeRange range, u64 offset_bytes, device::Device::CheckBlock check, bool mend) {
+  assert(layout_.is_whole(range));
+  const StripeRows rows = layout_.rows(range);
+  device::Device::StripesSeen seen;
+  ShardMemory found(layout_.shards(), rows.count, spare_here());
+  ShardMemory right(m(), rows.count, spare_here());
+  const ShardMask unread = co_await read_all(rows, found, &seen.bytes);
+  const bool has_data = (unread & first_bits(k())) == 0;
+  if (has_data) code_.encode(found.data(), right.data(), rows.count * block_bytes);
+  MemberRequests mending(rows.count * m(), pool_.counters());
+  for (u64 stripe = 0; stripe < rows.count; ++stripe) {
+    const u64 at = offset_bytes + stripe * k() * block_bytes;
+    if (!has_data || !is_right(rows, stripe, at, found, check)) {
+      seen.suspects.push_back(at);
+      continue;
+    }
+    for (u32 shard = k(); shard < layout_.shards(); ++shard) {
+      const u16 member = layout_.member(rows.set, shard);
+      std::byte* const parity = right[shard - k()] + stripe * block_bytes;
+      const bool is_read = (unread & bit(shard)) == 0;
+      const bool fits = is_read && std::memcmp(found[shard] + stripe * block_bytes, parity, block_bytes) == 0;
+      if (fits || !pool_.is_current(member)) continue;
+      const u64 there = layout_.member_offset(rows.set, shard, rows.first_stripe + stripe);
+      const Error error = is_read ? Error{Code::stripe_parity_mismatch, shard - k()} : Error{Code::device_io_failed, EIO};
+      seen.wrong_parity.push_back({at, {pool_.member(member), there}, error});
+      mending.add(holder(rows.set, shard), Kind::write, parity, there, block_bytes, false, shard);
+    }
+  }
+  if (seen.wrong_parity.empty() || !mend) co_return seen;
+  co_await mending;
+  seen.repaired = true;
+  mending.each_failed([&](u32, i64) { seen.repaired = false; });
+  co_return seen;
+}
+
 Task<i64> Stripes::make_shard(StripeRows rows, u32 shard, std::byte* into) {
   ShardMemory shards(layout_.shards(), rows.count, spare_here());
   const i64 error = co_await load(rows, shards, absent(rows.set));

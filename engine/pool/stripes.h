@@ -46,6 +46,8 @@ class Stripes {
   Task<i64> discard(StripeRange range);
   // Of the stripe of a block. `known`: by data shard, what is to be there; null: what is there is right, or nobody's.
   Task<i64> restore_parity(StripeRange block, const std::vector<const std::byte*>& known);
+  // Of whole stripes that begin at `offset_bytes` of the space; see Device::scrub_stripes.
+  Task<device::Device::StripesSeen> scrub(StripeRange range, u64 offset_bytes, device::Device::CheckBlock check, bool mend);
   // What a shard of some stripes should hold, from the others.
   Task<i64> make_shard(StripeRows rows, u32 shard, std::byte* into);
 
@@ -55,6 +57,9 @@ class Stripes {
   Task<i64> read_in_place(StripeRange range, std::byte* into, ShardMask* failed);
   Task<i64> reconstruct(StripeRange range, std::byte* into, ShardMask lost);
   Task<i64> load(StripeRows rows, ShardMemory& shards, ShardMask lost);
+  Task<ShardMask> read_all(StripeRows rows, ShardMemory& shards, u64* bytes);
+  bool is_right(const StripeRows& rows, u64 stripe, u64 offset_bytes, ShardMemory& shards,
+                const device::Device::CheckBlock& check) const;
   Task<i64> write_shards(StripeRows rows, ShardMemory& shards, ShardMask which, bool durable);
   void ask(MemberRequests& requests, device::IoOperation::Kind kind, const StripeRows& rows, u32 shard, std::byte* memory,
            bool durable = false) const;

@@ -80,8 +80,8 @@ class Mount {
   SimulatedFilesystem filesystem;
 };
 
-Images written(u64 devices, u8 replicas) {
-  Mount mount(make_devices({.device_bytes = 128 * mib, .devices = devices, .replicas = replicas}));
+Images written(u64 devices, u8 replicas, ErasureCoding erasure = {}) {
+  Mount mount(make_devices({.device_bytes = 128 * mib, .devices = devices, .replicas = replicas, .erasure = erasure}));
   mount.write();
   return mount.closed();
 }
@@ -105,6 +105,10 @@ TEST(Scrub, finds_nothing_on_a_sound_filesystem) {
     EXPECT_EQ(report.damaged, 0u) << text(report);
     EXPECT_GE(report.bytes, replicas * files * file_bytes);
   }
+  Mount mount(written(5, 1, {3, 2}));
+  const ScrubReport report = mount.scrub();
+  EXPECT_EQ(report.damaged, 0u) << text(report);
+  EXPECT_GE(report.bytes, files * file_bytes * 5 / 3);
 }
 
 // Superblocks, the map, the ring, headers, the journal, nodes and data: all on one device, in many places.
@@ -131,6 +135,39 @@ TEST(Scrub, everything_that_was_damaged_on_one_device_is_repaired_and_it_can_sta
     MountSettings degraded;
     degraded.degraded = true;
     EXPECT_EQ(Mount({{}, images[1]}, degraded).bad(), 0u);
+  }
+}
+
+// Blocks and parity in stripes, all on one device: it can stand in for others again.
+TEST(Scrub, blocks_and_parity_that_were_damaged_in_stripes_are_repaired) {
+  constexpr u64 devices = 5;
+  for (u64 seed : seeds(4)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const u64 damaged = random.below(devices);
+    Mount mount(written(devices, 1, {3, 2}));
+    device::SimDevice& device = mount.filesystem.device(damaged);
+    for (int i = 0; i < 4000; ++i) device.damage(round_down(random.below(60 * mib) + 8 * mib, block_bytes), block_bytes);
+    const ScrubReport first = mount.scrub();
+    const auto is_parity = [](const ScrubFinding& finding) { return finding.what == "parity"; };
+    EXPECT_GT(std::count_if(first.findings.begin(), first.findings.end(), is_parity), 10);
+    EXPECT_GT(std::count_if(first.findings.begin(), first.findings.end(), std::not_fn(is_parity)), 10);
+    EXPECT_EQ(first.repaired, first.damaged) << text(first);
+    for (const ScrubFinding& finding : first.findings)
+      for (const auto& copy : finding.copies) EXPECT_TRUE(finding.what != "data" || copy.device == damaged);
+    const ScrubReport second = mount.scrub();
+    EXPECT_EQ(second.damaged, 0u) << text(second);
+    const Images images = mount.closed();
+    MountSettings degraded;
+    degraded.degraded = true;
+    for (u64 one = 0; one < devices; ++one) {
+      for (u64 other = one + 1; other < devices; ++other) {
+        if (one == damaged || other == damaged) continue;
+        Images left = images;
+        left[one] = left[other] = device::Image{};
+        EXPECT_EQ(Mount(left, degraded).bad(), 0u) << "without devices " << one << " and " << other;
+      }
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "engine/codec/checksum.h"
+#include "engine/device/parity.h"
 
 namespace cowfs::slice {
 
@@ -39,10 +40,12 @@ class CheckpointScrub {
     }
     for (int pass = 0; pass < passes_max && !is_in_force(); ++pass) {
       sequence_ = slice_.header().sequence;
+      in_force_.clear();
       co_await scrub_space_list();
       want_roots();
       for (u8 level = format::node_level_max + 1; level-- > 0;) co_await scrub_level(level);
     }
+    co_await scrub_parity();
     co_return Status{};
   }
 
@@ -107,7 +110,8 @@ class CheckpointScrub {
     const ScrubPiece piece{place.offset_bytes(), round_up(bytes, block_bytes)};
     findings_.bytes += piece.bytes * device().copies_at(piece.offset_bytes);
     std::optional<device::ScrubDamage> damage = co_await device::mend(device(), "space list", piece, check);
-    if (damage) findings_.damage.push_back(std::move(*damage));
+    if (damage) take(std::move(*damage));
+    in_force_.push_back(piece);
   }
 
   void want_roots() {
@@ -119,6 +123,7 @@ class CheckpointScrub {
 
   Task<void> scrub_level(u8 level) {
     std::vector<Wanted> nodes = std::exchange(wanted_[level], {});
+    for (const Wanted& node : nodes) in_force_.push_back(node.piece());
     std::erase_if(nodes, [this](const Wanted& node) { return verified_.contains(node.pointer.address); });
     std::sort(nodes.begin(), nodes.end(),
               [](const Wanted& a, const Wanted& b) { return a.pointer.address < b.pointer.address; });
@@ -136,6 +141,7 @@ class CheckpointScrub {
   BucketId bucket_of(const Wanted& node) const {
     return format::bucket_of(format::Address{node.pointer.address}, slice_.bucket_blocks());
   }
+  BucketId bucket_at(u64 offset_bytes) const { return BucketId::of(0, offset_bytes / (slice_.bucket_blocks() * block_bytes)); }
 
   Task<void> scrub_nodes(BucketId bucket, u8 level, std::vector<Wanted> nodes) {
     const std::optional<space::BucketPin> pinned = pin(bucket);
@@ -153,10 +159,36 @@ class CheckpointScrub {
     for (const std::size_t number : suspects) {
       const auto check_one = [&check, number](ByteSpan image) { return check(number, image); };
       std::optional<device::ScrubDamage> damage = co_await device::mend(device(), "node", pieces[number], check_one);
-      if (damage) findings_.damage.push_back(std::move(*damage));
+      if (damage) take(std::move(*damage));
     }
     if (level > 0) co_return;
     for (const Wanted& node : nodes) verified_.insert(node.pointer.address);
+  }
+
+  void take(device::ScrubDamage damage) {
+    if (damage.lost) lost_.insert(bucket_at(damage.offset_bytes).value);
+    findings_.damage.push_back(std::move(damage));
+  }
+
+  // Of the stripes that hold what the header in force leads to, all of which is verified by now.
+  Task<void> scrub_parity() {
+    std::sort(in_force_.begin(), in_force_.end(),
+              [](const ScrubPiece& a, const ScrubPiece& b) { return a.offset_bytes < b.offset_bytes; });
+    for (auto first = in_force_.begin(); first != in_force_.end();) {
+      const BucketId bucket = bucket_at(first->offset_bytes);
+      const auto end = std::find_if(first, in_force_.end(), [&](const ScrubPiece& piece) { return bucket_at(piece.offset_bytes) != bucket; });
+      co_await scrub_parity(bucket, std::vector<ScrubPiece>(first, end));
+      first = end;
+    }
+  }
+
+  Task<void> scrub_parity(BucketId bucket, std::vector<ScrubPiece> pieces) {
+    const u64 first_byte = format::first_block(bucket, slice_.bucket_blocks()).offset_bytes();
+    const std::optional<space::BucketPin> pinned = pin(bucket);
+    if (!pinned || !device().is_striped(first_byte) || lost_.contains(bucket.value)) co_return;
+    const auto right = [](u64, ByteSpan) { return Status{}; };
+    device::StripedPieces striped{std::move(pieces), {first_byte, slice_.bucket_blocks() * block_bytes}};
+    co_await device::mend_parity(device(), std::move(striped), right, reader_, findings_);
   }
 
   Status check_node(const Wanted& node, u8 level, ByteSpan image) const {
@@ -185,6 +217,8 @@ class CheckpointScrub {
   u64 sequence_ = 0;    // of the header that is being followed; 0: none
   std::array<std::vector<Wanted>, format::node_level_max + 1> wanted_;
   absl::flat_hash_set<u64> verified_;  // addresses of leaves
+  std::vector<ScrubPiece> in_force_;   // what the header that is being followed leads to
+  absl::flat_hash_set<u64> lost_;      // buckets with something that has no good copy
 };
 
 }  // namespace
