@@ -21,13 +21,14 @@ void ExtentAhead::head_for_backpointer(Slice& slice) {
   if (old_value_.empty()) return;
   const format::Extent old = format::decode_extent(old_value_);
   if (old.kind != format::ExtentKind::data) return;
-  old_address_ = old.address;
-  slice.buckets().fetch_index(old_address_);
-  backpointer_ = btree::Ahead(slice.tree(TreeId::backpointers), slice.backpointer_key(old_address_));
+  replaced_ = old.address;
+  slice.buckets().fetch_index(old.address);
+  backpointer_ = btree::Ahead(slice.tree(TreeId::backpointers), slice.backpointer_key(old.address));
 }
 
 void ExtentAhead::fetch_backpointer(const Slice& slice) const {
-  slice.buckets().fetch(old_address_);
+  if (!replaced_) return;
+  slice.buckets().fetch(*replaced_);
   backpointer_.fetch_slots();
 }
 

@@ -1,6 +1,8 @@
 // Goes ahead of an extent that will replace the one of the same key: to that one, and to its backpointer. Random
 // overwrites touch leaves that nobody used for long; of many at once the steps are taken in turn (see btree/ahead.h).
 #pragma once
+#include <optional>
+
 #include "engine/btree/ahead.h"
 #include "engine/slice/slice.h"
 
@@ -21,7 +23,7 @@ class ExtentAhead {
   btree::Ahead extent_;
   btree::Ahead backpointer_;
   ByteSpan old_value_;
-  format::Address old_address_;
+  std::optional<format::Address> replaced_;  // data that the extent will replace
 };
 
 }  // namespace cowfs::slice
