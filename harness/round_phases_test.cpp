@@ -59,14 +59,20 @@ class Operations : public ClientGroup {
   u64 asked_ = 0;
 };
 
+// Of the four clients of Operations.
+RoundRequest short_round() {
+  RoundRequest request;
+  request.clients = 4;
+  request.seconds = 0.1;
+  return request;
+}
+
 TEST(RoundPhases, LatenciesBySecondAreThoseOfAllCoresAndOfEveryPhase) {
   auto memory = RoundMemory::map(4, 2);
   ASSERT_TRUE(memory.ok()) << to_text(memory.failure());
   Operations clients(**memory);
-  RoundRequest request;
-  request.clients = 4;
+  RoundRequest request = short_round();
   request.warmup_seconds = 0.05;
-  request.seconds = 0.1;
   const auto result = run_phases(request, **memory, clients);
   ASSERT_TRUE(result.ok()) << to_text(result.failure());
 
@@ -85,11 +91,9 @@ TEST(RoundPhases, WhatTheEngineDidStandsBesideEachSecondAndInTheProgress) {
   auto memory = RoundMemory::map(4, 2);
   ASSERT_TRUE(memory.ok()) << to_text(memory.failure());
   Operations clients(**memory);
-  RoundRequest request;
-  request.clients = 4;
+  RoundRequest request = short_round();
   request.warmup_seconds = 0;
   request.warm_until_all_move = false;
-  request.seconds = 0.1;
   std::vector<RunProgress> reports;
   request.progress = [&](const RunProgress& progress) { reports.push_back(progress); };
   const auto result = run_phases(request, **memory, clients);
