@@ -1,6 +1,5 @@
 // What a hanging device reads comes at any time later, so it must not come into memory that somebody else has by then: reads go
-// through memory of the pool and are copied, 4 KiB in about 0.2 us. Writes need no copy: the device takes what it finds, and what it has
-// does not count.
+// through memory of the pool and are copied. Writes need no copy: the device takes what it finds, and what it has does not count.
 #include "engine/pool/member.h"
 
 #include <bit>
