@@ -6,7 +6,7 @@ set(_standard_headers
   <mutex> <optional> <set> <span> <string> <string_view> <thread> <tuple> <unordered_map> <utility> <variant> <vector>
   <fmt/format.h>)
 set(_test_headers ${_standard_headers} <random> <sstream> <gmock/gmock.h> <gtest/gtest.h>)
-set(_test_options $<$<CONFIG:Release>:-O1>)
+set(_test_options $<$<CONFIG:Release>:-O1> $<$<CONFIG:RelWithDebInfo>:-Og>)
 
 function(_precompiled target libraries)
   file(CONFIGURE OUTPUT ${target}.cpp CONTENT "")

@@ -57,6 +57,7 @@ Status validate_entry(ByteSpan raw, u64 filesystem, const EntryPointer& expected
     return Error{Code::journal_entry_pointer_mismatch, header.epoch, place};
   if (header.previous.address != 0 && (header.previous.epoch > header.epoch || header.sequence == 0))
     return Error{Code::journal_entry_layout_invalid, header.previous.epoch, place};
+  if (header.epoch > epoch_max) return Error{Code::journal_entry_layout_invalid, header.epoch, place};
   const u32 record = bad_record(raw.subspan(sizeof header), header.records);
   if (record != header.records) return Error{Code::journal_entry_layout_invalid, record, place};
   return {};
@@ -90,7 +91,7 @@ Status validate_slice_header(const SliceHeader& header, u64 filesystem, u16 slic
     return Error{Code::slice_header_checksum_mismatch, header.checksum, place};
   if (header.filesystem != filesystem || header.slice != slice)
     return Error{Code::slice_header_identity_mismatch, header.slice, place};
-  if (header.checkpoint_epoch > header.publish_epoch || header.sequence > epoch_max)
+  if (header.checkpoint_epoch > header.publish_epoch || header.publish_epoch > epoch_max || header.sequence > epoch_max)
     return Error{Code::slice_header_layout_invalid, header.publish_epoch, place};
   for (u32 tree = 0; tree < std::size(header.roots); ++tree) {
     const bool known = tree < tree_count;

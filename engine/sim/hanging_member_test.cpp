@@ -32,15 +32,19 @@ Task<Status> read_file(fs::Operations* operations) {
   co_return co_await operations->close(*file);
 }
 
+Task<Status> write_and_sync(fs::Operations* operations, FileHandle file) {
+  const std::vector<std::byte> data(file_bytes, std::byte{7});
+  const Result<u64> written = co_await operations->write(file, 0, data);
+  if (!written) co_return written.error();
+  co_return co_await operations->fsync(file);
+}
+
 Task<Status> write_file(fs::Operations* operations) {
   const Result<FileHandle> file = co_await operations->open("/file", O_RDWR | O_CREAT, 0644);
   if (!file) co_return file.error();
-  const std::vector<std::byte> data(file_bytes, std::byte{7});
-  const Result<u64> written = co_await operations->write(*file, 0, data);
-  if (!written) co_return written.error();
-  const Status synced = co_await operations->fsync(*file);
-  if (!synced) co_return synced;
-  co_return co_await operations->close(*file);
+  const Status synced = co_await write_and_sync(operations, *file);
+  const Status closed = co_await operations->close(*file);
+  co_return synced ? closed : synced;
 }
 
 Task<Status> write_and_read(fs::Operations* operations) {

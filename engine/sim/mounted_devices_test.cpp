@@ -381,7 +381,7 @@ TEST(MountedDevices, one_that_fails_while_it_comes_back_is_stale_and_nobody_noti
 
 TEST(MountedDevices, one_that_comes_back_is_not_noticed_and_may_stand_for_another) {
   u64 came_back = 0;
-  for (u64 seed : seeds(30)) {
+  for (u64 seed : seeds(60)) {
     SeedOptions options{.seed = seed, .operations = 160, .faults = {Fault::device_lost}};
     if (seed % 2 == 0) options.replicas = 2;
     if (seed % 2 != 0) options.erasure = ErasureCoding{2, static_cast<u8>(1 + seed % 3 / 2)};

@@ -301,8 +301,10 @@ class History {
     faults.for_good = random_.one_in(4);
     switch (result_.fault) {
       case Fault::power_cut:
-      case Fault::device_lost:
         faults.power_cut_at = 2 * at;
+        break;
+      case Fault::device_lost:
+        faults.power_cut_at = 1 + at / 4;
         break;
       case Fault::read_error:
         faults.read_error_at = 1 + at / 8;

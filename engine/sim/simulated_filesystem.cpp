@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/admin/format_device.h"
+#include "engine/pool/superblocks.h"
 
 namespace cowfs::sim {
 
@@ -152,6 +153,7 @@ device::SimDevice& SimulatedFilesystem::exchange_device(std::size_t index, Image
   exchanged_.push_back(std::move(devices_[index]));
   const u64 seed = settings_.seed + devices_.size() + exchanged_.size();
   devices_[index] = std::make_unique<device::SimDevice>(std::move(image), with_seed(settings_.device, seed));
+  new_.insert(devices_[index].get());
   return *devices_[index];
 }
 
@@ -170,34 +172,43 @@ void SimulatedFilesystem::share_power() {
 
 namespace {
 
-template <typename Show>
-Images images_of(const std::vector<std::unique_ptr<device::SimDevice>>& devices, Show show) {
-  Images images;
-  for (const auto& device : devices) images.push_back(device != nullptr ? show(*device) : Image{});
-  return images;
+bool has_superblock(const Image& image) {
+  runtime::SimCores cores({.cores = 1});
+  device::SimDevice device(image, {});
+  return cores.run(0, [&device] { return pool::read_superblock(device); }).ok();
 }
 
 }  // namespace
 
+template <typename Show>
+Images SimulatedFilesystem::images_of(Show show) const {
+  Images images;
+  for (const auto& device : devices_) {
+    images.push_back(device != nullptr ? show(*device) : Image{});
+    if (new_.contains(device.get()) && !has_superblock(images.back())) images.back() = Image{};
+  }
+  return images;
+}
+
 // Now and then all devices but one have got everything: what lies on several has reached all but one.
 Images SimulatedFilesystem::crash_images(Random& random) const {
   if (devices_.size() > 1 && random.one_in(3)) return crash_images_one_lost(random.below(devices_.size()));
-  return images_of(devices_, [&random](const device::SimDevice& device) { return device.crash_image(random); });
+  return images_of([&random](const device::SimDevice& device) { return device.crash_image(random); });
 }
 
 Images SimulatedFilesystem::crash_images_all_lost() const {
-  return images_of(devices_, [](const device::SimDevice& device) { return device.crash_image_all_lost(); });
+  return images_of([](const device::SimDevice& device) { return device.crash_image_all_lost(); });
 }
 
 Images SimulatedFilesystem::crash_images_one_lost(std::size_t lost) const {
-  return images_of(devices_, [unlucky = devices_[lost].get()](const device::SimDevice& device) {
+  return images_of([unlucky = devices_[lost].get()](const device::SimDevice& device) {
     if (&device == unlucky) return device.crash_image_all_lost();
     return device.crash_image([](std::size_t, u64) { return true; });
   });
 }
 
 Images SimulatedFilesystem::images() const {
-  return images_of(devices_, [](const device::SimDevice& device) { return device.image(); });
+  return images_of([](const device::SimDevice& device) { return device.image(); });
 }
 
 }  // namespace cowfs::sim

@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <set>
 
 #include "engine/admin/change_options.h"
 #include "engine/device/sim_device.h"
@@ -109,7 +110,8 @@ class SimulatedFilesystem {
   bool has_device(std::size_t index) const { return devices_[index] != nullptr; }
   // Precondition: it is not missing.
   device::SimDevice& device(std::size_t index = 0) { return *devices_[index]; }
-  // A device in the place of one, which no image shows from then on; nothing knows of it yet.
+  // A device in the place of one, which no image shows from then on; nothing knows of it yet. In images it is missing until it
+  // has a superblock, as whoever mounts would leave it out.
   device::SimDevice& exchange_device(std::size_t index, Image image);
   void power_cut();  // on all devices
   // When the power of one device goes, it goes for all.
@@ -131,10 +133,14 @@ class SimulatedFilesystem {
   }
 
  private:
+  template <typename Show>
+  Images images_of(Show show) const;
+
   MountSettings settings_;
   runtime::SimCores cores_;
   std::vector<std::unique_ptr<device::SimDevice>> devices_;  // null: missing
   std::vector<std::unique_ptr<device::SimDevice>> exchanged_;
+  std::set<const device::SimDevice*> new_;  // in their places
   pool::Assembled assembled_;
   std::unique_ptr<RationedState> state_;
   std::unique_ptr<fs::Operations> operations_;
