@@ -54,10 +54,15 @@ Task<Result<u64>> FileData::write_direct(u64 offset, ByteSpan from, AttributeWri
       continue;
     }
     // Older data must not get their keys after these.
-    const bool serial = dirty_blocks_ > 0 || writing_back_;
+    const bool serial = is_written_through_cache();
     if (serial) co_await write_back_lock_.acquire();
     if (!lock_.try_acquire_shared()) co_await lock_.acquire_shared();
+    if (!serial && is_written_through_cache()) {
+      lock_.release_shared();
+      continue;
+    }
     DirectWrite single(*this, attributes);
+    single.piece.serial = serial;
     if (!home_.core.tokens.try_take(first_blocks(rest))) {
       // Somebody was faster: more are asked for.
     } else if (try_place_direct(single.piece, block, rest)) {
@@ -69,7 +74,7 @@ Task<Result<u64>> FileData::write_direct(u64 offset, ByteSpan from, AttributeWri
         result = co_await insert_direct({&single.piece, 1}, result, attributes, done);
       }
     } else {
-      result = co_await write_pieces_direct(block, rest, attributes, done);
+      result = co_await write_pieces_direct(block, rest, attributes, serial, done);
     }
     home_.core.written_back.wake_all();
     lock_.release_shared();
@@ -81,9 +86,10 @@ Task<Result<u64>> FileData::write_direct(u64 offset, ByteSpan from, AttributeWri
 }
 
 // As much as there are tokens for; adds it to `done`.
-Task<Status> FileData::write_pieces_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done) {
+Task<Status> FileData::write_pieces_direct(u64 block, ByteSpan from, AttributeWriter* attributes, bool serial, u64& done) {
   std::vector<Piece> pieces;
   const Status placed = co_await place_direct(block, from, pieces);
+  for (Piece& piece : pieces) piece.serial = serial;
   const Status written = co_await wait_for_pieces(pieces);
   const Status inserted = co_await insert_direct(pieces, written, attributes, done);
   co_return inserted ? placed : inserted;
@@ -128,7 +134,6 @@ void FileData::stage_direct(Piece& piece, Placement placement, u64 block, ByteSp
   home_.core.direct_blocks += blocks;
   piece.checksums.kind = home_.checksum_kind;
   codec::copy_blocks(piece.checksums.kind, piece.placement.staging, from.data(), blocks, piece.checksums.of(0));
-  update_cached(block, from.first(blocks * block_bytes));
 }
 
 // Ends what was placed, all of which may have failed already. Adds to `blocks` what is in place now.
@@ -145,51 +150,27 @@ Task<Status> FileData::insert_direct(std::span<Piece> pieces, Status result, Att
 void FileData::end_direct(const Piece& piece, bool inserted) {
   home_.core.direct_blocks -= piece.placement.blocks;
   if (inserted) {
-    overtake_loads(piece);
+    overtake_cache(piece);
   } else {
-    give_up_direct(piece);
+    home_.core.tokens.give(piece.placement.blocks);
   }
 }
 
-// A load that began before the keys were in may have read the old blocks, and so may one that ended meanwhile.
-void FileData::overtake_loads(const Piece& piece) {
+// What the cache has of these blocks is older, but for what was written into it meanwhile, unless nothing could be written back
+// meanwhile: then that is as good as older. A load that began before the keys were in may have read the old blocks, and so may
+// one that ended meanwhile.
+void FileData::overtake_cache(const Piece& piece) {
   for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
     Folio* folio = find(block / window_blocks);
     if (folio == nullptr) continue;
     const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
     folio->overtaken |= static_cast<BlockMask>(folio->loading & bit);
+    if (piece.serial && (folio->dirty & bit) != 0) {
+      home_.core.tokens.give(1);
+      clean(*folio, bit);
+    }
     const bool newer = ((folio->dirty | folio->writing) & bit) != 0;
     if (!newer) folio->valid &= static_cast<BlockMask>(~bit);
-  }
-}
-
-// What was not written directly may have replaced dirty blocks in the cache: there it is dirty, and is tried again.
-void FileData::give_up_direct(const Piece& piece) {
-  u64 tokens = piece.placement.blocks;
-  for (u64 block = piece.first_block; block < piece.end_block() && !folios_.empty(); ++block) {
-    Folio* folio = find(block / window_blocks);
-    if (folio == nullptr) continue;
-    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
-    if ((folio->valid & bit) == 0 || ((folio->dirty | folio->writing) & bit) != 0) continue;
-    reached(Point::direct_write_given_up);
-    mark_dirty(*folio, bit);
-    --tokens;
-  }
-  home_.core.tokens.give(tokens);
-}
-
-// A direct write goes by the cache; copies that are there follow it and are as clean as the write will make them.
-void FileData::update_cached(u64 first_block, ByteSpan from) {
-  for (u64 done = 0; done < from.size() && !folios_.empty(); done += block_bytes) {
-    const u64 block = first_block + done / block_bytes;
-    Folio* folio = find(block / window_blocks);
-    if (folio == nullptr) continue;
-    const BlockMask bit = mask_of(static_cast<u32>(block % window_blocks), 1);
-    if ((folio->valid & bit) == 0) continue;
-    std::memcpy(folio->memory + (block % window_blocks) * block_bytes, from.data() + done, block_bytes);
-    if ((folio->dirty & bit) == 0) continue;
-    home_.core.tokens.give(1);
-    clean(*folio, bit);
   }
 }
 

@@ -100,6 +100,7 @@ class FileData {
   void drop(Folio& folio);
   void clean(Folio& folio, BlockMask blocks);
   void mark_dirty(Folio& folio, BlockMask blocks);
+  bool is_written_through_cache() const { return dirty_blocks_ > 0 || writing_back_; }
 
   // Of a block that is not cached.
   enum class Known : u8 { hole, data, unknown };
@@ -132,15 +133,13 @@ class FileData {
   bool fits_inline(u64 file_bytes) const;
   Task<Status> write_inline(u64 file_bytes, AttributeWriter* attributes);
   void end_pieces(const std::vector<Piece>& pieces, std::size_t inserted);
-  Task<Status> write_pieces_direct(u64 block, ByteSpan from, AttributeWriter* attributes, u64& done);
+  Task<Status> write_pieces_direct(u64 block, ByteSpan from, AttributeWriter* attributes, bool serial, u64& done);
   Task<Status> place_direct(u64 block, ByteSpan from, std::vector<Piece>& pieces);
   void stage_direct(Piece& piece, Placement placement, u64 block, ByteSpan from);
   bool try_place_direct(Piece& piece, u64 block, ByteSpan from);
   Task<Status> insert_direct(std::span<Piece> pieces, Status result, AttributeWriter* attributes, u64& blocks);
   void end_direct(const Piece& piece, bool inserted);
-  void overtake_loads(const Piece& piece);
-  void give_up_direct(const Piece& piece);
-  void update_cached(u64 first_block, ByteSpan from);
+  void overtake_cache(const Piece& piece);
   void drop_cached(u64 first_block, u64 end_block);
   Task<Status> zero_tail(u64 block, u32 from);
   Task<Status> remove_extents(u64 first_block, u64 end_block, AttributeWriter* attributes);

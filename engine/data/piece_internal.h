@@ -8,6 +8,7 @@ struct FileData::Piece {
   u64 first_block = 0;
   Placement placement;
   format::BlockChecksums checksums;
+  bool serial = false;  // of a direct write: nothing of the file is written back meanwhile
 
   u64 end_block() const { return first_block + placement.blocks; }
   ExtentRange range(format::InodeNumber inode) const { return {inode, first_block, end_block()}; }

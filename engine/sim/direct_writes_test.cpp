@@ -78,5 +78,109 @@ TEST(DirectWrites, of_many_lanes_over_many_slices_leave_together) {
   }
 }
 
+// A direct write over what is dirty in a small cache, while others need its memory and the device takes its time.
+class Replacement {
+ public:
+  static constexpr u64 file_bytes = 32 * block_bytes;
+  static constexpr u64 other_bytes = 4 * mib;
+  static constexpr std::byte buffered{1}, direct{2};
+
+  explicit Replacement(u64 seed)
+      : filesystem_(make_filesystem({.slices = 1, .region_bytes = 64 * mib, .seed = seed}),
+                    {.seed = seed, .cores = 1, .cache_bytes = 1 * mib, .device = slow_writes()}) {
+    EXPECT_TRUE(filesystem_.mount().ok());
+    const Status made = filesystem_.run(0, [this] { return make(); });
+    EXPECT_TRUE(made.ok());
+  }
+  ~Replacement() {
+    const Status closed = filesystem_.run(0, [this] { return close(); });
+    EXPECT_TRUE(closed.ok());
+  }
+
+  void run() {
+    filesystem_.run(0, [this] { return run_all(); });
+  }
+
+ private:
+  static device::SimDeviceSettings slow_writes() {
+    device::SimDeviceSettings settings;
+    settings.write_ns_min = settings.write_ns_max = 50'000'000;
+    return settings;
+  }
+  fs::Operations& operations() { return filesystem_.operations(); }
+
+  Task<Status> make() {
+    for (FileHandle* handle : {&file_, &other_}) {
+      const std::string name = handle == &file_ ? "/file" : "/other";
+      const Result<FileHandle> opened = co_await operations().open(name, O_RDWR | O_CREAT, 0644);
+      if (!opened) co_return opened.error();
+      *handle = *opened;
+    }
+    const Result<FileHandle> past = co_await operations().open("/file", O_RDWR | O_DIRECT, 0);
+    if (!past) co_return past.error();
+    past_cache_ = *past;
+    for (const FileHandle* handle : {&file_, &other_}) {
+      const std::vector<std::byte> data(handle == &file_ ? file_bytes : other_bytes, std::byte{0});
+      const Result<u64> written = co_await operations().write(*handle, 0, data);
+      if (!written) co_return written.error();
+    }
+    co_return co_await operations().sync();
+  }
+  Task<Status> close() {
+    for (const FileHandle* handle : {&file_, &past_cache_, &other_}) {
+      const Status closed = co_await operations().close(*handle);
+      if (!closed) co_return closed;
+    }
+    co_return Status{};
+  }
+
+  Task<void> run_all() {
+    const std::vector<std::byte> data(file_bytes, buffered);
+    const Result<u64> written = co_await operations().write(file_, 0, data);
+    EXPECT_TRUE(written.ok());
+    co_await read_other();
+    runtime::Gate gate;
+    gate.spawn(write_direct());
+    gate.spawn(read_beside());
+    co_await gate.drained();
+  }
+  Task<void> write_direct() {
+    device::AlignedBuffer data(file_bytes);
+    std::memset(data.data(), static_cast<int>(direct), file_bytes);
+    const Result<u64> written = co_await operations().write(past_cache_, 0, data.span());
+    EXPECT_TRUE(written.ok());
+    done_ = true;
+  }
+  Task<void> read_beside() {
+    co_await runtime::sleep_until(runtime::this_reactor().now_ns() + 10'000'000);  // the device has begun to write
+    co_await read_other();
+    EXPECT_FALSE(done_);
+    std::vector<std::byte> data(file_bytes);
+    const Result<u64> read = co_await operations().read(file_, 0, data);
+    EXPECT_TRUE(read.ok());
+    const auto is_one_of_both = [](std::byte byte) { return byte == buffered || byte == direct; };
+    EXPECT_TRUE(std::all_of(data.begin(), data.end(), is_one_of_both));
+  }
+  Task<void> read_other() {
+    std::vector<std::byte> data(64 * kib);
+    for (u64 at = 0; at < other_bytes; at += data.size()) {
+      const Result<u64> read = co_await operations().read(other_, at, data);
+      EXPECT_TRUE(read.ok());
+    }
+  }
+
+  SimulatedFilesystem filesystem_;
+  FileHandle file_, past_cache_, other_;
+  bool done_ = false;
+};
+
+// What was acknowledged before it began, or what it writes: nothing older.
+TEST(DirectWrites, what_they_replace_in_the_cache_is_there_until_they_end) {
+  for (u64 seed : seeds(4)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Replacement(seed).run();
+  }
+}
+
 }  // namespace
 }  // namespace cowfs::sim
