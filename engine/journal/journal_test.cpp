@@ -513,6 +513,23 @@ TEST(Journal, small_epochs_find_a_place_in_a_full_journal) {
   EXPECT_GT(f.journal->buckets_free(), 0u);
 }
 
+// It was given the bucket before it waited for it, and nobody woke it. No write may be under way that wakes it as it ends.
+TEST(Journal, who_waits_for_the_last_bucket_goes_on) {
+  Fixture f;
+  f.fill();
+  constexpr u64 epochs = 200;
+  ASSERT_TRUE(f.cores.run(0, f.core.stream->reserve(epochs * record_bytes(10), Urgency::reclaim)).ok());
+  while (f.journal->buckets_free() > 1) {
+    f.cores.run(0, task_of([&f] { f.core.append(10); }));
+    ASSERT_TRUE(f.commit().ok());
+  }
+  while (f.journal->buckets_free() > 0) {
+    ASSERT_TRUE(f.cores.run(0, f.core.stream->reserve(record_bytes(2000), Urgency::reclaim)).ok());
+    f.cores.run(0, f.append_reserved());
+    ASSERT_TRUE(f.commit().ok());
+  }
+}
+
 TEST(Journal, large_epochs_are_written_before_they_close) {
   Fixture f;
   for (u64 bytes = 0; bytes < mib; bytes += 2000) f.append(2000);

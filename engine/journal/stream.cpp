@@ -108,14 +108,18 @@ u64 Stream::free_bytes() const {
 
 bool Stream::try_reserve(u64 bytes, Urgency urgency) {
   assert(bytes <= reservation_bytes_max);
-  if (failure_ || pending_bytes_ > pending_bytes_max) return false;
-  const u64 kept = padding_bytes + (urgency == Urgency::normal ? reclaim_bytes : 0);
-  if (free_bytes() < reserved_bytes_ + bytes + kept) {
+  if (failure_) return false;
+  if (!has_room(bytes, urgency)) {
     refill();
     return false;
   }
   reserved_bytes_ += bytes;
   return true;
+}
+
+bool Stream::has_room(u64 bytes, Urgency urgency) const {
+  const u64 kept = padding_bytes + (urgency == Urgency::normal ? reclaim_bytes : 0);
+  return pending_bytes_ <= pending_bytes_max && free_bytes() >= reserved_bytes_ + bytes + kept;
 }
 
 Task<Status> Stream::reserve(u64 bytes, Urgency urgency) {
@@ -126,7 +130,8 @@ Task<Status> Stream::reserve(u64 bytes, Urgency urgency) {
     u64& blocked = blocked_[static_cast<u8>(urgency)];
     ++blocked;
     refill();
-    co_await room_.wait();
+    // On core 0 it may be answered already, and nobody would wake us.
+    if (!has_room(bytes, urgency)) co_await room_.wait();
     --blocked;
   }
   co_return Status{};

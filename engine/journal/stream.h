@@ -189,6 +189,7 @@ class Stream {
   void attend();
   Status failed() const;
   u64 free_bytes() const;
+  bool has_room(u64 bytes, Urgency urgency) const;
   Hunger hunger() const;
   void wake_commit_waiters();
   std::unique_ptr<Entry> take_entry();
