@@ -24,12 +24,12 @@ class MemberRequests {
   bool await_suspend(std::coroutine_handle<> waiter);
   void await_resume() const noexcept {}
 
-  // Calls failed(tag, error) for each that did not move its whole length; `error` is negative.
+  // Calls failed(tag, error, member) for each that did not move its whole length; `error` is negative.
   template <typename Failed>
   void each_failed(Failed failed) const {
     for (const Request& request : requests_) {
       if (request.result == static_cast<i64>(request.length)) continue;
-      failed(request.tag, request.result < 0 ? request.result : -EIO);
+      failed(request.tag, request.result < 0 ? request.result : -EIO, *request.member);
     }
   }
 

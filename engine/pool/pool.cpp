@@ -20,6 +20,7 @@ struct Pool::Part : IoOperation {
   Fan* fan = nullptr;
   Piece piece = {};
   u16 member = 0;
+  Member* asked = nullptr;
   u8 copies_tried = 0;  // reads
 };
 
@@ -73,7 +74,8 @@ void Pool::set_time_limit(u64 limit_ns, FailureObserver failed) {
 }
 
 void Pool::limit_time(u16 member) {
-  asked(member).set_time_limit(io_limit_ns_, [this, member](const Error& error) { timed_out(member, error); });
+  Member& one = asked(member);
+  one.set_time_limit(io_limit_ns_, [this, &one](const Error& error) { timed_out(one, error); });
 }
 
 runtime::Task<void> Pool::end_time_limit() {
@@ -81,8 +83,8 @@ runtime::Task<void> Pool::end_time_limit() {
   for (const auto& member : all_members_) co_await member->end_time_limit();
 }
 
-void Pool::timed_out(u16 member, const Error& error) {
-  if (!give_up(member)) fail(ETIMEDOUT, error);
+void Pool::timed_out(const Member& asked, const Error& error) {
+  if (!give_up(asked)) fail(ETIMEDOUT, error);
 }
 
 std::string Pool::describe() const {
@@ -339,13 +341,14 @@ void Pool::launch(Part& part) {
     part.offset = member_offset(part.piece, static_cast<u8>(part.copy - 1));
   }
   counters_.count(part);
-  asked(part.member).start(part);
+  part.asked = &asked(part.member);
+  part.asked->start(part);
 }
 
 void Pool::answered(Part& part) {
   const bool is_whole = part.result >= 0 && static_cast<u64>(part.result) == part.length;
   i64 error = is_whole ? 0 : part.result < 0 ? part.result : -EIO;
-  if (error != 0) member(part.member)->counters().count_error();
+  if (error != 0) part.asked->device()->counters().count_error();
   if (error != 0 && part.kind == IoOperation::Kind::read) {
     if (aim(part)) {
       reached(Point::pool_read_elsewhere);
@@ -353,7 +356,7 @@ void Pool::answered(Part& part) {
     }
   } else if (part.kind == IoOperation::Kind::discard) {
     error = 0;  // it keeps what it had, which nobody reads
-  } else if (error != 0 && give_up(part.member)) {
+  } else if (error != 0 && give_up(*part.asked)) {
     error = 0;
   }
   part_done(part.fan, error);
@@ -376,9 +379,10 @@ bool Pool::is_spare(u16 member) const {
   return map_.lost([this, member](u16 one) { return one != member && is_current(one); }) == chunks_lost();
 }
 
-bool Pool::give_up(u16 member) {
+bool Pool::give_up(const Member& asked) {
   const std::lock_guard lock(giving_up_);
-  if (!is_written(member)) return true;
+  const u16 member = asked.index();
+  if (&this->asked(member) != &asked || !is_written(member)) return true;
   const bool counted = is_current(member);
   if (counted && !is_spare(member)) return false;
   set_standing(member, Standing::away);
@@ -388,7 +392,7 @@ bool Pool::give_up(u16 member) {
 }
 
 runtime::Task<Status> Pool::take_offline(u16 member) {
-  if (!give_up(member)) {
+  if (!give_up(asked(member))) {
     const u64 lost = map_.lost([this, member](u16 one) { return one != member && is_current(one); });
     co_return Error{Code::pool_copies_needed, lost};
   }
@@ -435,8 +439,9 @@ runtime::Task<Status> Pool::publish() {
     mark_stale();
     for (u16 index = 0; index < members_.size(); ++index) {
       if (!is_current(index)) continue;
+      const Member& told = asked(index);
       const Status written = co_await publish_to(index);
-      if (!written && !give_up(index)) co_return written;
+      if (!written && !give_up(told)) co_return written;
     }
     if (failures_.load() == remembered_) co_return Status{};
     map_.sequence += 1;

@@ -67,8 +67,9 @@ class Pool final : public device::Device {
   bool is_written(u16 member) const { return standing(member) != Standing::away; }
   // From now on nothing on it counts. Before the pool is used.
   void distrust(u16 member) { set_standing(member, Standing::away); }
-  // A request to it failed. False: what is on it is not all elsewhere, so it goes on counting.
-  bool give_up(u16 member);
+  // A request to it failed, which says nothing of another one that has its place by now. False: what is on it is not all
+  // elsewhere, so it goes on counting.
+  bool give_up(const Member& asked);
   // Chunks of which no copy is on a current member, and stripe sets that lack more shards than they have parity.
   u64 chunks_lost() const;
 
@@ -126,7 +127,7 @@ class Pool final : public device::Device {
   void adopt(u16 member, device::Device* device);
   void limit_time(u16 member);
   bool is_redundant() const { return map_.copies > 1 || map_.is_striped(); }
-  void timed_out(u16 member, const Error& error);
+  void timed_out(const Member& asked, const Error& error);
   std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
   u64 member_offset(const Piece& piece, u8 copy) const;
   runtime::Task<Status> let_count(u16 member);

@@ -89,7 +89,7 @@ Task<i64> Stripes::read_in_place(StripeRange range, std::byte* into, ShardMask* 
   }
   co_await requests;
   i64 error = 0;
-  requests.each_failed([&](u32 shard, i64 why) {
+  requests.each_failed([&](u32 shard, i64 why, const Member&) {
     *failed |= bit(shard);
     error = why;
   });
@@ -122,7 +122,7 @@ Task<i64> Stripes::load(StripeRows rows, ShardMemory& shards, ShardMask lost) {
     }
     co_await requests;
     bool all = true;
-    requests.each_failed([&](u32 shard, i64 why) {
+    requests.each_failed([&](u32 shard, i64 why, const Member&) {
       lost |= bit(shard);
       error = why;
       all = false;
@@ -154,8 +154,8 @@ Task<i64> Stripes::write_shards(StripeRows rows, ShardMemory& shards, ShardMask 
   }
   co_await requests;
   i64 error = 0;
-  requests.each_failed([&](u32 shard, i64 why) {
-    if (!pool_.give_up(layout_.member(rows.set, shard))) error = why;
+  requests.each_failed([&](u32, i64 why, const Member& asked) {
+    if (!pool_.give_up(asked)) error = why;
   });
   co_return error;
 }
@@ -171,9 +171,8 @@ Task<i64> Stripes::heal(StripeRange range, const std::byte* from) {
   }
   co_await requests;
   i64 error = 0;
-  requests.each_failed([&](u32 shard, i64 why) {
-    const u16 member = layout_.member(range.set, shard);
-    if (pool_.is_current(member) || !pool_.give_up(member)) error = why;
+  requests.each_failed([&](u32, i64 why, const Member& asked) {
+    if (pool_.is_current(asked.index()) || !pool_.give_up(asked)) error = why;
   });
   co_return error;
 }
@@ -207,7 +206,7 @@ Task<i64> Stripes::restore_parity(StripeRange block, const std::vector<const std
   }
   co_await requests;
   ShardMask wrong = 0;
-  requests.each_failed([&](u32 shard, i64) { wrong |= bit(shard); });
+  requests.each_failed([&](u32 shard, i64, const Member&) { wrong |= bit(shard); });
   for (u32 shard = k(); shard < layout_.shards(); ++shard)
     if ((missing & bit(shard)) == 0 && std::memcmp(right[shard], present[shard], rows.count * block_bytes) != 0) wrong |= bit(shard);
   if (wrong == 0) co_return 0;
@@ -224,7 +223,7 @@ Task<ShardMask> Stripes::read_all(StripeRows rows, ShardMemory& shards, u64* byt
     *bytes += layout_.length(rows, shard) * block_bytes;
   }
   co_await requests;
-  requests.each_failed([&](u32 shard, i64) { unread |= bit(shard); });
+  requests.each_failed([&](u32 shard, i64, const Member&) { unread |= bit(shard); });
   clear_missing(rows, shards);
   co_return unread;
 }
@@ -272,7 +271,7 @@ Task<device::Device::StripesSeen> Stripes::scrub(StripeRange range, u64 offset_b
   if (seen.wrong_parity.empty() || !mend) co_return seen;
   co_await mending;
   seen.repaired = true;
-  mending.each_failed([&](u32, i64) { seen.repaired = false; });
+  mending.each_failed([&](u32, i64, const Member&) { seen.repaired = false; });
   co_return seen;
 }
 

@@ -53,11 +53,6 @@ Task<Status> write_and_read(fs::Operations* operations) {
   co_return co_await read_file(operations);
 }
 
-u64 requests(const device::Device& device) {
-  const device::DeviceCounts counts = device.counts();
-  return counts.reads + counts.writes + counts.flushes;
-}
-
 // What was synced is there without the device, and with it, as it was when the power went.
 void expect_there(Images images, std::size_t without) {
   MountSettings degraded;

@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 
+#include <functional>
+
 #include "engine/sim/scenario.h"
 #include "engine/sim/seed_run.h"
 #include "engine/sim/seeds_test_internal.h"
@@ -166,6 +168,38 @@ TEST(MountedDevices, another_one_takes_the_place_of_one_that_is_lost_in_the_midd
   }
 }
 
+Task<void> until(std::function<bool()> is_so) {
+  constexpr u64 look_ns = 100'000;
+  while (!is_so()) co_await runtime::sleep_until(runtime::this_reactor().now_ns() + look_ns);
+}
+
+Task<void> write_and_tell(fs::Operations* operations, bool* done) {
+  co_await write_beside(operations);
+  *done = true;
+}
+
+// What it hangs on fails when another one has its place.
+TEST(MountedDevices, what_one_failed_to_do_says_nothing_of_the_one_that_takes_its_place) {
+  for (const Redundancy& one : redundancies()) {
+    SCOPED_TRACE(one.name);
+    Mount mount(loaded(one.format));
+    SimulatedFilesystem& filesystem = mount.filesystem;
+    device::SimDevice& before = filesystem.device(1);
+    const u64 asked = requests(before);
+    bool written = false;
+    before.set_faults({.hang_at = 1});
+    filesystem.cores().spawn_on(1, [&] { return write_and_tell(&filesystem.operations(), &written); });
+    filesystem.run(0, [&] { return until([&] { return requests(before) > asked; }); });
+    ASSERT_TRUE(mount.change({Kind::offline, 1}).ok());
+    device::SimDevice* fresh = &filesystem.exchange_device(1, Image(one.format.device_bytes));
+    const Status replaced = mount.replace(1, fresh);
+    EXPECT_TRUE(replaced.ok()) << to_text(replaced.error());
+    filesystem.run(0, [&] { return until([&written] { return written; }); });
+    EXPECT_TRUE(mount.is_current(1));
+    expect_whole(mount.closed(), {{"/before", 1}, {"/beside", 3}});
+  }
+}
+
 TEST(MountedDevices, one_is_taken_offline_and_comes_back_where_it_was) {
   for (const Redundancy& one : redundancies()) {
     SCOPED_TRACE(one.name);
@@ -276,11 +310,6 @@ TEST(MountedDevices, a_refill_is_no_faster_than_it_was_told_to) {
   const u64 began_ns = mount.filesystem.cores().now_ns();
   ASSERT_TRUE(mount.change({Kind::online, 1}, nullptr, work).ok());
   EXPECT_GT(mount.filesystem.cores().now_ns() - began_ns, 2'000'000'000u);  // 36 MiB or so
-}
-
-u64 requests(const device::Device& device) {
-  const device::DeviceCounts counts = device.counts();
-  return counts.reads + counts.writes + counts.flushes;
 }
 
 // A refill, with clients beside it; where a device is lost, or the power goes, at a request after it began.

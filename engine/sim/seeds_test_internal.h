@@ -34,6 +34,11 @@ inline testing::AssertionResult none(const std::vector<std::string>& problems) {
   return failure;
 }
 
+inline u64 requests(const device::Device& device) {
+  const device::DeviceCounts counts = device.counts();
+  return counts.reads + counts.writes + counts.flushes;
+}
+
 inline void expect_sound(const Image& image) { EXPECT_TRUE(none(findings_in(image))); }
 
 }  // namespace cowfs::sim
