@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <set>
 #include <string_view>
 
 #include "dashboards/format.h"
@@ -67,8 +68,8 @@ std::string format_whole(double value) {
 }
 
 struct Column {
-  const char* title;
-  const char* metric;
+  std::string_view title;
+  std::string_view metric;
   std::string (*format)(double);
 };
 constexpr std::array result_columns{Column{"MB/s", "throughput_mb_s", format_number},
@@ -86,18 +87,21 @@ constexpr std::array result_columns{Column{"MB/s", "throughput_mb_s", format_num
                                     Column{"iteration", "iteration_ns", format_nanoseconds},
                                     Column{"iteration, cpu", "iteration_cpu_ns", format_nanoseconds}};
 
-// Those that any of the targets has.
+// Those that any of the targets has; last, by name, the metrics that only whoever measured them knows.
 std::vector<Column> columns_of(const Comparison& comparison) {
+  std::set<std::string_view> measured;
+  for (const TargetResult& result : comparison.results)
+    for (const auto& [metric, summary] : result.metrics) measured.insert(metric);
   std::vector<Column> columns;
-  for (const Column& column : result_columns) {
-    const auto has = [&](const TargetResult& result) { return result.metrics.contains(column.metric); };
-    if (std::ranges::any_of(comparison.results, has)) columns.push_back(column);
-  }
+  for (const Column& column : result_columns)
+    if (measured.contains(column.metric)) columns.push_back(column);
+  for (const std::string_view metric : measured)
+    if (results::find_metric(metric) == nullptr) columns.push_back({metric, metric, format_number});
   return columns;
 }
 
 std::string cell(const TargetResult& result, const Column& column) {
-  const auto found = result.metrics.find(column.metric);
+  const auto found = result.metrics.find(std::string(column.metric));
   return found == result.metrics.end() ? "-" : column.format(found->second.median);
 }
 
@@ -150,7 +154,7 @@ std::string result_table(const Comparison& comparison, const Style& style) {
   const bool has_ratios = comparison.results.size() > 1;
   Table table;
   table.add_column("target", Align::left);
-  for (const Column& column : columns) table.add_column(column.title, Align::right);
+  for (const Column& column : columns) table.add_column(printable(column.title), Align::right);
   const std::string metric(results::main_metric(comparison));
   const std::string unit = metric == "ops_s" ? "ops/s" : "MB/s";
   if (has_ratios)
@@ -274,8 +278,8 @@ std::string render_record(const Record& record, const Style& style) {
   text += bullets("Warnings about this host:", environment.warnings, style);
   text += bullets("Caveats:", record.caveats, style);
   text += in_style(
-      printable(fmt::format("{} · {} · {} cores · commit {}{} · {} {} · assertions {} · seed {}", environment.kernel,
-                            environment.cpu, environment.cores, environment.commit, environment.dirty ? " (dirty)" : "",
+      printable(fmt::format("{} · {} · {} · commit {}{} · {} {} · assertions {} · seed {}", environment.kernel,
+                            environment.cpu, counted(environment.cores, "core"), environment.commit, environment.dirty ? " (dirty)" : "",
                             environment.build_type, environment.compiler, environment.assertions, record.seed)),
       style);
   return text + "\n";

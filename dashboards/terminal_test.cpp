@@ -143,6 +143,24 @@ TEST(Terminal, OnlyWhatWasMeasuredHasAColumn) {
             "+--------+---------+\n");
 }
 
+// A suite names metrics that only it knows.
+TEST(Terminal, MetricsThatNobodyElseKnowsHaveColumnsToo) {
+  results::Comparison comparison;
+  comparison.media = "session";
+  comparison.workload = "quick";
+  comparison.rounds = 1;
+  comparison.results.resize(2);
+  comparison.results[0].target = "quick";
+  comparison.results[1].target = "control";
+  for (results::TargetResult& result : comparison.results) result.rounds.resize(1);
+  comparison.results[0].rounds[0].metrics = {{"zebras", 12}, {"ops_s", 310}, {"a\x1b[2Jb", 4}};
+  comparison.results[1].rounds[0].metrics = {{"ops_s", 290}};
+  results::summarise(comparison);
+  const std::string table = result_table(comparison, ascii);
+  EXPECT_NE(table.find("| target  | ops/s | a?[2Jb | zebras |"), std::string::npos) << table;
+  EXPECT_NE(table.find("| control |   290 |      - |      - |"), std::string::npos) << table;
+}
+
 TEST(Terminal, SaysWhatMakesAResultSuspect) {
   results::Record record = results::fixture::make_record();
   record.comparisons[0].results[2].rounds[1].failed_operations = 12;

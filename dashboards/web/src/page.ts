@@ -2,9 +2,10 @@
 // percentiles off the buckets that it draws.
 import { followThemeAndWidth, percentileChart, timeChart } from "./charts";
 import { html, mark, table } from "./dom";
+import type { Column } from "./dom";
 import { bytes, count, counted, duration, factor, inUnit, nanoseconds, number, percent } from "./format";
 import { heatMaps } from "./heat";
-import type { Comparison, MetricDescription, Ratio, RunRecord, Verdict } from "./record";
+import type { Comparison, MetricDescription, Ratio, Result, RunRecord, Verdict } from "./record";
 import { ratioPlot, stripPlot } from "./svg";
 
 const glyphs: Record<Verdict, string> = { better: "▲", worse: "▼", same: "=", unclear: "?" };
@@ -45,17 +46,40 @@ function find(
   );
 }
 
-/** What the comparison is about: throughput, or operations when its load moves no bytes. */
-function mainMetric(comparison: Comparison): "throughput_mb_s" | "ops_s" {
-  return comparison.results.some((result) => (result.metrics["throughput_mb_s"]?.median ?? 0) > 0)
-    ? "throughput_mb_s"
-    : "ops_s";
+// What reached the device, and what it cost: a table of its own.
+const deviceMetrics = [
+  "device_write_bytes",
+  "device_read_bytes",
+  "device_flushes",
+  "write_amplification",
+  "cpu_seconds",
+  "cpu_ns_per_operation",
+  "system_calls_per_operation",
+  "generator_ns_per_operation",
+  "memory_peak_bytes",
+];
+
+/** Those that any target has: the known ones in the order of the legend, then others, by name. */
+function measuredMetrics(comparison: Comparison, known: MetricDescription[]): MetricDescription[] {
+  const names = new Set(comparison.results.flatMap((result) => Object.keys(result.metrics)));
+  const foreign = [...names].filter((name) => !known.some((metric) => metric.name === name)).sort();
+  return [
+    ...known.filter((metric) => names.has(metric.name)),
+    ...foreign.map((name) => ({ name, title: name, unit: "", better: null, compared: false })),
+  ];
+}
+
+/** What the comparison is about: throughput, operations when its load moves no bytes, or what else there is. */
+function mainMetric(comparison: Comparison, known: MetricDescription[]): MetricDescription | undefined {
+  const measured = measuredMetrics(comparison, known);
+  const moves = comparison.results.some((result) => (result.metrics["throughput_mb_s"]?.median ?? 0) > 0);
+  return measured.find((metric) => metric.name === (moves ? "throughput_mb_s" : "ops_s")) ?? measured[0];
 }
 
 function headline(record: RunRecord): HTMLElement {
   const cards = record.comparisons.flatMap((comparison) =>
     comparison.ratios
-      .filter((ratio) => ratio.metric === mainMetric(comparison))
+      .filter((ratio) => ratio.metric === mainMetric(comparison, record.metrics)?.name)
       .map((ratio) =>
         html(
           "li",
@@ -76,66 +100,59 @@ function headline(record: RunRecord): HTMLElement {
         ),
       ),
   );
+  const titles = [
+    ...new Set(record.comparisons.map((comparison) => mainMetric(comparison, record.metrics)?.title ?? "Throughput")),
+  ];
   return html(
     "section",
     { "aria-labelledby": "headline" },
-    html("h2", { id: "headline" }, record.comparisons.some((comparison) => mainMetric(comparison) === "throughput_mb_s")
-        ? "Throughput, as a ratio"
-        : "Operations, as a ratio"),
+    html("h2", { id: "headline" }, `${titles.join(" and ")}, as a ratio`),
     cards.length > 0
       ? html("ul", { class: "cards" }, ...cards)
       : html("p", {}, "Only one target was measured: there is nothing to compare."),
   );
 }
 
-function resultTable(comparison: Comparison): HTMLElement {
+function metricColumn(metric: MetricDescription): Column {
+  const hint = { "MB/s": "MB/s", "1/s": "a second" }[metric.unit];
+  return { title: metric.title, ...(hint ? { hint } : {}), numeric: true };
+}
+
+function metricCell(result: Result, metric: MetricDescription): string {
+  const summary = result.metrics[metric.name];
+  if (!summary) return absent;
+  return metric.unit.endsWith("/s") ? number(summary.median) : inUnit(summary.median, metric.unit);
+}
+
+function resultTable(comparison: Comparison, metrics: MetricDescription[]): HTMLElement {
   const subject = comparison.results.find((result) => result.subject)?.target;
-  const main = mainMetric(comparison);
-  const unit = main === "ops_s" ? "ops/s" : "MB/s";
+  const main = mainMetric(comparison, metrics);
+  const title = main?.title ?? "";
+  const shown = measuredMetrics(comparison, metrics).filter((metric) => !deviceMetrics.includes(metric.name));
   return table(
     `Results on ${comparison.media}, ${counted(comparison.clients, "client")}: medians of ${counted(comparison.rounds, "round")}`,
     [
       { title: "Target", hint: "durability and integrity" },
-      { title: "MB/s", hint: "as dbench counts", numeric: true },
-      { title: "ops/s", numeric: true },
-      { title: "Flush p50", numeric: true },
-      { title: "Flush p99", numeric: true },
-      { title: "Spread", hint: `of ${unit}`, numeric: true },
-      { title: subject ? `${subject} ÷ this` : "Ratio", hint: `${unit}, 95%` },
+      ...shown.map(metricColumn),
+      { title: "Spread", hint: `of ${title}`, numeric: true },
+      { title: subject ? `${subject} ÷ this` : "Ratio", hint: `${title}, 95%` },
     ],
     comparison.results.map((result, index) => {
-      const value = (metric: string, format: (value: number) => string) => {
-        const summary = result.metrics[metric];
-        return summary ? format(summary.median) : absent;
-      };
-      const spread = result.metrics[main]?.relative_spread;
+      const spread = main && result.metrics[main.name]?.relative_spread;
       return [
         html("span", {}, mark(index), ` ${result.label}`),
-        value("throughput_mb_s", number),
-        value("ops_s", number),
-        value("flush_p50_ns", nanoseconds),
-        value("flush_p99_ns", nanoseconds),
+        ...shown.map((metric) => metricCell(result, metric)),
         spread === undefined ? absent : percent(spread),
-        result.subject ? absent : ratioCell(find(comparison, main, subject, result.target)),
+        result.subject || !main ? absent : ratioCell(find(comparison, main.name, subject, result.target)),
       ];
     }),
     "results",
   );
 }
 
-function deviceTable(comparison: Comparison, metrics: MetricDescription[]): HTMLElement {
-  const names = [
-    "device_write_bytes",
-    "device_read_bytes",
-    "device_flushes",
-    "write_amplification",
-    "cpu_seconds",
-    "cpu_ns_per_operation",
-    "memory_peak_bytes",
-  ];
-  const shown = metrics.filter(
-    (metric) => names.includes(metric.name) && comparison.results.some((r) => r.metrics[metric.name]),
-  );
+function deviceTable(comparison: Comparison, metrics: MetricDescription[]): HTMLElement | null {
+  const shown = measuredMetrics(comparison, metrics).filter((metric) => deviceMetrics.includes(metric.name));
+  if (shown.length === 0) return null;
   return table(
     `What reached the device, and what it cost, on ${comparison.media}: medians of a round`,
     [{ title: "Target" }, ...shown.map((metric) => ({ title: metric.title, numeric: true }))],
@@ -248,7 +265,7 @@ function failures(comparison: Comparison): string[] {
       .filter((round) => round.failed_operations > 0)
       .map(
         (round) =>
-          `${result.target}, round ${round.round + 1}: ${round.failed_operations} operations ` +
+          `${result.target}, round ${round.round + 1}: ${counted(round.failed_operations, "operation")} ` +
           "ended otherwise than the load expects",
       ),
   );
@@ -257,12 +274,12 @@ function failures(comparison: Comparison): string[] {
 function section(comparison: Comparison, metrics: MetricDescription[], id: string): [HTMLElement, (() => void)[]] {
   const charts = [timeChart(comparison), percentileChart(comparison)];
   const [overTime, percentiles] = charts.map((chart) => chart?.[0] ?? null);
-  const throughput = metrics.find((metric) => metric.name === "throughput_mb_s");
+  const main = mainMetric(comparison, metrics);
   const flush = metrics.find((metric) => metric.name === "flush_p99_ns");
   const facts = [
     comparison.device,
     `payload ${comparison.payload}`,
-    `${comparison.seconds} s measured after ${comparison.warmup_seconds} s of warm-up`,
+    comparison.seconds > 0 ? `${comparison.seconds} s measured after ${comparison.warmup_seconds} s of warm-up` : "",
     comparison.size_bytes === null ? "" : `size ${bytes(comparison.size_bytes)}`,
     comparison.cache_bytes === null ? "" : `cache budget ${bytes(comparison.cache_bytes)}`,
     comparison.kernel_memory_note && `kernel targets: ${comparison.kernel_memory_note}`,
@@ -270,7 +287,7 @@ function section(comparison: Comparison, metrics: MetricDescription[], id: strin
   const parts: (Node | null)[] = [
     html("h2", { id }, `On ${comparison.media}: ${comparison.workload}, ${counted(comparison.clients, "client")}`),
     html("p", { class: "muted" }, facts.filter((fact) => fact).join(" · ")),
-    resultTable(comparison),
+    resultTable(comparison, metrics),
     list(
       "Skipped targets",
       comparison.skipped.map((target) => `${target.target}: ${target.reason}`),
@@ -284,7 +301,7 @@ function section(comparison: Comparison, metrics: MetricDescription[], id: strin
     comparison.ratios.length > 0
       ? html("details", {}, html("summary", {}, "All ratios as a table"), ratioTable(comparison, metrics))
       : null,
-    throughput ? stripPlot(comparison, throughput) : null,
+    main ? stripPlot(comparison, main) : null,
     flush ? stripPlot(comparison, flush) : null,
     overTime ?? null,
     heatMaps(comparison),
@@ -312,7 +329,7 @@ function environmentSection(record: RunRecord): HTMLElement {
     ["Build", `${environment.build_type}, ${environment.compiler}, assertions ${environment.assertions}`],
     ["Kernel", environment.kernel],
     ["Kernel command line", environment.kernel_command_line],
-    ["Processor", `${environment.cpu}, ${environment.cores} cores`],
+    ["Processor", `${environment.cpu}, ${counted(environment.cores, "core")}`],
     ["Governor", environment.governor],
     ["Mitigations", environment.mitigations],
     ["Virtualization", environment.virtualization || "none seen"],
@@ -379,7 +396,7 @@ export function drawReport(record: RunRecord): void {
           "p",
           { class: "muted" },
           `cowbench · ${record.started} · ${duration(record.duration_seconds)} · ` +
-            `${record.environment.cores} cores · ${record.environment.kernel}`,
+            `${counted(record.environment.cores, "core")} · ${record.environment.kernel}`,
         ),
         html(
           "nav",

@@ -4,7 +4,7 @@ export interface MetricDescription {
   name: string;
   title: string;
   unit: string;
-  better: "higher" | "lower";
+  better: "higher" | "lower" | null; // null: nobody knows
   compared: boolean;
 }
 

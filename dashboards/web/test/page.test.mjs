@@ -42,7 +42,7 @@ test("tables hold the record's numbers", () =>
     record.comparisons[0].results.forEach((result, i) => {
       assert.equal(Number(results[i][1].replace(/,/g, "")), Math.round(result.metrics.throughput_mb_s.median));
     });
-    assert.equal(results[2][6], "8.60 [8.48, 8.73] ▲ better");
+    assert.equal(results[2][7], "8.60 [8.48, 8.73] ▲ better");
     assert.equal((await cells(page, "operations")).length, 20);
     assert.equal((await cells(page, "operations", 1)).length, 20);
     const device = await cells(page, "device");
@@ -271,6 +271,20 @@ for (const [what, change] of [
     },
   ],
   [
+    "metrics of its own only",
+    (record) => {
+      record.comparisons.length = 1;
+      const [comparison] = record.comparisons;
+      for (const result of comparison.results) {
+        const { iops, zebras } = { iops: result.metrics.ops_s, zebras: result.metrics.throughput_mb_s };
+        Object.assign(result, { metrics: { zebras, "<b>ants</b>": iops, clat_p99_ns: iops }, operations: [] });
+      }
+      delete comparison.results[1].metrics.zebras;
+      comparison.ratios = [];
+      comparison.seconds = 0;
+    },
+  ],
+  [
     "five rounds",
     (record) => {
       for (const ratio of record.comparisons[0].ratios)
@@ -297,6 +311,21 @@ for (const [what, change] of [
         if (what.endsWith("an hour")) {
           assert.equal(await opened.locator("svg.heat-map").count(), 1);
           assert.match(text, /one column for each 9 seconds/);
+        }
+        if (what === "metrics of its own only") {
+          const titles = await opened.locator("table[data-table=results] thead th").allInnerTexts();
+          assert.deepEqual(
+            titles.map((title) => title.split("\n")[0]),
+            ["Target", "Latency p99", "<b>ants</b>", "zebras", "Spread", "cowfs ÷ this"],
+          );
+          const { comparisons } = await embedded(opened);
+          const results = await cells(opened, "results");
+          comparisons[0].results.forEach(({ metrics }, i) => {
+            const shown = metrics.zebras ? Math.round(metrics.zebras.median).toLocaleString("en") : "–";
+            assert.equal(results[i][3], shown);
+          });
+          assert.equal(await opened.locator("table[data-table=device]").count(), 0);
+          assert.doesNotMatch(text, /0 s measured/);
         }
         if (what === "five rounds")
           assert.match(text, /no 95% interval[^]*cowfs, round 2: 3 operations ended otherwise/);
