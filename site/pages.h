@@ -16,7 +16,12 @@ std::string overview_page(std::span<const SeriesView> series);
 
 std::string series_page(const SeriesView& series, const std::vector<store::SeriesKey>& keys);
 
-std::string runs_page(std::span<const store::RunSummary> runs);
+// Two runs that a form proposes to compare, by their ids; empty where the store has none.
+struct Proposal {
+  std::string a, b;
+};
+
+std::string runs_page(std::span<const store::RunSummary> runs, const Proposal& proposal);
 
 std::string run_page(const store::RunSummary& summary, const store::StoredRun& run);
 

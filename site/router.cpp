@@ -32,7 +32,9 @@ class Answering {
   Answer runs() const {
     const auto listed = store_.list(reason_);
     if (!listed) return broken();
-    return as_document_ ? document(runs_document(*listed)) : page(runs_page(*listed));
+    if (as_document_) return document(runs_document(*listed));
+    const auto proposal = propose(*listed);
+    return proposal ? page(runs_page(*listed, *proposal)) : broken();
   }
 
   Answer run(const std::string& id) const {
@@ -61,8 +63,14 @@ class Answering {
   Answer compare() const {
     const auto listed = store_.list(reason_);
     if (!listed) return broken();
-    const Comparing comparing{text("a"), text("b"), text("a-target"), text("b-target"), !text("different-promises").empty()};
-    if (comparing.a.empty() && comparing.b.empty() && !as_document_) return page(compare_page(comparing, {}, *listed));
+    Comparing comparing{text("a"), text("b"), text("a-target"), text("b-target"), !text("different-promises").empty()};
+    if (comparing.a.empty() && comparing.b.empty() && !as_document_) {
+      const auto proposal = propose(*listed);
+      if (!proposal) return broken();
+      comparing.a = proposal->a;
+      comparing.b = proposal->b;
+      return page(compare_page(comparing, {}, *listed));
+    }
     const auto a = store_.load(comparing.a, reason_);
     if (!a) return missing(reason_);
     const auto b = store_.load(comparing.b, reason_);
@@ -105,6 +113,13 @@ class Answering {
   static Answer page(std::string html) { return {200, "text/html; charset=utf-8", std::move(html)}; }
   static Answer document(std::string json) { return {200, "application/json", std::move(json)}; }
   Answer broken() const { return refuse(500, reason_); }
+  // The newest run, and the one before it of the same series; where there is none, the one before it of any.
+  Result<Proposal> propose(std::span<const store::RunSummary> runs) const {
+    if (runs.empty()) return Proposal{};
+    const auto before = store_.predecessor(runs.back(), reason_);
+    if (!before) return before.error();
+    return Proposal{*before ? (*before)->id : runs[runs.size() < 2 ? 0 : runs.size() - 2].id, runs.back().id};
+  }
   std::string text(const std::string& name) const {
     const auto found = query_.find(name);
     return found == query_.end() ? "" : found->second;

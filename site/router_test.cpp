@@ -99,6 +99,27 @@ TEST_F(RouterTest, RunsAreComparedAndLookedAt) {
   EXPECT_THAT(get("/run/" + ids_[24]).body, HasSubstr("xfs: mount &lt;failed&gt;"));
 }
 
+// Both sides of the form once named the newest run.
+TEST_F(RouterTest, TheNewestRunIsProposedAgainstTheOneBeforeItOfTheSameSeries) {
+  std::string reason;
+  auto store = store::Store::open(db(), store::Store::Access::write, reason);
+  ASSERT_TRUE(store.ok()) << reason;
+  std::vector<store::StoredRun> later;
+  for (const u64 number : {26, 27}) later.push_back(fixture::make_run(number, {}));
+  later[0].record.comparisons[0].workload = "another load";
+  const auto added = store->add(later, reason);
+  ASSERT_TRUE(added.ok()) << reason;
+  const std::string &other = (*added)[0].id, &newest = (*added)[1].id;
+  const std::string form = get("/compare").body;
+  const auto chosen = [](const std::string& id) { return "<option value=\"" + id + "\" selected>"; };
+  EXPECT_LT(form.find(chosen(ids_[24])), form.find(chosen(newest)));
+  EXPECT_NE(form.find(chosen(newest)), std::string::npos);
+  EXPECT_THAT(form, Not(HasSubstr(chosen(other))));
+  const std::string runs = get("/runs").body;
+  for (const auto& [side, id] : {std::pair("a", ids_[24]), std::pair("b", newest)})
+    EXPECT_THAT(runs, testing::ContainsRegex(fmt::format("name=\"{}\" value=\"{}\"[^>]* checked", side, id)));
+}
+
 TEST_F(RouterTest, HostsAreKernelsAndMachines) {
   const json hosts = document("/api/hosts")["hosts"];
   ASSERT_EQ(hosts.size(), 2u);

@@ -17,7 +17,7 @@ std::string choice(std::string_view side, const store::RunSummary& run, bool cho
 
 }  // namespace
 
-std::string runs_page(std::span<const store::RunSummary> runs) {
+std::string runs_page(std::span<const store::RunSummary> runs, const Proposal& proposal) {
   std::string content = "<h1>Runs</h1>\n";
   if (runs.empty()) {
     content += "<p class=\"lead\">The store holds no run yet: <code>cowbench dbench --db</code> adds one.</p>\n";
@@ -35,7 +35,7 @@ std::string runs_page(std::span<const store::RunSummary> runs) {
                                    : "complete";
     table.add_row({run_link(run.id), short_time(run.started), escaped_html(short_commit(run.commit, run.dirty)), status,
                    "<code>" + escaped_html(run.command_line) + "</code>", std::to_string(run.samples),
-                   choice("a", run, at + 2 == runs.size()), choice("b", run, at + 1 == runs.size())});
+                   choice("a", run, run.id == proposal.a), choice("b", run, run.id == proposal.b)});
   }
   content += "<form action=\"/compare\" method=\"get\">" + table.render() + "<button>Compare A and B</button></form>\n";
   return render_site_page({"Runs", "/runs", content, ""});

@@ -229,6 +229,19 @@ Result<RunSummary> Store::find(std::string_view id, std::string& reason) const {
   return Error{Code::store_run_unknown};
 }
 
+Result<std::optional<RunSummary>> Store::predecessor(const RunSummary& run, std::string& reason) const {
+  Statement rows(*database_, fmt::format("SELECT {} FROM run AS earlier"
+                                         " WHERE (started, id) < (SELECT started, id FROM run WHERE hash=?1)"
+                                         " AND EXISTS (SELECT 1 FROM point WHERE run_id=earlier.id AND series_id IN"
+                                         " (SELECT series_id FROM point WHERE run_id=(SELECT id FROM run WHERE hash=?1)))"
+                                         " ORDER BY started DESC, id DESC LIMIT 1",
+                                         run_columns)
+                                 .c_str());
+  const Statement::Step step = rows.bind(std::string_view(run.id)).step();
+  if (step == Statement::Step::failed) return fail(reason);
+  return step == Statement::Step::row ? std::optional(summary_of(rows)) : std::nullopt;
+}
+
 Result<StoredRun> Store::load(std::string_view id, std::string& reason) const {
   const auto summary = find(id, reason);
   if (!summary) return summary.error();

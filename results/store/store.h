@@ -5,6 +5,7 @@
 // Whatever fails also sets `reason`: a sentence for people that names the file.
 #pragma once
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,6 +58,9 @@ class Store {
   // `id` may be cut short where that is unique; "latest" is the one that started last.
   // Error store_run_unknown: none, or several.
   cowfs::Result<RunSummary> find(std::string_view id, std::string& reason) const;
+
+  // The last run before `run` that measured one of its series; absent: none did.
+  cowfs::Result<std::optional<RunSummary>> predecessor(const RunSummary& run, std::string& reason) const;
 
   // Metric summaries and ratios are computed anew. Errors: find()'s; store_run_damaged.
   cowfs::Result<StoredRun> load(std::string_view id, std::string& reason) const;

@@ -126,6 +126,26 @@ TEST_F(StoreTest, IdsMustBeKnownAndUnique) {
   }
 }
 
+TEST_F(StoreTest, APredecessorMeasuredTheSame) {
+  Store store = open();
+  std::vector<StoredRun> runs;
+  for (u64 number = 0; number < 5; ++number) runs.push_back(fixture::make_run(number));
+  for (const u64 other : {1, 2}) runs[other].record.comparisons[0].workload = "another load";
+  const auto added = store.add(runs, reason_);
+  ASSERT_TRUE(added.ok()) << reason_;
+  const auto id = [&](std::size_t number) { return (*added)[number].id; };
+  const auto before = [&](std::size_t number) {
+    const auto found = store.predecessor(*store.find(id(number), reason_), reason_);
+    EXPECT_TRUE(found.ok()) << reason_;
+    return *found ? (*found)->id : "none";
+  };
+  EXPECT_EQ(before(4), id(3));
+  EXPECT_EQ(before(3), id(0));
+  EXPECT_EQ(before(2), id(1));
+  EXPECT_EQ(before(1), "none");
+  EXPECT_EQ(before(0), "none");
+}
+
 // The child says after each run that it was added, and is killed in whatever it does some time after the nth. What it
 // said was added must be there, whole, and the store must take further runs.
 TEST_F(StoreTest, KilledAtAnyMomentItIsWhole) {
