@@ -82,7 +82,8 @@ std::string as_text(const results::Versus& versus) {
                    finding.paired ? dashboards::counted(ratio.rounds, "pair") : fmt::format("{} unpaired", ratio.rounds)});
     compared.insert(ratio.metric);
     for (const std::string& remark : finding.remarks) note(remark, ratio.metric);
-    if (ratio.rounds_needed) note(fmt::format("about {} pairs in all would settle it", *ratio.rounds_needed), ratio.metric);
+    if (ratio.rounds_needed)
+      note("about " + dashboards::counted(*ratio.rounds_needed, "pair") + " in all would settle it", ratio.metric);
   }
   std::string text = table.render(dashboards::style_of(stdout));
   for (const auto& [remark, metrics] : remarks)

@@ -303,7 +303,7 @@ TEST_F(KeptRunTest, ADamagedByteIsNamedAndTheExitCodeSaysSo) {
   file.close();
   const Ended verified = run_job(target, {"--verify_only=1"}, {});
   EXPECT_EQ(verified.exit_code, 1);
-  EXPECT_THAT(verified.errors, HasSubstr("1 blocks are not what was written"));
+  EXPECT_THAT(verified.errors, HasSubstr("1 block not as written"));
   EXPECT_THAT(verified.output, HasSubstr("/a.0/a.0.0: at byte 5000000: not what was written"));
   EXPECT_EQ(metric(verified, "verify_mismatches"), 1);
 }
@@ -670,6 +670,8 @@ TEST_F(CowbenchTest, PublishedRunsAreListedPlannedAndReproduced) {
   const Ended planned = run({"reproduce", "epyc-9454", "--plan", "--synthetic", "pack:1 l3:8 core:6 pu:2"});
   EXPECT_EQ(planned.exit_code, 0) << planned.errors;
   EXPECT_THAT(planned.output, HasSubstr("dbench: 48 clients"));
+  EXPECT_THAT(run({"reproduce", "epyc-9454", "--plan", "--synthetic", "pack:1 l3:1 core:1 pu:1"}).output,
+              HasSubstr(": 1 client, cpus 0\n"));
   EXPECT_THAT(planned.output, HasSubstr("not published: mkfs and mount options"));
   EXPECT_EQ(run({"reproduce", "epyc-9454", "--synthetic", "pack:1 l3:8 core:6 pu:2"}).exit_code, 2);
   EXPECT_EQ(run({"reproduce", "nowhere"}).exit_code, 2);

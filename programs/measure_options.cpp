@@ -8,6 +8,7 @@
 #include <random>
 #include <ranges>
 
+#include "dashboards/format.h"
 #include "dashboards/progress.h"
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
@@ -199,7 +200,7 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request, con
   if (store && !report.record.comparisons.empty()) written = store_run(*store, report) && written;
   if (report.failure) return report_failure(*report.failure);
   if (const harness::u64 blocks = harness::verify_mismatches(report.record); blocks > 0)
-    return report_failure(Failure{FailureKind::mismatch, fmt::format("{} blocks are not what was written", blocks),
+    return report_failure(Failure{FailureKind::mismatch, dashboards::counted(blocks, "block") + " not as written",
                                   "the notes name the first ones; do not trust what this target stores"});
   return written ? exit_ok : exit_run_failed;
 }

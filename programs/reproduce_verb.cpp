@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "dashboards/format.h"
 #include "dashboards/terminal.h"
 #include "harness/byte_size.h"
 #include "harness/dbench_workload.h"
@@ -110,7 +111,8 @@ int reproduce_recipe(ReproduceOptions options, const std::string& command_line) 
   if (options.measure.plan) {
     for (const std::string& line : facts(reproduction)) fmt::print("# {}\n", line);
     for (const Scaled& scaled : scaling->measurements)
-      fmt::print("# {}: {} clients, cpus {}\n", scaled.run->name, scaled.clients, harness::to_cpu_list(scaled.cpus));
+      fmt::print("# {}: {}, cpus {}\n", scaled.run->name, dashboards::counted(scaled.clients, "client"),
+                 harness::to_cpu_list(scaled.cpus));
     if (topology->synthetic()) return exit_ok;
   }
   if (topology->synthetic())

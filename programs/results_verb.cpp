@@ -109,7 +109,8 @@ int import_files(const ResultsOptions& options) {
   const auto added = opened->add(runs, reason);
   if (!added) return report_store_failure(added.error(), reason);
   const auto fresh = std::ranges::count_if(*added, &store::Added::fresh);
-  fmt::print("{} {} added, {} already there\n", fresh, fresh == 1 ? "run" : "runs", std::ssize(*added) - fresh);
+  fmt::print("{} added, {} already there\n", dashboards::counted(static_cast<std::size_t>(fresh), "run"),
+             std::ssize(*added) - fresh);
   return exit_ok;
 }
 
@@ -169,7 +170,9 @@ int show_changes(const ResultsOptions& options) {
                                      {"eras", found.eras.size() + 1}, {"changes", nlohmann::ordered_json::array()}};
     for (const history::ChangePoint& change : found.changes) {
       const store::SeriesPoint &first = found.points[change.at], &last = found.points[change.at - 1];
-      table.add_row({key.target, fmt::format("{}, {}, {} clients", key.media, key.workload, key.clients), change_place(first),
+      table.add_row({key.target,
+                     fmt::format("{}, {}, {}", key.media, key.workload, dashboards::counted(key.clients, "client")),
+                     change_place(first),
                      change_place(last), fmt::format("{:+.1f}%", 100 * change.effect), fmt::format("{:.2g}", change.p)});
       series["changes"].push_back({{"run", first.run}, {"commit", first.commit}, {"run_before", last.run},
                                    {"commit_before", last.commit}, {"effect", change.effect}, {"p", change.p}});

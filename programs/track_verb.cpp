@@ -94,7 +94,7 @@ int print_plan(const Project& project, const TrackOptions& options, const std::s
   commands("bench", {project.suite.bench});
   for (const Commit& commit : project.commits)
     fmt::print("commit: {} {}\n", commit.sha.substr(0, 10), dashboards::printable(commit.subject));
-  fmt::print("{} commits, {}\n", project.commits.size(), runs);
+  fmt::print("{}, {}\n", dashboards::counted(project.commits.size(), "commit"), runs);
   return exit_not_worse;
 }
 
@@ -104,7 +104,8 @@ int print_measuring_plan(const Project& project, const TrackOptions& options, st
     fmt::print("control: the build of {}\n", project.control_sha);
   else
     fmt::print("control: {}\n", to_text(harness::NamedCommand{project.suite.control, "", 1}));
-  return print_plan(project, options, fmt::format("at most {} runs of the bench before anything is confirmed", runs_max));
+  return print_plan(project, options,
+                    "at most " + dashboards::counted(runs_max, "run") + " of the bench before anything is confirmed");
 }
 
 int with_builds(const Project& project, const TrackOptions& options, auto&& use) {
@@ -157,8 +158,9 @@ std::string as_text(const tracking::TrackReport& report) {
   std::size_t counts[4] = {};
   for (const tracking::TrackedCommit& tracked : report.commits) ++counts[static_cast<std::size_t>(tracked.state)];
   text += fmt::format(
-      "{} commits: {} measured, {} with the build of the one before, {} not built, {} not run; {} runs made\n",
-      report.commits.size(), counts[0], counts[1], counts[2], counts[3], report.runs);
+      "{}: {} measured, {} with the build of the one before, {} not built, {} not run; {} made\n",
+      dashboards::counted(report.commits.size(), "commit"), counts[0], counts[1], counts[2], counts[3],
+      dashboards::counted(report.runs, "run"));
   for (const std::string& warning : report.warnings) text += warning + "\n";
   return text;
 }
@@ -183,7 +185,8 @@ int run_track(const TrackOptions& options) {
 
 std::string as_text(const tracking::BisectRequest& request, const tracking::BisectReport& report) {
   using State = history::Bisection::State;
-  const auto pairs = fmt::format("{} pairs, {} runs made\n", report.observations, report.runs);
+  const auto pairs = fmt::format("{}, {} made\n", dashboards::counted(report.observations, "pair"),
+                                 dashboards::counted(report.runs, "run"));
   if (report.state == State::no_difference)
     return fmt::format("the ends differ by less than {:.1f}%: there is nothing to look for; {}",
                        100 * request.options.effect_min, pairs);
