@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <vector>
 
 #include "sharing/postgres_internal.h"
@@ -9,10 +10,26 @@ namespace cowbench::sharing {
 using harness::Failure;
 using harness::FailureKind;
 
-Failure Connection::failure(const char* what) const {
-  std::string reason = PQerrorMessage(connection_.get());
-  while (reason.ends_with('\n')) reason.pop_back();
-  return Failure{FailureKind::failed, fmt::format("PostgreSQL: {}: {}", what, reason), ""};
+namespace {
+
+constexpr const char* connect_seconds_max = "10";  // unless the address says otherwise
+
+// libpq explains over several lines, indented or not.
+std::string on_one_line(std::string_view text) {
+  std::string line;
+  for (const char character : text) {
+    const bool blank = character == '\n' || character == '\t' || character == ' ';
+    if (!blank) line += character;
+    if (blank && !line.empty() && !line.ends_with(' ')) line += ' ';
+  }
+  if (line.ends_with(' ')) line.pop_back();
+  return line;
+}
+
+}  // namespace
+
+Failure Connection::failure(const char* what, std::string_view reason) {
+  return Failure{FailureKind::failed, fmt::format("PostgreSQL: {}: {}", what, on_one_line(reason)), ""};
 }
 
 Outcome<Connection> Connection::open(const std::string& url) {
@@ -22,9 +39,13 @@ Outcome<Connection> Connection::open(const std::string& url) {
   if (understood == nullptr)
     return Failure{FailureKind::request, "this is not the address of a PostgreSQL database",
                    "it looks like postgresql://user@host/database"};
-  Connection connection(PQconnectdb(url.c_str()));
-  if (PQstatus(connection.connection_.get()) != CONNECTION_OK) return connection.failure("cannot connect");
-  PQsetNoticeProcessor(connection.connection_.get(), [](void*, const char*) {}, nullptr);
+  const std::array names{"connect_timeout", "dbname", static_cast<const char*>(nullptr)};
+  const std::array values{connect_seconds_max, url.c_str(), static_cast<const char*>(nullptr)};
+  constexpr int later_ones_win = 1;  // and a dbname may be an address
+  Connection connection(PQconnectdbParams(names.data(), values.data(), later_ones_win));
+  PGconn* const opened = connection.connection_.get();
+  if (PQstatus(opened) != CONNECTION_OK) return failure("cannot connect", PQerrorMessage(opened));
+  PQsetNoticeProcessor(opened, [](void*, const char*) {}, nullptr);
   return connection;
 }
 
@@ -44,7 +65,8 @@ Outcome<Rows> Connection::run(const char* sql, std::initializer_list<Value> valu
                          formats.data(), binary_results));
   const ExecStatusType status = rows.status();
   if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return rows;
-  Failure failed = failure("a statement failed");
+  const char* primary = rows.primary_message();
+  Failure failed = failure("a statement failed", primary != nullptr ? primary : PQerrorMessage(connection_.get()));
   if (rows.is_refused_text()) failed.kind = FailureKind::refused;
   return failed;
 }

@@ -37,6 +37,8 @@ class Rows {
     const char* state = PQresultErrorField(result_.get(), PG_DIAG_SQLSTATE);
     return state != nullptr && state == character_not_in_repertoire;
   }
+  // Of a failure, without the statement and hints; nullptr where the server did not say.
+  const char* primary_message() const { return PQresultErrorField(result_.get(), PG_DIAG_MESSAGE_PRIMARY); }
   int count() const { return PQntuples(result_.get()); }
   std::string text(int row, int column) const {
     return {PQgetvalue(result_.get(), row, column), static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
@@ -60,7 +62,7 @@ class Connection {
     void operator()(PGconn* connection) const { PQfinish(connection); }
   };
   explicit Connection(PGconn* connection) : connection_(connection) {}
-  harness::Failure failure(const char* what) const;
+  static harness::Failure failure(const char* what, std::string_view reason);
   std::unique_ptr<PGconn, Finish> connection_;
 };
 

@@ -74,7 +74,9 @@ Outcome<std::vector<std::string>> ids_of(const store::Store& store) {
 
 Action make_schema(Connection& connection) {
   for (const char* statement : schema)
-    if (const auto made = connection.run(statement); !made) return made.failure();
+    if (const auto made = connection.run(statement); !made)
+      return Failure{made.failure().kind, "the team's store cannot be made: " + made.failure().what,
+                     "it wants a database of its own, and the right to make tables there"};
   const auto set = connection.run("INSERT INTO cowbench VALUES($1)", {schema_version});
   return set ? Action(Done{}) : Action(set.failure());
 }
@@ -84,10 +86,14 @@ Action check_schema(Connection& connection) {
   const auto missing = connection.run("SELECT 1 WHERE to_regclass('cowbench') IS NULL");
   if (!missing) return missing.failure();
   if (missing->count() == 1) return make_schema(connection);
-  const auto version = connection.run("SELECT version::text FROM cowbench");
+  // As JSON, so that another program's table of this name is one without a version and not an error.
+  const auto version = connection.run("SELECT to_jsonb(cowbench)->>'version' FROM cowbench");
   if (!version) return version.failure();
   const u64 found = version->count() == 0 ? 0 : number_of(version->text(0, 0));
   if (found == schema_version) return Done{};
+  if (found < schema_version)
+    return Failure{FailureKind::refused, "the table cowbench of this database is not that of a team's store",
+                   "use a database of its own"};
   return Failure{FailureKind::refused, fmt::format("the team's store has schema version {}, and this build knows {}", found,
                                                    schema_version), "use a newer cowbench"};
 }
@@ -101,7 +107,13 @@ Outcome<Moved> move_missing(const std::vector<std::string>& here, const std::vec
       ++moved.there_already;
       continue;
     }
-    if (const Action copied = copy(id); !copied) return copied.failure();
+    if (const Action copied = copy(id); !copied) {
+      Failure failed = copied.failure();
+      if (failed.remedy.empty())
+        failed.remedy = fmt::format("{} of {} were there by then; the same command goes on", moved.there_already + moved.added,
+                                    here.size());
+      return failed;
+    }
     ++moved.added;
   }
   return moved;

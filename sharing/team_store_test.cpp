@@ -66,17 +66,29 @@ std::string read_until(int output, std::string_view text) {
   return said;
 }
 
-u32 free_port() {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+struct Listener {
+  int socket;
+  u32 port;
+};
+
+// Takes connections and never answers.
+Listener listen_on_loopback() {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof address;
   auto* raw = reinterpret_cast<sockaddr*>(&address);
   EXPECT_EQ(bind(listener, raw, length), 0);
+  EXPECT_EQ(listen(listener, 1), 0);
   EXPECT_EQ(getsockname(listener, raw, &length), 0);
-  close(listener);
-  return ntohs(address.sin_port);
+  return {listener, ntohs(address.sin_port)};
+}
+
+u32 free_port() {
+  const Listener listener = listen_on_loopback();
+  close(listener.socket);
+  return listener.port;
 }
 
 class TeamStoreTest : public testing::Test {
@@ -207,7 +219,7 @@ TEST_F(TeamStoreTest, TextThatPostgresDoesNotStoreIsRefusedAndTheOthersArePushed
   EXPECT_THAT(pushed.failure().what,
               AllOf(HasSubstr("2 of 4 runs were not pushed"),
                     HasSubstr((*added)[1].id + ": PostgreSQL has no text with NUL bytes: 'cowbench'"),
-                    HasSubstr((*added)[2].id + ": PostgreSQL: a statement failed: ERROR:  invalid byte sequence")));
+                    HasSubstr((*added)[2].id + ": PostgreSQL: a statement failed: invalid byte sequence")));
   EXPECT_EQ(count("run"), 2u);
   const auto pulled = team().pull(second);
   ASSERT_TRUE(pulled.ok()) << pulled.failure().what;
@@ -292,6 +304,13 @@ TEST_F(TeamStoreTest, AnotherProgramsTablesAreLeftAlone) {
   ASSERT_FALSE(opened.ok());
   EXPECT_THAT(opened.failure().what, HasSubstr("\"run\" already exists"));
   EXPECT_EQ(connection.run("SELECT to_regclass('cowbench') IS NULL")->text(0, 0), std::string(1, 1));
+  for (const char* table : {"CREATE TABLE cowbench(x INTEGER)", "INSERT INTO cowbench VALUES(1)"}) {
+    ASSERT_TRUE(connection.run(table).ok());
+    const auto foreign = TeamStore::open(url(database_));
+    ASSERT_FALSE(foreign.ok());
+    EXPECT_EQ(foreign.failure().kind, harness::FailureKind::refused);
+    EXPECT_THAT(foreign.failure().what, HasSubstr("is not that of a team's store"));
+  }
 }
 
 TEST_F(TeamStoreTest, ADamagedRunIsNotPulled) {
@@ -316,6 +335,37 @@ TEST_F(TeamStoreTest, ANewerSchemaIsRefused) {
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.failure().kind, harness::FailureKind::refused);
   EXPECT_THAT(opened.failure().what, HasSubstr("version 7"));
+}
+
+// The session ends as it does when the server goes away. What was pushed stays; a statement's reason is one line.
+TEST_F(TeamStoreTest, AServerThatGoesAwaySaysHowFarItCame) {
+  Store first = local("a");
+  add_runs(first, 0, 3);
+  TeamStore shared = team();
+  ASSERT_TRUE(shared.push(first).ok());
+  add_runs(first, 3, 3);
+  Connection connection = connect();
+  ASSERT_TRUE(connection.run("CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                             " IF (SELECT count(*) FROM document) = 4 THEN"
+                             " PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW; END $$").ok());
+  ASSERT_TRUE(connection.run("CREATE TRIGGER leaves BEFORE INSERT ON document FOR EACH ROW EXECUTE FUNCTION leave()").ok());
+  const auto pushed = shared.push(first);
+  ASSERT_FALSE(pushed.ok());
+  EXPECT_EQ(pushed.failure().kind, harness::FailureKind::failed);
+  EXPECT_THAT(pushed.failure().what, AllOf(HasSubstr("terminating connection"), testing::Not(HasSubstr("\n"))));
+  EXPECT_EQ(pushed.failure().remedy, "4 of 6 were there by then; the same command goes on");
+  EXPECT_EQ(count("run"), 4u);
+  ASSERT_TRUE(connection.run("DROP TRIGGER leaves ON document").ok());
+  EXPECT_EQ(team().push(first)->added, 2u);
+}
+
+// Without a limit the connection to a machine that takes it and never answers waits for ever.
+TEST(TeamStoreAddress, AServerThatNeverAnswersIsGivenUp) {
+  const Listener listener = listen_on_loopback();
+  const auto opened = TeamStore::open(fmt::format("postgresql://team@127.0.0.1:{}/team", listener.port));
+  close(listener.socket);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_THAT(opened.failure().what, HasSubstr("timeout expired"));
 }
 
 TEST(TeamStoreAddress, AServerThatIsNotThereIsSaidToBe) {
