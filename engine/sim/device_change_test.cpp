@@ -262,8 +262,7 @@ TEST(DeviceChange, a_power_cut_leaves_a_filesystem_that_mounts) {
     ASSERT_TRUE(whole.run().ok());
     Random random(1);
     for (std::size_t device = 0; device < c.images.size(); ++device) {
-      const device::DeviceCounts counts = whole.filesystem().device(device).counts();
-      for (const u64 cut : some_cuts(counts.reads + counts.writes + counts.flushes, random)) {
+      for (const u64 cut : some_cuts(requests(whole.filesystem().device(device)), random)) {
         Change change(c.images, c.change);
         change.filesystem().share_power();
         change.filesystem().device(device).set_faults({.power_cut_at = cut});
