@@ -133,17 +133,17 @@ function resultTable(comparison: Comparison, metrics: MetricDescription[]): HTML
     `Results on ${comparison.media}, ${counted(comparison.clients, "client")}: medians of ${counted(comparison.rounds, "round")}`,
     [
       { title: "Target", hint: "durability and integrity" },
-      ...shown.map(metricColumn),
-      { title: "Spread", hint: `of ${title}`, numeric: true },
       { title: subject ? `${subject} ÷ this` : "Ratio", hint: `${title}, 95%` },
+      { title: "Spread", hint: `of ${title}`, numeric: true },
+      ...shown.map(metricColumn),
     ],
     comparison.results.map((result, index) => {
       const spread = main && result.metrics[main.name]?.relative_spread;
       return [
         html("span", {}, mark(index), ` ${result.label}`),
-        ...shown.map((metric) => metricCell(result, metric)),
-        spread === undefined ? absent : percent(spread),
         result.subject || !main ? absent : ratioCell(find(comparison, main.name, subject, result.target)),
+        spread === undefined ? absent : percent(spread),
+        ...shown.map((metric) => metricCell(result, metric)),
       ];
     }),
     "results",
