@@ -64,7 +64,7 @@ class ComparisonRun : public RoundExecutor {
 
   void describe(const MediaRequest& medium) {
     comparison_.media = to_text(medium.kind);
-    comparison_.workload = workload_.name();
+    comparison_.workload = workload_.name() + remark_of(request_.during);
     comparison_.clients = workload_.clients();
     comparison_.rounds = request_.rounds.value_or(0);
     comparison_.seconds = workload_.seconds();
@@ -197,6 +197,7 @@ class ComparisonRun : public RoundExecutor {
 
   RoundRequest verify_round(const Entrant& entrant) {
     RoundRequest round = round_for(entrant.label());
+    round.during.clear();
     round.progress = [this, label = entrant.label()](const RunProgress& progress) { show(label, "verify", progress); };
     return round;
   }
@@ -212,6 +213,7 @@ class ComparisonRun : public RoundExecutor {
     round.seconds = workload_.seconds();
     round.warmup_seconds = workload_.warmup_seconds();
     round.pins = request_.pins;
+    round.during = request_.during;
     round.progress = [this, label](const RunProgress& progress) {
       const bool moving = progress.phase != RunProgress::Phase::cleanup;
       show(label, phase_text(progress.phase), moving ? std::optional(progress) : std::nullopt);

@@ -67,8 +67,8 @@ const cowfs::Totals& totals_of(const std::vector<cowfs::Activity>& activities, s
 
 class CowfsClients : public ClientGroup {
  public:
-  CowfsClients(u32 clients, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared)
-      : clients_(clients), filesystem_(filesystem), shared_(std::move(shared)) {}
+  CowfsClients(const RoundRequest& request, cowfs::Filesystem& filesystem, std::shared_ptr<ClientsShared> shared)
+      : clients_(request.clients), filesystem_(filesystem), shared_(std::move(shared)), changes_(filesystem, request.during) {}
 
   Action start() override {
     for (u32 client = 0; client < clients_; ++client) {
@@ -89,8 +89,10 @@ class CowfsClients : public ClientGroup {
   void window_begins() override {
     activities_before_ = filesystem_.activities();
     system_calls_before_ = filesystem_.counters().system_calls;
+    changes_.begin();
   }
   void window_ends() override {
+    changes_.window_ends();
     activities_ = activities_since(activities_before_, filesystem_.activities());
     window_end_ = filesystem_.counters();
   }
@@ -105,12 +107,13 @@ class CowfsClients : public ClientGroup {
                        ""};
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    return Done{};
+    return changes_.end();
   }
 
   const std::vector<results::EngineActivity>& activities() const { return activities_; }
   const cowfs::Counters& window_end() const { return window_end_; }
   u64 system_calls() const { return window_end_.system_calls - system_calls_before_; }
+  const std::vector<std::string>& remarks() const { return changes_.remarks(); }
   u32 running() const { return shared_->running.load(std::memory_order_acquire); }
 
  private:
@@ -121,6 +124,7 @@ class CowfsClients : public ClientGroup {
   u64 system_calls_before_ = 0;
   std::vector<cowfs::Activity> activities_before_;
   std::vector<results::EngineActivity> activities_;
+  ChangesOfRound changes_;
 };
 
 // What this process has in memory now.
@@ -236,10 +240,11 @@ Outcome<RoundResult> CowfsTargetMount::run(const RoundRequest& asked, CowfsClien
   const auto shared = std::make_shared<ClientsShared>();
   shared->memory = std::move(*memory);
   shared->function = std::move(function);
-  CowfsClients clients(request.clients, *filesystem_, shared);
+  CowfsClients clients(request, *filesystem_, shared);
   auto result = run_phases(request, *shared->memory, clients);
   clients_left_ = clients.running() > 0;
   if (!result) return result;
+  result->remarks.insert(result->remarks.end(), clients.remarks().begin(), clients.remarks().end());
   result->memory_bytes_max = resident_max;
   result->engine = clients.activities();
   result->system_calls = clients.system_calls();

@@ -19,6 +19,16 @@ std::vector<Entrant> entrants_of(const MeasureRequest& request) {
   return entrants;
 }
 
+namespace {
+
+// Several devices are one for XFS or ext4 where the kernel makes an array of them.
+std::string why_one_device() {
+  if (access("/proc/mdstat", F_OK) != 0) return "it takes one device, and this kernel has no md to make one of several";
+  return "it takes one device: make an array of them with mdadm, and name that with --device in a run of its own";
+}
+
+}  // namespace
+
 Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* media, const MemoryLimit* limit) {
   if (kind() == TargetKind::null) {
     promise_ = "nothing is stored";
@@ -34,6 +44,7 @@ Action Entrant::create(const MeasureRequest& request, Ledger& ledger, Media* med
   }
   if (needs_media() && media->is_plain_image())
     return Failure{FailureKind::missing, "it needs a loop device", ""};
+  if (media != nullptr && media->devices().size() > 1 && !takes_several_devices(kind())) return Failure{FailureKind::missing, why_one_device(), ""};
   auto kernel =
       KernelTarget::create(name_, ledger, kind() == TargetKind::path ? nullptr : media, default_mount_directory, keep_of(request));
   if (!kernel) return kernel.failure();

@@ -62,9 +62,20 @@ void plan_target(const MeasureRequest& request, const Entrant& entrant, const st
     const CowfsTargetMount mount(*parse_cowfs_options(name.argument), request.pins,
                                  request.cache_bytes.value_or(request.workload->default_cache_bytes()), nullptr);
     for (const std::string& line : mount.plan(devices, keep_of(request))) lines.push_back("  " + line);
+    for (const ChangeDuringRound& change : request.during) lines.push_back("  # while it is measured, at " + to_text(change));
   } else if (name.kind != TargetKind::null) {
     for (const std::string& line : KernelTarget::plan(name, devices, keep_of(request))) lines.push_back("  " + line);
   }
+}
+
+Action check_changes(const MeasureRequest& request) {
+  if (request.during.empty()) return Done{};
+  const auto& last = std::ranges::max(request.during, {}, &ChangeDuringRound::at_seconds);
+  if (last.at_seconds >= request.workload->seconds())
+    return Failure{FailureKind::request, fmt::format("--during {}: the load is over by then", to_text(last)), "let it run for longer"};
+  if (std::ranges::find(request.targets, TargetKind::cowfs, &TargetName::kind) == request.targets.end())
+    return Failure{FailureKind::request, fmt::format("--during {}: no target is cowfs", to_text(last)), ""};
+  return Done{};
 }
 
 }  // namespace
@@ -96,11 +107,7 @@ Action check(const MeasureRequest& request) {
     if (const auto options = parse_cowfs_options(name.argument); !options) return options.failure();
   }
   if (request.media.empty()) return Failure{FailureKind::request, "no medium", "use --media or --device"};
-  for (const TargetName& name : request.targets) {
-    const auto has_several = [](const MediaRequest& medium) { return medium.devices.size() > 1 || medium.images > 1; };
-    if (takes_several_devices(name.kind) || !std::ranges::any_of(request.media, has_several)) continue;
-    return Failure{FailureKind::request, fmt::format("--target {}: takes one device", name.text), "use cowfs or btrfs:raid1"};
-  }
+  if (const Action fine = check_changes(request); !fine) return fine;
   if (!request.keep.empty()) {
     const bool one = request.targets.size() == 1 && request.targets.front().kind != TargetKind::null && request.rounds == 1u &&
                      !request.system_call_charge;

@@ -24,6 +24,7 @@ struct MeasureRequest {
   std::optional<u64> cache_bytes;    // cowfs's page cache; absent: the load's default
   PinPlan pins;
   std::string keep;                  // directory for what is left to a later run, or was by an earlier one; empty: nothing is
+  std::vector<ChangeDuringRound> during;  // in the measured window of each cowfs target
   bool system_call_charge = false;   // each cowfs target also once more with the charge
   u32 calibration_rounds = 1;        // the real program in so many rounds, on targets that the kernel serves; 0: none
   u64 seed = 0;
@@ -37,7 +38,8 @@ results::Record record_of_now(const std::string& command_line, u64 seed, const E
 // Whether the run leaves what it makes, or uses what is there.
 Keep keep_of(const MeasureRequest& request);
 
-// Failures request: no target, one twice, bad cowfs options, a path that is no directory, no media; more than one round of
+// Failures request: no target, one twice, bad cowfs options, a path that is no directory, no media; changes of devices without a
+// cowfs target, or after its window; more than one round of
 // one target when something is kept; the load's own.
 Action check(const MeasureRequest& request);
 

@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "engine/base/latency.h"
+#include "harness/changes_during_round.h"
 #include "harness/dbench_client.h"
 #include "harness/outcome.h"
 #include "harness/round_result.h"
@@ -48,6 +49,7 @@ struct RoundRequest {
   workloads::SteadyRule steady;          // the measured window ends when it holds
   u32 precondition_seconds = 0;          // instead of a warm-up: windows of so many, until they are steady (SteadyBySnia)
   std::vector<dev_t> devices;            // counted over the measured window
+  std::vector<ChangeDuringRound> during;  // cowfs: what is done to its devices meanwhile
   std::function<void(const RunProgress&)> progress;  // about once a second; may be empty
 };
 constexpr u32 clients_max = 4096;

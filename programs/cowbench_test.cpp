@@ -23,6 +23,7 @@
 namespace cowbench {
 namespace {
 
+using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -441,6 +442,54 @@ TEST_F(CowbenchTest, WithoutRootCowfsRunsOnAnImageBesideADirectory) {
   EXPECT_EQ(comparison.skipped[0].target, "xfs");
   EXPECT_THAT(comparison.skipped[0].reason, HasSubstr("root"));
   EXPECT_TRUE(std::filesystem::is_empty(place));
+}
+
+// What is lost and comes back meanwhile, the clients do not notice: they verify what they read.
+TEST_F(CowbenchTest, DevicesAreLostAndFoundWhileALoadIsVerified) {
+  struct Case {
+    const char* target;
+    std::vector<std::string> during;
+  };
+  for (const Case& c : {Case{"cowfs:replicas=2,cache=64M,node_cache=32M", {"0.2 offline 2", "0.3 scrub", "0.4 online 2", "0.5 offline 0"}},
+                        Case{"cowfs:ec=2+2,cache=64M,node_cache=32M", {"0.2 offline 1", "0.2 offline 3"}}}) {
+    SCOPED_TRACE(c.target);
+    std::vector<std::string> arguments = {"dbench", "3", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "1", "--verify", "--payload", "random",
+                                          "--devices", "4", "--size", "384M", "--media", "ram", "--target", c.target, "--target",
+                                          "xfs", "--rounds", "1", "--no-calibrate", "--json", "-"};
+    for (const std::string& change : c.during) arguments.insert(arguments.end(), {"--during", change});
+    const Ended ended = run(arguments);
+    ASSERT_EQ(ended.exit_code, 0) << ended.errors;
+    std::string reason;
+    const auto record = results::parse_record(ended.output, reason);
+    ASSERT_TRUE(record.ok()) << reason;
+    const results::Comparison& comparison = record->comparisons.front();
+    EXPECT_THAT(comparison.workload, HasSubstr("during it 0.2 s: offline"));
+    ASSERT_THAT(comparison.results, SizeIs(1));
+    for (const std::string& change : c.during)
+      EXPECT_THAT(comparison.results[0].notes, Contains(HasSubstr(change.substr(4) + ", took")));
+    ASSERT_THAT(comparison.skipped, SizeIs(1));
+    EXPECT_THAT(comparison.skipped[0].reason, HasSubstr("one device"));
+  }
+}
+
+TEST_F(CowbenchTest, WhatCannotBeDoneToDevicesEndsTheRunAndSaysWhy) {
+  const std::vector<std::string> load = {"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.5", "--devices", "2", "--size", "384M",
+                                         "--media", "ram", "--no-calibrate", "--target", "cowfs:replicas=2,cache=64M,node_cache=32M"};
+  struct Case {
+    std::vector<std::string> during;
+    int exit_code;
+    const char* reason;
+  };
+  for (const Case& c : {Case{{"0.1 offline 0", "0.2 offline 1"}, 1, "0.2 s: offline 1: pool_copies_needed"},
+                        Case{{"0.1 offline 5"}, 1, "pool_member_unknown"}, Case{{"2 scrub"}, 2, "the load is over by then"},
+                        Case{{"soon scrub"}, 2, "'soon' is no time"}}) {
+    SCOPED_TRACE(c.reason);
+    std::vector<std::string> arguments = load;
+    for (const std::string& change : c.during) arguments.insert(arguments.end(), {"--during", change});
+    const Ended ended = run(arguments);
+    EXPECT_EQ(ended.exit_code, c.exit_code) << ended.errors;
+    EXPECT_THAT(ended.errors, HasSubstr(c.reason));
+  }
 }
 
 TEST_F(CowbenchTest, PlanNamesEveryStepAndDoesNothing) {

@@ -111,6 +111,12 @@ admin::ChunksDone chunks_shown(bool json) {
   return [](u64 done, u64 total) { fmt::print(stderr, "\r\x1b[K{} of {} chunks{}", done, total, done == total ? "\n" : ""); };
 }
 
+int print_done(const std::string& device, const std::string& done, bool json) {
+  if (json) fmt::print("{}\n", dumped({{"schema", "cowfs.device/1"}, {"device", device}, {"done", done}}, 2));
+  else fmt::print("{}: {}\n", device, done);
+  return exit_ok;
+}
+
 int device_online_verb(const Devices& devices, bool json) {
   const auto refilled = admin::bring_up_to_date(devices, chunks_shown(json));
   if (!refilled) return report_error(devices, refilled.error());
@@ -134,12 +140,7 @@ int device_change_verb(const Devices& devices, const DeviceChange& change, const
     if (change.kind != DeviceChange::Kind::label) fmt::print(stderr, "cowfs: room for it comes with: cowfs device add --spare\n");
     return exit_bad_input;
   }
-  if (json) {
-    fmt::print("{}\n", dumped({{"schema", "cowfs.device/1"}, {"done", done_text}}, 2));
-  } else {
-    fmt::print("{}: {}\n", added.empty() ? fmt::format("member {}", change.member) : added, done_text);
-  }
-  return exit_ok;
+  return print_done(added.empty() ? fmt::format("member {}", change.member) : added, done_text, json);
 }
 
 // One verb for each kind of change; which options it has.
@@ -198,21 +199,33 @@ void add_set_state_verb(CLI::App& device, int& exit_code) {
     Devices devices;
     DeviceChange change;
     std::string state;
+    bool json = false;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* verb = device.add_subcommand("set-state", "Let a device count (current), which brings it up to date, or not (stale)");
   verb->add_option("DEV", options->devices, "The filesystem's devices")->required();
   verb->add_option("--member", options->change.member, "Its number, as show-super lists them")->required();
   verb->add_option("--state", options->state, "current or stale")->required()->check(CLI::IsMember({"current", "stale"}));
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");
   verb->callback([options, &exit_code] {
     options->change.kind = options->state == "current" ? DeviceChange::Kind::online : DeviceChange::Kind::offline;
-    exit_code = device_change_verb(options->devices, options->change, "", false, false, options->state.c_str());
+    exit_code = device_change_verb(options->devices, options->change, "", false, options->json, options->state.c_str());
   });
 }
 
-}  // namespace
+void add_online_verb(CLI::App& device, int& exit_code) {
+  struct Options {
+    Devices devices;
+    bool json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = device.add_subcommand("online", "Bring stale devices up to date, so that they count again");
+  verb->add_option("DEV", options->devices, "The filesystem's devices")->required();
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");
+  verb->callback([options, &exit_code] { exit_code = device_online_verb(options->devices, options->json); });
+}
 
-void add_device_verbs(CLI::App& program, int& exit_code) {
+void add_replace_verb(CLI::App& device, int& exit_code) {
   struct Options {
     Devices devices;
     u16 number = 0;
@@ -220,27 +233,31 @@ void add_device_verbs(CLI::App& program, int& exit_code) {
     bool force = false, json = false;
   };
   const auto options = std::make_shared<Options>();
+  CLI::App* verb = device.add_subcommand("replace", "Put another device in the place of one that is missing or stale");
+  verb->add_option("DEV", options->devices, "The filesystem's other devices")->required();
+  verb->add_option("--member", options->number, "The number that it had, as show-super lists them")->required();
+  verb->add_option("--with", options->replacement, "The new one; what it holds is lost")->required();
+  verb->add_flag("--force", options->force, "Also when the new one carries a filesystem or another signature");
+  verb->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");
+  verb->callback([options, &exit_code] {
+    const cowfs::Status done = admin::replace_device(options->devices, options->number, options->replacement, options->force,
+                                                     chunks_shown(options->json));
+    Devices all = options->devices;
+    all.push_back(options->replacement);
+    exit_code = done ? print_done(options->replacement, fmt::format("is member {}", options->number), options->json)
+                     : report_error(all, done.error());
+  });
+}
+
+}  // namespace
+
+void add_device_verbs(CLI::App& program, int& exit_code) {
   CLI::App* device = program.add_subcommand("device", "The devices of a filesystem that is not mounted");
   device->require_subcommand(1);
   for (const ChangeVerb& verb : change_verbs) add_change_verb(*device, verb, exit_code);
   add_set_state_verb(*device, exit_code);
-  CLI::App* online = device->add_subcommand("online", "Bring stale devices up to date, so that they count again");
-  online->add_option("DEV", options->devices, "The filesystem's devices")->required();
-  online->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");
-  online->callback([options, &exit_code] { exit_code = device_online_verb(options->devices, options->json); });
-  CLI::App* replace = device->add_subcommand("replace", "Put another device in the place of one that is missing or stale");
-  replace->add_option("DEV", options->devices, "The filesystem's other devices")->required();
-  replace->add_option("--member", options->number, "The number that it had, as show-super lists them")->required();
-  replace->add_option("--with", options->replacement, "The new one; what it holds is lost")->required();
-  replace->add_flag("--force", options->force, "Also when the new one carries a filesystem or another signature");
-  replace->callback([options, &exit_code] {
-    const cowfs::Status done = admin::replace_device(options->devices, options->number, options->replacement, options->force,
-                                                     chunks_shown(false));
-    Devices all = options->devices;
-    all.push_back(options->replacement);
-    if (done) fmt::print("{}: member {}\n", options->replacement, options->number);
-    exit_code = done ? exit_ok : report_error(all, done.error());
-  });
+  add_online_verb(*device, exit_code);
+  add_replace_verb(*device, exit_code);
 }
 
 }  // namespace cowbench::programs

@@ -62,7 +62,12 @@ TEST_F(CowfsProgram, several_devices_are_one_filesystem) {
   EXPECT_THAT(alone.output, HasSubstr("note: member 0 is missing"));
   EXPECT_EQ(run("check " + image_ + " " + image_ + "x").exit_code, 2);
   EXPECT_EQ(run("check --repair " + image_).exit_code, 2);
-  EXPECT_EQ(run("device replace --member 1 --with " + third + " " + image_).exit_code, 0);
+  const Ran replaced = run("device replace --member 1 --json --with " + third + " " + image_);
+  EXPECT_EQ(replaced.exit_code, 0);
+  EXPECT_THAT(replaced.output, HasSubstr("\"done\": \"is member 1\""));
+  const Ran stale = run("device set-state --member 1 --state stale --json " + third + " " + image_);
+  EXPECT_THAT(stale.output, HasSubstr("\"done\": \"stale\""));
+  EXPECT_EQ(run("device set-state --member 1 --state current " + third + " " + image_).exit_code, 0);
   EXPECT_EQ(run("check " + third + " " + image_).exit_code, 0);
   const Ran gone = run("check " + image_ + " " + second);
   EXPECT_EQ(gone.exit_code, 2) << gone.output;

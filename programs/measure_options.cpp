@@ -85,9 +85,18 @@ Action set_pins(const MeasureOptions& options, harness::MeasureRequest& request)
   return Done{};
 }
 
+Action set_changes(const MeasureOptions& options, harness::MeasureRequest& request) {
+  for (const std::string& text : options.during) {
+    auto change = harness::parse_change_during_round(text);
+    if (!change) return change.failure();
+    request.during.push_back(*std::move(change));
+  }
+  return Done{};
+}
+
 Outcome<harness::MeasureRequest> request_of(const MeasureOptions& options) {
   harness::MeasureRequest request;
-  for (const auto set : {set_media, set_targets, set_pins})
+  for (const auto set : {set_media, set_targets, set_pins, set_changes})
     if (const Action done = set(options, request); !done) return done.failure();
   if (!options.cache.empty()) {
     auto cache = size_option("--cache", options.cache);
@@ -228,6 +237,10 @@ void add_target_options(CLI::App& verb, MeasureOptions& options) {
   verb.add_option("--devices", options.device_count, "So many images for one filesystem")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
+  verb.add_option("--during", options.during,
+                  "What is done to cowfs's devices while a load runs, so many seconds into its measured window; may be repeated: " +
+                      harness::known_changes_during_round() + ". As in --during \"2 offline 1\" --during \"4 online 1\"")
+      ->allow_extra_args(false);
   verb.add_option("--size", options.size, "Size of an image")->capture_default_str();
   verb.add_option("--directory", options.directory, "Where image and mount points go (default: /var/tmp/cowbench)");
   verb.add_option("--cache", options.cache,

@@ -20,7 +20,7 @@ using harness::u32;
 using harness::u64;
 
 struct MeasureOptions {
-  std::vector<std::string> targets, media, devices, erase;
+  std::vector<std::string> targets, media, devices, erase, during;
   std::string directory, size = "8G", cache, pin = "core";
   u32 device_count = 1;
   std::string keep;  // fio

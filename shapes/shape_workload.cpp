@@ -95,6 +95,7 @@ RoundRequest preparing(RoundRequest round) {
   round.warmup_seconds = 0;
   round.warm_until_all_move = false;
   round.progress = {};
+  round.during.clear();
   return round;
 }
 

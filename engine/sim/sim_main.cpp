@@ -146,6 +146,7 @@ void print_costs() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what is aborted has said where it was
   CLI::App app{"Runs cowfs in the simulator: one seed, one history, the same on any machine."};
   Request request;
   std::vector<std::string> faults;
