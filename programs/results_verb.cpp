@@ -114,6 +114,11 @@ int import_files(const ResultsOptions& options) {
   return exit_ok;
 }
 
+int report_left_out(const sharing::Moved& moved, const char* what) {
+  for (const std::string& run : moved.left_out) fmt::print(stderr, "cowbench: not {}: {}\n", what, dashboards::printable(run));
+  return moved.left_out.empty() ? exit_ok : exit_run_failed;
+}
+
 int push_runs(const ResultsOptions& options) {
   auto local = open_store(options.db, Store::Access::read);
   if (!local) return exit_bad_input;
@@ -122,7 +127,7 @@ int push_runs(const ResultsOptions& options) {
   const auto moved = team->push(*local);
   if (!moved) return report_failure(moved.failure());
   fmt::print("{} pushed, {} already there\n", moved->added, moved->there_already);
-  return exit_ok;
+  return report_left_out(*moved, "pushed");
 }
 
 int pull_runs(const ResultsOptions& options) {
@@ -133,7 +138,7 @@ int pull_runs(const ResultsOptions& options) {
   const auto moved = team->pull(*local);
   if (!moved) return report_failure(moved.failure());
   fmt::print("{} pulled, {} already here\n", moved->added, moved->there_already);
-  return exit_ok;
+  return report_left_out(*moved, "pulled");
 }
 
 int verify_store(const ResultsOptions& options) {

@@ -1,7 +1,6 @@
 #include "sharing/team_store.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <array>
 #include <charconv>
@@ -98,7 +97,7 @@ Action check_schema(Connection& connection) {
                                                    schema_version), "use a newer cowbench"};
 }
 
-// Copies what `there` lacks with `copy`, run by run.
+// Copies what `there` lacks with `copy`, run by run; a run that it refuses is left out.
 Outcome<Moved> move_missing(const std::vector<std::string>& here, const std::vector<std::string>& there, auto&& copy) {
   const std::set<std::string> known(there.begin(), there.end());
   Moved moved;
@@ -107,14 +106,18 @@ Outcome<Moved> move_missing(const std::vector<std::string>& here, const std::vec
       ++moved.there_already;
       continue;
     }
-    if (const Action copied = copy(id); !copied) {
+    const Action copied = copy(id);
+    if (copied) {
+      ++moved.added;
+    } else if (copied.failure().kind == FailureKind::refused) {
+      moved.left_out.push_back(fmt::format("run {}: {}", id, copied.failure().what));
+    } else {
       Failure failed = copied.failure();
       if (failed.remedy.empty())
         failed.remedy = fmt::format("{} of {} were there by then; the same command goes on", moved.there_already + moved.added,
                                     here.size());
       return failed;
     }
-    ++moved.added;
   }
   return moved;
 }
@@ -175,25 +178,18 @@ Outcome<Moved> TeamStore::push(const store::Store& from) {
   if (!there) return there.failure();
   const auto here = ids_of(from);
   if (!here) return here.failure();
-  std::vector<std::string> refused;
-  const auto moved = move_missing(*here, *there, [&](const std::string& id) -> Action {
+  return move_missing(*here, *there, [&](const std::string& id) -> Action {
     std::string reason;
     const auto run = from.load(id, reason);
-    if (!run) return Failure{FailureKind::failed, reason, "cowbench results verify says more"};
-    const Action inserted = insert(id, *run);
-    if (inserted || inserted.failure().kind != FailureKind::refused) return inserted;
-    refused.push_back(fmt::format("run {}: {}", id, inserted.failure().what));
-    return Done{};
+    if (run) return insert(id, *run);
+    const bool is_its_own = run.error().code == cowfs::Code::store_run_damaged;
+    return Failure{is_its_own ? FailureKind::refused : FailureKind::failed, reason, "cowbench results verify says more"};
   });
-  if (!moved || refused.empty()) return moved;
-  return Failure{FailureKind::refused,
-                 fmt::format("{} of {} runs were not pushed: {}", refused.size(), here->size(), fmt::join(refused, "; ")),
-                 "the others are there"};
 }
 
 Outcome<StoredRun> TeamStore::load(const std::string& id) {
-  const auto damaged = [&](std::string_view how) {
-    return Failure{FailureKind::failed, fmt::format("run {} of the team's store: {}", id, how), "nothing of it was kept"};
+  const auto damaged = [](const std::string& how) {
+    return Failure{FailureKind::refused, "damaged in the team's store: " + how, ""};
   };
   const auto found = connection_->run(
       "SELECT status, reason, json FROM run JOIN document ON run_id=run.id WHERE hash=$1", {std::string_view(id)});

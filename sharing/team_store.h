@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "harness/outcome.h"
 #include "results/store/store.h"
@@ -13,6 +14,7 @@ using cowfs::u64;
 
 struct Moved {
   u64 added = 0, there_already = 0;
+  std::vector<std::string> left_out;  // runs that cannot be moved, each with its reason
 };
 
 class Connection;
@@ -25,9 +27,8 @@ class TeamStore {
   TeamStore(TeamStore&&) noexcept;
   ~TeamStore();
 
-  // Everything that the other side does not have. What was added before a failure stays.
-  // Failures: failed: the server's or the store's; a run is not what its id says (nothing of it is kept). refused, at the end of a
-  // push: runs with text that PostgreSQL does not store, the others are there.
+  // Everything that the other side does not have. A run that is damaged, or has text that PostgreSQL does not store, is left
+  // out, and the others are moved. Failures: failed: the server's or the store's. What was added before one stays.
   harness::Outcome<Moved> push(const store::Store& from);
   harness::Outcome<Moved> pull(store::Store& into);
 

@@ -24,6 +24,7 @@ namespace {
 using cowfs::u32;
 using store::Store;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr uid_t nobody = 65534;
@@ -214,12 +215,11 @@ TEST_F(TeamStoreTest, TextThatPostgresDoesNotStoreIsRefusedAndTheOthersArePushed
   const auto added = first.add(runs, reason);
   ASSERT_TRUE(added.ok()) << reason;
   const auto pushed = team().push(first);
-  ASSERT_FALSE(pushed.ok());
-  EXPECT_EQ(pushed.failure().kind, harness::FailureKind::refused);
-  EXPECT_THAT(pushed.failure().what,
-              AllOf(HasSubstr("2 of 4 runs were not pushed"),
-                    HasSubstr((*added)[1].id + ": PostgreSQL has no text with NUL bytes: 'cowbench'"),
-                    HasSubstr((*added)[2].id + ": PostgreSQL: a statement failed: invalid byte sequence")));
+  ASSERT_TRUE(pushed.ok()) << pushed.failure().what;
+  EXPECT_EQ(pushed->added, 2u);
+  EXPECT_THAT(pushed->left_out,
+              ElementsAre(HasSubstr((*added)[1].id + ": PostgreSQL has no text with NUL bytes: 'cowbench'"),
+                          HasSubstr((*added)[2].id + ": PostgreSQL: a statement failed: invalid byte sequence")));
   EXPECT_EQ(count("run"), 2u);
   const auto pulled = team().pull(second);
   ASSERT_TRUE(pulled.ok()) << pulled.failure().what;
@@ -313,18 +313,30 @@ TEST_F(TeamStoreTest, AnotherProgramsTablesAreLeftAlone) {
   }
 }
 
-TEST_F(TeamStoreTest, ADamagedRunIsNotPulled) {
+// A pull once ended at the first damaged run, and with it whatever others had pushed since.
+TEST_F(TeamStoreTest, DamagedRunsAreNamedAndTheOthersArePulled) {
   Store first = local("a"), second = local("b");
-  add_runs(first, 0, 1);
+  const std::vector<std::string> ids = add_runs(first, 0, 5);
   TeamStore shared = team();
   ASSERT_TRUE(shared.push(first).ok());
   Connection connection = connect();
-  ASSERT_TRUE(connection.run("UPDATE point SET vals = set_byte(vals, 3, 1 # get_byte(vals, 3)) WHERE result = 0").ok());
+  const auto damage = [&](const char* change, const std::string& id) {
+    const std::string statement = fmt::format("{} (SELECT id FROM run WHERE hash='{}')", change, id);
+    ASSERT_TRUE(connection.run(statement.c_str()).ok()) << statement;
+  };
+  damage("UPDATE point SET vals = set_byte(vals, 3, 1 # get_byte(vals, 3)) WHERE result = 0 AND run_id =", ids[0]);
+  damage("UPDATE document SET json = '\\x00' WHERE run_id =", ids[2]);
+  damage("DELETE FROM document WHERE run_id =", ids[3]);
   const auto pulled = shared.pull(second);
-  ASSERT_FALSE(pulled.ok());
-  EXPECT_THAT(pulled.failure().what, HasSubstr("it is not what was stored"));
+  ASSERT_TRUE(pulled.ok()) << pulled.failure().what;
+  EXPECT_EQ(pulled->added, 2u);
+  EXPECT_THAT(pulled->left_out, ElementsAre(AllOf(HasSubstr(ids[0]), HasSubstr("it is not what was stored")),
+                                            AllOf(HasSubstr(ids[2]), HasSubstr("damaged in the team's store")),
+                                            AllOf(HasSubstr(ids[3]), HasSubstr("its document is gone"))));
   std::string reason;
-  EXPECT_TRUE(second.list(reason)->empty());
+  EXPECT_EQ(second.list(reason)->size(), 2u);
+  EXPECT_THAT(*second.verify(reason), testing::IsEmpty());
+  EXPECT_EQ(shared.pull(second)->left_out.size(), 3u);
 }
 
 TEST_F(TeamStoreTest, ANewerSchemaIsRefused) {
