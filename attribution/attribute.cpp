@@ -84,9 +84,8 @@ class Attributor {
   }
 
   Action run_pair(auto&& run) {
-    const tracking::PairOrder order = tracking::draw_pair(random_);
-    const std::size_t first = order.second_first ? 1 : 0;
-    for (const std::size_t side : {first, 1 - first}) {
+    const tracking::RoundOrder order = tracking::draw_round(random_, 2);
+    for (const std::size_t side : order.sides) {
       if (const Action done = run(side, order.seed); !done) return done;
     }
     return Done{};

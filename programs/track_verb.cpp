@@ -1,5 +1,6 @@
 // cowbench track, bisect and attribute: a suite over the commits of a repository.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -100,10 +101,10 @@ int print_plan(const Project& project, const TrackOptions& options, const std::s
 
 int print_measuring_plan(const Project& project, const TrackOptions& options, std::size_t runs_max) {
   fmt::print("store: {}\n", options.db);
-  if (project.suite.control.empty())
-    fmt::print("control: the build of {}\n", project.control_sha);
-  else
-    fmt::print("control: {}\n", to_text(harness::NamedCommand{project.suite.control, "", 1}));
+  if (project.suite.has_frozen_build()) fmt::print("control: the build of {}\n", project.control_sha);
+  if (!project.suite.control.empty())
+    fmt::print("{}: {}\n", project.suite.has_reference() ? "reference" : "control",
+               to_text(harness::NamedCommand{project.suite.control, "", 1}));
   return print_plan(project, options,
                     "at most " + dashboards::counted(runs_max, "run") + " of the bench before anything is confirmed");
 }
@@ -150,8 +151,20 @@ std::string events_table(const tracking::TrackReport& report) {
   return table.empty() ? "no commit changed anything\n" : table.render(dashboards::style_of(stdout));
 }
 
+std::string as_text(const tracking::Era& era, const tracking::TrackReport& report) {
+  std::string text = fmt::format("since {}: {}", short_of(report.commits[era.commit].commit), name(era.cause));
+  for (const tracking::ControlChange& change : era.changes) {
+    std::vector<std::string> sides;
+    if (change.control) sides.push_back(fmt::format("control {:+.1f}%", 100 * *change.control));
+    if (change.reference) sides.push_back(fmt::format("reference {:+.1f}%", 100 * *change.reference));
+    if (!sides.empty()) text += fmt::format("; {}: {}", change.metric, fmt::join(sides, ", "));
+  }
+  return text + "\n";
+}
+
 std::string as_text(const tracking::TrackReport& report) {
   std::string text = events_table(report);
+  for (const tracking::Era& era : report.eras) text += as_text(era, report);
   for (const history::EventGroup& group : report.groups) {
     if (group.members.size() > 1) text += fmt::format("together: {}\n", title(group));
   }
@@ -168,7 +181,7 @@ std::string as_text(const tracking::TrackReport& report) {
 int run_track(const TrackOptions& options) {
   const auto project = open_project(options);
   if (!project) return fail(project.failure());
-  if (options.plan) return print_measuring_plan(*project, options, 2 * options.runs * project->commits.size());
+  if (options.plan) return print_measuring_plan(*project, options, project->suite.sides() * options.runs * project->commits.size());
   if (!options.html.empty() && !can_write(options.html)) return exit_invalid;
   return with_measurements(*project, options,
                            [&](tracking::Builds& builds, tracking::Measurements& measurements) -> int {

@@ -19,7 +19,7 @@ class Frame {
   };
   Frame(const std::vector<double>& values, Box box) : box_(box), last_(std::max<std::size_t>(values.size(), 2) - 1) {
     const auto [low, high] = std::ranges::minmax(values);
-    const double margin = high > low ? (high - low) / 12 : std::max(std::abs(high) / 12, 1e-9);
+    const double margin = std::max({(high - low) / 12, margin_min * std::abs(high), 1e-9});
     low_ = low - margin;
     high_ = high + margin;
   }
@@ -28,20 +28,28 @@ class Frame {
   }
   double y(double value) const { return box_.bottom - (box_.bottom - box_.top) * (value - low_) / (high_ - low_); }
 
-  // Four to nine round values inside.
-  std::vector<double> ticks() const {
-    const double power = std::pow(10, std::floor(std::log10(high_ - low_)));
-    double step = power;
-    for (const double share : {0.1, 0.2, 0.5}) {
-      step = share * power;
-      if ((high_ - low_) / step <= 7) break;
+  // At most nine round values inside, so far apart that each is `shown` as another text.
+  std::vector<double> ticks(const std::function<std::string(double)>& shown) const {
+    for (double power = std::pow(10, std::floor(std::log10(high_ - low_)) - 1);; power *= 10) {
+      for (const double share : {1, 2, 5}) {
+        const double step = share * power;
+        if ((high_ - low_) / step > 9) continue;
+        const std::vector<double> values = multiples(step);
+        const auto is_shown_alike = [&](double a, double b) { return shown(a) == shown(b); };
+        if (std::ranges::adjacent_find(values, is_shown_alike) == values.end()) return values;
+      }
     }
+  }
+
+ private:
+  static constexpr double margin_min = 0.02;  // of the values: what scatters by less looks flat
+
+  std::vector<double> multiples(double step) const {
     std::vector<double> values;
     for (double tick = std::ceil(low_ / step) * step; tick <= high_; tick += step) values.push_back(tick);
     return values;
   }
 
- private:
   Box box_;
   std::size_t last_;
   double low_, high_;
@@ -111,7 +119,7 @@ std::string history_plot(const Curve& curve, const std::string& sentence) {
   const Frame frame(values, box);
   std::string svg = fmt::format("<svg class=\"history\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", width,
                                 height, dashboards::escaped_html(sentence));
-  for (const double tick : frame.ticks()) {
+  for (const double tick : frame.ticks(curve.shown)) {
     svg += fmt::format("<path class=\"grid\" d=\"M{0} {1:.1f}H{2}\"/><text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" "
                        "text-anchor=\"end\">{5}</text>",
                        box.left, frame.y(tick), box.right, box.left - 8, frame.y(tick) + 4,

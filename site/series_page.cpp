@@ -76,8 +76,11 @@ std::string value_table(const SeriesView& series) {
   for (std::size_t at = history.points.size(); at-- > 0;) {
     const store::SeriesPoint& point = history.points[at];
     std::string remark;
-    if (std::ranges::binary_search(history.eras, at))
-      remark = "first on " + dashboards::link("/hosts/" + point.fingerprint, "another machine or kernel");
+    if (std::ranges::binary_search(history.eras, at)) {
+      const bool known = history.points[at - 1].fingerprint != point.fingerprint;
+      remark = known ? "first on " + dashboards::link("/hosts/" + point.fingerprint, "another machine or kernel")
+                     : "the control and the reference moved apart";
+    }
     for (const history::ChangePoint& change : history.changes)
       if (change.at == at) remark = "level " + percent_change(change.effect);
     std::vector<std::string> cells{run_link(point.run), short_time(point.started),

@@ -26,10 +26,12 @@ using tracking::TrackReport;
 
 std::string place(const TrackReport& report, std::size_t commit) { return short_commit(report.commits[commit].commit.sha, false); }
 
-std::string title_of(const TrackedSeries& series) {
-  const results::MetricDescription* metric = results::find_metric(series.metric.name);
-  return std::string(metric == nullptr ? std::string_view(series.metric.name) : metric->title);
+std::string title_of(const std::string& metric) {
+  const results::MetricDescription* known = results::find_metric(metric);
+  return std::string(known == nullptr ? std::string_view(metric) : known->title);
 }
+
+std::string title_of(const TrackedSeries& series) { return title_of(series.metric.name); }
 
 std::string shown(const TrackedSeries& series, double value) {
   if (!series.exact) return dashboards::format_factor(value);
@@ -42,7 +44,7 @@ std::optional<double> value_of(const TrackedSeries& series, const TrackedCommit&
   const auto subject = commit.session.subject.find(series.metric.name);
   if (subject == commit.session.subject.end()) return std::nullopt;
   if (series.exact) return subject->second.front();
-  const double ratio = std::exp(log_ratio(commit.session, series.metric.name));
+  const double ratio = std::exp(log_ratio(commit, series.metric.name));
   return std::isfinite(ratio) ? std::optional(ratio) : std::nullopt;
 }
 
@@ -76,6 +78,37 @@ std::string change_table(const TrackReport& report) {
   return table.empty() ? "" : table.render();
 }
 
+// What the controls, which commits do not change, say of the machine. Metrics of which no control says anything are left out.
+std::string era_table(const TrackReport& report) {
+  HtmlTable table("eras", "Where the machine changed, and what it did to the controls");
+  table.add_column("Since");
+  table.add_column("What changed");
+  table.add_column("Metric");
+  table.add_column("Control", HtmlTable::Kind::number);
+  table.add_column("Reference", HtmlTable::Kind::number);
+  const auto shown = [](const std::optional<double>& change) { return change ? datum(*change, percent_change(*change)) : "-"; };
+  for (const tracking::Era& era : report.eras) {
+    for (const tracking::ControlChange& change : era.changes) {
+      if (!change.control && !change.reference) continue;
+      table.add_row({place(report, era.commit), std::string(name(era.cause)), escaped_html(title_of(change.metric)), shown(change.control),
+                     shown(change.reference)});
+    }
+  }
+  return table.empty() ? "" : table.render();
+}
+
+// How the two controls stood to each other, a line a few words wide.
+std::string control_line(const TrackReport& report, const TrackedSeries& series) {
+  Curve curve;
+  for (const TrackedCommit& commit : report.commits) {
+    const double ratio = std::exp(tracking::log_ratio(commit.session.control, commit.session.reference, series.metric.name));
+    if (std::isfinite(ratio)) curve.values.push_back(ratio);
+  }
+  if (series.exact || curve.values.empty()) return "";
+  return fmt::format("<p>Control ÷ reference, at last {}:</p>\n{}\n",
+                     datum(curve.values.back(), dashboards::format_factor(curve.values.back())), sparkline(curve));
+}
+
 std::string sentence(const TrackReport& report, const TrackedSeries& series, std::size_t values) {
   std::string text = fmt::format("{} at {}{}", title_of(series), counted(values, "commit"),
                                  series.exact ? ", exact" : ", relative to the control");
@@ -106,8 +139,8 @@ Curve curve_of(const TrackReport& report, const TrackedSeries& series) {
   }
   // What begins at a commit that was not measured is seen at the next one that was.
   const auto from = [&](std::size_t commit) { return drawn.lower_bound(commit); };
-  for (const std::size_t era : report.eras) {
-    if (from(era) != drawn.end() && from(era)->second > 0) curve.eras.push_back(from(era)->second);
+  for (const tracking::Era& era : report.eras) {
+    if (from(era.commit) != drawn.end() && from(era.commit)->second > 0) curve.eras.push_back(from(era.commit)->second);
   }
   for (const TrackedEvent& event : series.events) {
     if (from(event.event.at) == drawn.end()) continue;
@@ -120,8 +153,8 @@ std::string figure(const TrackReport& report, const TrackedSeries& series) {
   const Curve curve = curve_of(report, series);
   if (curve.values.empty()) return "";
   const std::string what = sentence(report, series, curve.values.size());
-  return fmt::format("<h2>{}</h2>\n<p>{}</p>\n<figure class=\"history-figure\">{}</figure>\n", escaped_html(title_of(series)),
-                     escaped_html(what), history_plot(curve, what));
+  return fmt::format("<h2>{}</h2>\n<p>{}</p>\n<figure class=\"history-figure\">{}</figure>\n{}", escaped_html(title_of(series)),
+                     escaped_html(what), history_plot(curve, what), control_line(report, series));
 }
 
 std::string steady_table(const TrackReport& report) {
@@ -156,7 +189,8 @@ std::string commit_table(const TrackReport& report) {
       cells.push_back(value ? datum(*value, shown(series, *value)) : "-");
     }
     std::string remark = commit.state == CommitState::measured ? "" : std::string(name(commit.state));
-    if (std::ranges::find(report.eras, at) != report.eras.end()) remark = "first on another machine or kernel";
+    if (const auto era = std::ranges::find(report.eras, at, &tracking::Era::commit); era != report.eras.end())
+      remark = fmt::format("another era: {}", name(era->cause));
     cells.push_back(escaped_html(remark));
     table.add_row(std::move(cells));
   }
@@ -172,7 +206,7 @@ std::string track_page(const TrackReport& report) {
                                     counted(report.commits.size(), "commit"), place(report, 0),
                                     place(report, report.commits.size() - 1),
                                     changes == 0 ? "no change of level" : counted(changes, "change") + " of level");
-  content += change_table(report);
+  content += change_table(report) + era_table(report);
   for (const TrackedSeries& series : report.series)
     if (is_in_full(report, series)) content += figure(report, series);
   content += steady_table(report);

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "engine/base/random.h"
 
 namespace cowbench::site {
@@ -67,6 +69,35 @@ TEST(TrackPage, CommitsThatWereNotMeasuredLeaveNoGap) {
   EXPECT_THAT(page, HasSubstr("not built"));
   EXPECT_THAT(page, HasSubstr("Throughput at 2 commits"));
   EXPECT_THAT(page, HasSubstr("class=\"change worse\" d=\"M988.0"));
+}
+
+TEST(TrackPage, SaysWhatControlsSayOfTheMachine) {
+  TrackReport moved = report();
+  for (TrackedCommit& made : moved.commits) made.session.reference = {{"throughput_mb_s", {80}}};
+  moved.eras = {{1, tracking::Era::Cause::controls, {{"throughput_mb_s", 0.001, -0.12}, {"flushes", {}, {}}}}};
+  const std::string page = track_page(moved);
+  EXPECT_THAT(page, HasSubstr("Where the machine changed"));
+  EXPECT_THAT(page, HasSubstr(">-12.0%<"));
+  EXPECT_THAT(page, HasSubstr("another era: the controls changed"));
+  EXPECT_THAT(page, HasSubstr("Control ÷ reference, at last <data value=\"1.25\">1.25</data>"));
+  EXPECT_THAT(track_page(report()), Not(HasSubstr("÷ reference")));
+}
+
+// The axis of a history that fell by 6% said "1.00" at 1.005 and at 1.000.
+TEST(TrackPage, EachTickOfAnAxisHasALabelOfItsOwn) {
+  for (const double fall : {0.0, 0.0004, 0.003, 0.03, 0.06, 0.5}) {
+    SCOPED_TRACE(fall);
+    TrackReport fell = report();
+    fell.commits.back().session.subject["throughput_mb_s"] = {100 * (1 - fall)};
+    fell.commits[1].session.subject["throughput_mb_s"] = {100};
+    const std::string page = track_page(fell);
+    const std::string first = page.substr(0, page.find("<h2>Device flushes"));
+    std::vector<std::string> labels;
+    for (std::size_t at = 0; (at = first.find("text-anchor=\"end\">", at)) != first.npos; ++at)
+      labels.push_back(first.substr(first.find('>', at) + 1, first.find('<', at) - first.find('>', at) - 1));
+    EXPECT_GE(labels.size(), 2u);
+    EXPECT_EQ(std::set(labels.begin(), labels.end()).size(), labels.size()) << testing::PrintToString(labels);
+  }
 }
 
 // The page that is mailed: 40 metrics at 500 commits, two of which changed.

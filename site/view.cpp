@@ -15,7 +15,6 @@ using cowfs::Result;
 using store::SeriesKey;
 
 constexpr std::array<std::string_view, 5> standing_names{"worse", "changed", "better", "steady", "short history"};
-constexpr std::string_view suite_control = "control";
 
 bool same_load(const SeriesKey& a, const SeriesKey& b) {
   return a.media == b.media && a.workload == b.workload && a.clients == b.clients && a.metric == b.metric;
@@ -23,7 +22,7 @@ bool same_load(const SeriesKey& a, const SeriesKey& b) {
 
 bool in_overview(const SeriesKey& key) {
   const results::MetricDescription* metric = results::find_metric(key.metric);
-  return key.media != store::pair_media && key.target != suite_control && (metric == nullptr || metric->compared);
+  return key.media != store::pair_media && key.target != store::control_target && key.target != store::reference_target && (metric == nullptr || metric->compared);
 }
 
 void judge(SeriesView& view) {
@@ -71,7 +70,7 @@ std::vector<std::string> controls_of(const std::vector<SeriesKey>& keys, const S
 
 std::string default_control(const std::vector<SeriesKey>& keys, const SeriesKey& key) {
   const std::vector<std::string> targets = controls_of(keys, key);
-  for (const std::string_view usual : {suite_control, std::string_view("xfs")}) {
+  for (const std::string_view usual : {store::control_target, std::string_view("xfs")}) {
     if (std::ranges::find(targets, usual) != targets.end()) return std::string(usual);
   }
   return "";

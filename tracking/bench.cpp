@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 
 #include "harness/command.h"
 
@@ -93,9 +94,12 @@ auto run_with(const Suite& suite, const Words& command, const std::string& direc
 
 }  // namespace
 
-PairOrder draw_pair(cowfs::Random& random) {
-  const bool second_first = random.one_in(2);
-  return {second_first, random.next() >> 1};  // some programs want a signed seed
+RoundOrder draw_round(cowfs::Random& random, std::size_t sides) {
+  RoundOrder order{std::vector<std::size_t>(sides), 0};
+  std::iota(order.sides.begin(), order.sides.end(), 0);
+  for (std::size_t left = sides; left > 1; --left) std::swap(order.sides[left - 1], order.sides[random.below(left)]);
+  order.seed = random.next() >> 1;  // some programs want a signed seed
+  return order;
 }
 
 Outcome<Values> values_of(const Suite& suite, std::string_view printed) {

@@ -13,12 +13,12 @@ namespace cowbench::tracking {
 using Values = std::map<std::string, double>;  // by the names of the suite's metrics, of those that were printed
 using Printed = std::map<std::string, std::vector<double>>;  // every value of each name
 
-// What decides how a pair of runs is made.
-struct PairOrder {
-  bool second_first;
-  u64 seed;  // of both runs
+// What decides how runs of several sides are made next to each other.
+struct RoundOrder {
+  std::vector<std::size_t> sides;  // the first one's number first
+  u64 seed;                        // of all of them
 };
-PairOrder draw_pair(cowfs::Random& random);
+RoundOrder draw_round(cowfs::Random& random, std::size_t sides);
 
 // Runs `command` in `directory`; "{seed}" in its words stands for `seed`. Failures: mismatch: it could not be run,
 // ended with another status than 0, or printed no metric of the suite; interrupted.

@@ -1,5 +1,5 @@
-// In the store a session is a run with two results, the suite's name and "control", and a pair of commits is one with
-// the suite's name (the newer) and "older". Pairs are fresh evidence about one change, so their series are of a media
+// In the store a session is a run with results of the suite's name, "control" and, for suites with two controls,
+// "reference"; a pair of commits is one with the suite's name (the newer) and "older". Pairs are fresh evidence about one change, so their series are of a media
 // of their own, which nobody takes for a history.
 #include "tracking/measurements.h"
 
@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -27,9 +28,8 @@ using store::SeriesKey;
 using store::SeriesPoint;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* session_media = "session";
-constexpr const char* control_target = "control";
-constexpr const char* older_target = "older";
+constexpr std::string_view session_media = "session";
+constexpr std::string_view older_target = "older";
 
 // Names a commit in a series' workload.
 std::string short_sha(const std::string& sha) { return sha.substr(0, 12); }
@@ -69,30 +69,32 @@ Session* session_of(const SeriesPoint& point, std::map<std::string, Session>& se
   Session& session = sessions[point.commit];
   if (session.run == point.run) return &session;
   if (std::tie(session.started, session.run) > std::tie(point.started, point.run)) return nullptr;
-  session = {point.run, point.started, point.fingerprint, {}, {}};
+  session = {point.run, point.started, point.fingerprint, {}, {}, {}};
   return &session;
 }
+
+// In the order of a run's results.
+constexpr std::array parts{&Session::subject, &Session::control, &Session::reference};
 
 Session session_of(const results::Record& record) {
   Session session;
   session.fingerprint = store::fingerprint_of(record.environment);
   const auto& results = record.comparisons.front().results;
-  for (const results::Round& round : results[0].rounds)
-    for (const auto& [name, value] : round.metrics) session.subject[name].push_back(value);
-  for (const results::Round& round : results[1].rounds)
-    for (const auto& [name, value] : round.metrics) session.control[name].push_back(value);
+  for (std::size_t side = 0; side < results.size(); ++side) {
+    for (const results::Round& round : results[side].rounds)
+      for (const auto& [name, value] : round.metrics) (session.*parts[side])[name].push_back(value);
+  }
   return session;
 }
 
 }  // namespace
 
-double log_ratio(const Session& session, const std::string& metric) {
+double log_ratio(const Session::Figures& a, const Session::Figures& b, const std::string& metric) {
   std::vector<double> logs;
-  const auto subject = session.subject.find(metric), control = session.control.find(metric);
-  if (subject == session.subject.end() || control == session.control.end())
-    return std::numeric_limits<double>::quiet_NaN();
-  for (std::size_t run = 0; run < subject->second.size(); ++run)
-    logs.push_back(log_of_ratio(subject->second[run], control->second[run]));
+  const auto above = a.find(metric), below = b.find(metric);
+  if (above == a.end() || below == b.end()) return std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t run = 0; run < above->second.size(); ++run)
+    logs.push_back(log_of_ratio(above->second[run], below->second[run]));
   return logs.empty() ? std::numeric_limits<double>::quiet_NaN() : results::median(std::move(logs));
 }
 
@@ -108,11 +110,28 @@ Measurements::Measurements(const Suite& suite, std::string control_sha, Builds& 
   environment_.build_type = environment_.compiler = environment_.assertions = "";
 }
 
-Outcome<Measurements::Side> Measurements::side(std::string target, const std::string& sha) const {
+Outcome<Measurements::Side> Measurements::side(std::string_view target, const std::string& sha) const {
   const auto build = builds_.get(sha);
   if (!build && build.failure().kind == FailureKind::interrupted) return build.failure();
   if (!build) return Failure{FailureKind::mismatch, build.failure().what, ""};
-  return Side{std::move(target), sha, build->hash, build->directory, suite_.bench};
+  return Side{std::string(target), sha, build->hash, build->directory, suite_.bench};
+}
+
+Outcome<Measurements::Sides> Measurements::session_sides(const std::string& sha) const {
+  Sides sides;
+  const auto subject = side(suite_.name, sha);
+  if (!subject) return subject.failure();
+  sides.push_back(*subject);
+  if (suite_.has_frozen_build()) {
+    const auto frozen = side(store::control_target, control_sha_);
+    if (!frozen) return frozen.failure();
+    sides.push_back(*frozen);
+  }
+  if (!suite_.control.empty()) {  // another target, as a rule, of the same program: it runs where the commit's build lies
+    const std::string_view target = suite_.has_reference() ? store::reference_target : store::control_target;
+    sides.push_back({std::string(target), sha, "", subject->directory, suite_.control});
+  }
+  return sides;
 }
 
 void Measurements::add_result(results::Comparison& comparison, const Side& side) const {
@@ -124,25 +143,24 @@ void Measurements::add_result(results::Comparison& comparison, const Side& side)
   set_label(result);
 }
 
-Outcome<std::vector<SeriesPoint>> Measurements::stored(const std::string& target, const std::string& media,
+Outcome<std::vector<SeriesPoint>> Measurements::stored(std::string_view target, std::string_view media,
                                                        const std::string& workload, const std::string& metric) const {
   std::string reason;
-  auto points = store_.read(SeriesKey{target, "", media, workload, 0, metric}, reason);
+  auto points = store_.read(SeriesKey{std::string(target), "", std::string(media), workload, 0, metric}, reason);
   if (!points) return store_failure(reason);
   return std::move(*points);
 }
 
 Outcome<std::map<std::string, Session>> Measurements::load_sessions() const {
   std::map<std::string, Session> sessions;
+  const std::array<std::string_view, parts.size()> targets{suite_.name, store::control_target, store::reference_target};
   for (const SuiteMetric& metric : suite_.metrics) {
-    const auto subject = stored(suite_.name, session_media, id_, metric.name);
-    if (!subject) return subject.failure();
-    const auto control = stored(control_target, session_media, id_, metric.name);
-    if (!control) return control.failure();
-    for (const SeriesPoint& point : *subject)
-      if (Session* session = session_of(point, sessions)) session->subject[metric.name] = point.values;
-    for (const SeriesPoint& point : *control)
-      if (Session* session = session_of(point, sessions)) session->control[metric.name] = point.values;
+    for (std::size_t part = 0; part < parts.size(); ++part) {
+      const auto points = stored(targets[part], session_media, id_, metric.name);
+      if (!points) return points.failure();
+      for (const SeriesPoint& point : *points)
+        if (Session* session = session_of(point, sessions)) (session->*parts[part])[metric.name] = point.values;
+    }
   }
   return sessions;
 }
@@ -170,15 +188,9 @@ Outcome<Session> Measurements::session(const std::string& sha, u64 runs) {
     if (!complete) return complete.failure();
     if (*complete) return known->second;
   }
-  const auto subject = side(suite_.name, sha);
-  if (!subject) return subject.failure();
-  auto control = side(control_target, suite_.control.empty() ? control_sha_ : sha);
-  if (!control) return control.failure();
-  if (!suite_.control.empty()) {  // the same program on another target, as a rule: where the commit's build lies
-    control->hash.clear();
-    control->command = suite_.control;
-  }
-  auto measured = measure(session_media, id_, *subject, *control, runs, 0);
+  const auto sides = session_sides(sha);
+  if (!sides) return sides.failure();
+  auto measured = measure(session_media, id_, *sides, runs, 0);
   if (measured) sessions_->insert_or_assign(sha, *measured);
   return measured;
 }
@@ -186,9 +198,9 @@ Outcome<Session> Measurements::session(const std::string& sha, u64 runs) {
 Action Measurements::load_pairs(const std::string& older, const std::string& newer, Taken& taken) const {
   for (const SuiteMetric& metric : suite_.metrics) {
     const std::string workload = pair_workload(id_, older);
-    const auto numerator = stored(suite_.name, std::string(store::pair_media), workload, metric.name);
+    const auto numerator = stored(suite_.name, store::pair_media, workload, metric.name);
     if (!numerator) return numerator.failure();
-    const auto denominator = stored(older_target, std::string(store::pair_media), workload, metric.name);
+    const auto denominator = stored(older_target, store::pair_media, workload, metric.name);
     if (!denominator) return denominator.failure();
     std::vector<double>& logs = taken.logs[metric.name];
     for (const SeriesPoint& above : *numerator) {
@@ -214,7 +226,7 @@ Outcome<std::vector<double>> Measurements::pairs(const std::string& older, const
     if (!numerator) return numerator.failure();
     const auto denominator = side(older_target, older);
     if (!denominator) return denominator.failure();
-    const auto measured = measure(std::string(store::pair_media), pair_workload(id_, older), *numerator, *denominator,
+    const auto measured = measure(store::pair_media, pair_workload(id_, older), {*numerator, *denominator},
                                   given + count - there, there);
     if (!measured) return measured.failure();
     for (const auto& [name, values] : measured->subject) {
@@ -233,54 +245,53 @@ Outcome<std::vector<double>> Measurements::pairs(const std::string& older, const
 
 // `earlier`: pairs of the same that there are already. The seed follows from what is measured, so that a history can be
 // repeated run by run.
-store::StoredRun Measurements::begin_run(const std::string& media, const std::string& workload, const Side& subject,
-                                         const Side& control, u64 earlier) const {
+store::StoredRun Measurements::begin_run(std::string_view media, const std::string& workload, const Sides& sides,
+                                         u64 earlier) const {
   const auto now = std::chrono::system_clock::now();
   store::StoredRun run;
   run.record.started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
   run.record.command_line = to_text(harness::NamedCommand{suite_.bench, "", 1});
-  const std::string what = fmt::format("{}\n{}\n{}\n{}", workload, subject.sha, control.sha, earlier);
+  const std::string what = fmt::format("{}\n{}\n{}\n{}", workload, sides[0].sha, sides[1].sha, earlier);
   run.record.seed = std::to_string(XXH3_64bits(what.data(), what.size()));
   run.record.environment = environment_;
-  run.record.environment.commit = subject.sha;
+  run.record.environment.commit = sides[0].sha;
   results::Comparison& comparison = run.record.comparisons.emplace_back();
   comparison.media = media;
   comparison.workload = workload;
-  for (const Side* side : {&subject, &control}) add_result(comparison, *side);
+  for (const Side& side : sides) add_result(comparison, side);
   return run;
 }
 
 // One run of each side, in an order that `random` draws.
-Action Measurements::measure_pair(const Side& subject, const Side& control, cowfs::Random& random,
-                                  results::Comparison& comparison) {
-  const auto [control_first, seed] = draw_pair(random);
-  for (u64 position = 0; position < 2; ++position) {
-    const bool is_control = (position == 0) == control_first;
-    const Side& side = is_control ? control : subject;
+Action Measurements::measure_round(const Sides& sides, cowfs::Random& random, results::Comparison& comparison) {
+  const RoundOrder order = draw_round(random, sides.size());
+  for (std::size_t position = 0; position < sides.size(); ++position) {
+    const std::size_t number = order.sides[position];
+    const Side& side = sides[number];
     const auto start = Clock::now();
-    auto values = run_bench(suite_, side.command, side.directory, seed);
+    auto values = run_bench(suite_, side.command, side.directory, order.seed);
     if (!values) return values.failure();
     ++runs_made_;
     results::Round round;
     round.round = comparison.rounds;
     round.position = position;
-    round.seed = std::to_string(seed);
+    round.seed = std::to_string(order.seed);
     round.measured_seconds = seconds_since(start);
     round.metrics = std::move(*values);
-    comparison.results[is_control ? 1 : 0].rounds.push_back(std::move(round));
+    comparison.results[number].rounds.push_back(std::move(round));
   }
   ++comparison.rounds;
   return Done{};
 }
 
-Outcome<Session> Measurements::measure(const std::string& media, const std::string& workload, const Side& subject,
-                                       const Side& control, u64 count, u64 earlier) {
-  store::StoredRun run = begin_run(media, workload, subject, control, earlier);
+Outcome<Session> Measurements::measure(std::string_view media, const std::string& workload, const Sides& sides, u64 count,
+                                       u64 earlier) {
+  store::StoredRun run = begin_run(media, workload, sides, earlier);
   results::Comparison& comparison = run.record.comparisons.front();
   cowfs::Random random(std::strtoull(run.record.seed.c_str(), nullptr, 10));
   const auto begun = Clock::now();
   Action measured = Done{};
-  while (measured && comparison.rounds < count) measured = measure_pair(subject, control, random, comparison);
+  while (measured && comparison.rounds < count) measured = measure_round(sides, random, comparison);
   for (results::TargetResult& result : comparison.results) keep_what_every_run_has(result);
   run.record.duration_seconds = seconds_since(begun);
   if (!measured) {

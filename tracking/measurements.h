@@ -12,24 +12,25 @@
 
 namespace cowbench::tracking {
 
-// Runs of one commit and of the control in turn; element i of both was measured side by side.
+// Runs of one commit, of the control and of the reference in turn; element i of all was measured side by side.
 struct Session {
-  std::string run, started;                                     // in the store
-  std::string fingerprint;                                      // of the machine
-  std::map<std::string, std::vector<double>> subject, control;  // by metric, where it was printed; equally many
+  using Figures = std::map<std::string, std::vector<double>>;  // by metric, where it was printed; equally many
+  std::string run, started;                                    // in the store
+  std::string fingerprint;                                     // of the machine
+  Figures subject, control, reference;                         // the last is empty where the suite has one control only
 };
 
-// The logarithm of the median over runs of subject / control; NaN when a value has no logarithm.
-double log_ratio(const Session& session, const std::string& metric);
+// The logarithm of the median over runs of a / b; NaN when a value is missing or has no logarithm.
+double log_ratio(const Session::Figures& a, const Session::Figures& b, const std::string& metric);
 
 class Measurements {
  public:
-  // `control_sha`: whose build is the frozen control, where the suite has no command for one. All must outlive this.
+  // `control_sha`: whose build is frozen, where the suite has one. All must outlive this.
   // `environment`: of this machine, without a commit.
   Measurements(const Suite& suite, std::string control_sha, Builds& builds, store::Store& store,
                results::Environment environment);
 
-  // `runs` runs of each. Failures: mismatch: the commit cannot be built or run; what was measured until then is stored
+  // `runs` runs of each side. Failures: mismatch: the commit cannot be built or run; what was measured until then is stored
   // as a partial run. failed: it cannot be stored. interrupted. A metric that a side does not print is not in it.
   harness::Outcome<Session> session(const std::string& sha, u64 runs);
 
@@ -51,16 +52,17 @@ class Measurements {
     std::map<std::string, std::size_t> given;         // by metric: how many of them were handed out
   };
 
-  harness::Outcome<Side> side(std::string target, const std::string& sha) const;
+  using Sides = std::vector<Side>;
+
+  harness::Outcome<Side> side(std::string_view target, const std::string& sha) const;
+  harness::Outcome<Sides> session_sides(const std::string& sha) const;
   void add_result(results::Comparison& comparison, const Side& side) const;
-  store::StoredRun begin_run(const std::string& media, const std::string& workload, const Side& subject,
-                             const Side& control, u64 earlier) const;
-  harness::Action measure_pair(const Side& subject, const Side& control, cowfs::Random& random,
-                               results::Comparison& comparison);
+  store::StoredRun begin_run(std::string_view media, const std::string& workload, const Sides& sides, u64 earlier) const;
+  harness::Action measure_round(const Sides& sides, cowfs::Random& random, results::Comparison& comparison);
   // Stores what it measured, also when a run fails.
-  harness::Outcome<Session> measure(const std::string& media, const std::string& workload, const Side& subject,
-                                    const Side& control, u64 count, u64 earlier);
-  harness::Outcome<std::vector<store::SeriesPoint>> stored(const std::string& target, const std::string& media,
+  harness::Outcome<Session> measure(std::string_view media, const std::string& workload, const Sides& sides, u64 count,
+                                    u64 earlier);
+  harness::Outcome<std::vector<store::SeriesPoint>> stored(std::string_view target, std::string_view media,
                                                            const std::string& workload,
                                                            const std::string& metric) const;
   harness::Action load_pairs(const std::string& older, const std::string& newer, Taken& taken) const;

@@ -37,8 +37,8 @@ void read_control(const toml::table& table, Suite& suite, std::string& problem) 
   TableReader reader(table, "control.", problem);
   reader.words("command", suite.control);
   reader.text("commit", suite.control_commit);
-  if (suite.control.empty() == suite.control_commit.empty())
-    reader.complain(table.source(), "control needs either a command or a commit");
+  if (suite.control.empty() && suite.control_commit.empty())
+    reader.complain(table.source(), "control needs a command or a commit, or both");
   reader.end();
 }
 
@@ -103,7 +103,7 @@ std::string measured_id(const Suite& suite, const std::string& control_sha) {
     text += '\n';
     for (const std::string& word : *words) text += word + '\n';
   }
-  if (suite.control.empty()) text += control_sha;
+  if (suite.has_frozen_build()) text += control_sha;
   return fmt::format("{}#{:08x}", suite.name, static_cast<u32>(XXH3_64bits(text.data(), text.size())));
 }
 

@@ -30,15 +30,19 @@ struct Suite {
   std::optional<exchange::Format> format;  // of what it prints; absent: lines of a metric's name and its value
   std::vector<SuiteMetric> metrics;
   Words control;               // run beside each run of the bench; empty: a frozen build is
-  std::string control_commit;  // whose build that is; empty: the first commit of the range
+  std::string control_commit;  // whose build is frozen; empty, and no command: that of the first commit of the range
+  // With both, the frozen build is the control and the command the reference.
+  bool has_frozen_build() const { return control.empty() || !control_commit.empty(); }
+  bool has_reference() const { return !control.empty() && !control_commit.empty(); }
+  u32 sides() const { return has_reference() ? 3 : 2; }  // that are run for each commit
   u32 build_timeout_seconds = 3600, bench_timeout_seconds = 600;
 };
 
 // `file` is for messages. Failure request: what is wrong with it, and in which line.
 harness::Outcome<Suite> parse_suite(std::string_view text, const std::string& file);
 
-// Name and a hash of everything else that decides what a figure means: bench, format, and the control or the commit
-// that is its frozen build. Figures of different ids are not compared.
+// Name and a hash of everything else that decides what a figure means: bench, format, and the control's command and the
+// commit that is its frozen build. Figures of different ids are not compared.
 std::string measured_id(const Suite& suite, const std::string& control_sha);
 
 }  // namespace cowbench::tracking

@@ -63,7 +63,7 @@ TEST(Suite, WhatIsWrongIsNamedWithItsLine) {
            Case{"timeout_seconds = 20", "timeout_seconds = 0",
                 "quick.toml:7: bench.timeout_seconds must be a number of seconds"},
            Case{"timeout_seconds = 20", "format = \"yaml\"", "quick.toml:7: bench.format yaml is not known"},
-           Case{"command = [\"bin/quick\", \"--target\", \"xfs\"]", "", "control needs either a command or a commit"},
+           Case{"command = [\"bin/quick\", \"--target\", \"xfs\"]", "", "control needs a command or a commit, or both"},
            Case{"\"throughput_mb_s\"", "\"mine\"", "metric.better must be higher or lower"},
            Case{"\"flushes\"", "\"throughput_mb_s\"", "metric throughput_mb_s is there twice"},
            Case{"exact = true", "exact = 1", "quick.toml:18: metric.exact must be true or false"},
@@ -89,6 +89,10 @@ TEST(Suite, ItsIdFollowsWhatIsMeasured) {
   other = suite;
   other.control.clear();
   EXPECT_NE(measured_id(other, "a"), measured_id(other, "b"));
+  other = suite;
+  other.control_commit = "v1.0";
+  EXPECT_NE(measured_id(other, "a"), measured_id(other, "b"));
+  EXPECT_NE(measured_id(other, "a"), measured_id(suite, "a"));
 }
 
 }  // namespace

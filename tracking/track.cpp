@@ -81,7 +81,10 @@ class Judge {
       const double after = at(place).session.subject.at(series.metric.name).front();
       if (last) {
         const double before = at(*last).session.subject.at(series.metric.name).front();
-        if (after != before) series.events.push_back(exact_event(series.metric, *last, place, before, after));
+        const bool is_machine = request_.suite->has_frozen_build() &&
+                                frozen_build_changed(at(*last).session, at(place).session, series.metric.name);
+        if (after != before && !is_machine)
+          series.events.push_back(exact_event(series.metric, *last, place, before, after));
       }
       last = place;
     }
@@ -119,13 +122,9 @@ class Judge {
       return std::move(*logs);
     };
     history::Tracker tracker({}, measure);
-    std::string fingerprint;
     for (std::size_t place = 0; place < places_.size() && !broken; ++place) {
-      const TrackedCommit& commit = at(place);
-      const bool measured = commit.state == CommitState::measured;
-      if (measured && !fingerprint.empty() && commit.session.fingerprint != fingerprint) tracker.start_era();
-      if (measured) fingerprint = commit.session.fingerprint;
-      const double value = measured ? log_ratio(commit.session, metric) : NAN;
+      if (std::ranges::find(report_.eras, places_[place], &Era::commit) != report_.eras.end()) tracker.start_era();
+      const double value = log_ratio(at(place), metric);
       tracker.add(std::isfinite(value) ? std::optional(value) : std::nullopt);
     }
     if (broken) return *broken;
@@ -171,6 +170,13 @@ Action measure_commit(const TrackRequest& request, Builds& builds, Measurements&
   return Done{};
 }
 
+std::vector<const Session*> sessions_of(const TrackReport& report) {
+  std::vector<const Session*> sessions;
+  for (const TrackedCommit& commit : report.commits)
+    sessions.push_back(commit.state == CommitState::measured ? &commit.session : nullptr);
+  return sessions;
+}
+
 void group_events(TrackReport& report) {
   std::vector<history::EventGroup::Member> members;
   for (const TrackedSeries& series : report.series)
@@ -180,12 +186,16 @@ void group_events(TrackReport& report) {
 
 }  // namespace
 
+double log_ratio(const TrackedCommit& commit, const std::string& metric) {
+  return log_ratio(commit.session.subject, commit.session.control, metric);
+}
+
 std::string_view name(CommitState state) { return state_names[static_cast<std::size_t>(state)]; }
 
 Outcome<TrackReport> track(const TrackRequest& request, Builds& builds, Measurements& measurements) {
   TrackReport report;
   report.suite = request.suite->name;
-  std::string build_before, fingerprint;
+  std::string build_before;
   for (const Commit& commit : request.commits) {
     TrackedCommit& tracked = report.commits.emplace_back();
     tracked.commit = commit;
@@ -200,14 +210,10 @@ Outcome<TrackReport> track(const TrackRequest& request, Builds& builds, Measurem
       if (tracked.state == CommitState::measured && !prints(tracked, metric.name))
         request.say(fmt::format("{}: does not print {}", place, metric.name));
     if (!tracked.build.empty()) build_before = tracked.build;
-    if (tracked.session.fingerprint.empty()) continue;
-    if (!fingerprint.empty() && fingerprint != tracked.session.fingerprint)
-      report.eras.push_back(report.commits.size() - 1);
-    fingerprint = tracked.session.fingerprint;
   }
-  if (fingerprint.empty()) {
+  if (std::ranges::find(report.commits, CommitState::measured, &TrackedCommit::state) == report.commits.end())
     return Failure{FailureKind::missing, "no commit of the range could be measured: " + report.commits.back().note, ""};
-  }
+  report.eras = find_eras(sessions_of(report), *request.suite);
   Judge judge(request, report, measurements);
   for (const SuiteMetric& metric : request.suite->metrics) {
     if (const Action judged = judge.judge(metric); !judged) return judged.failure();

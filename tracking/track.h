@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "results/history/tracker.h"
-#include "tracking/measurements.h"
+#include "tracking/eras.h"
 
 namespace cowbench::tracking {
 
@@ -43,7 +43,7 @@ struct TrackedSeries {
 struct TrackReport {
   std::string suite;
   std::vector<TrackedCommit> commits;
-  std::vector<std::size_t> eras;  // the first commit of each after the first
+  std::vector<Era> eras;  // those after the first
   std::vector<TrackedSeries> series;
   std::vector<history::EventGroup> groups;
   std::vector<std::string> warnings;
@@ -62,6 +62,9 @@ struct TrackRequest {
 // Failures: missing: no commit could be measured, or none prints a metric of the suite; what Measurements fails with, except that a commit that does not
 // build or run is only noted. What was measured is stored in any case, and the next call goes on from there.
 harness::Outcome<TrackReport> track(const TrackRequest& request, Builds& builds, Measurements& measurements);
+
+// Of the subject to the control; NaN when either is missing or has no logarithm.
+double log_ratio(const TrackedCommit& commit, const std::string& metric);
 
 // Whether anything got worse and still is.
 bool any_worse(const TrackReport& report);

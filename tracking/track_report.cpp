@@ -10,6 +10,18 @@ using Json = nlohmann::ordered_json;
 
 Json number(std::optional<double> value) { return value ? Json(*value) : Json(nullptr); }
 
+Json values_json(const Session::Figures& figures, const std::string& metric) {
+  const auto found = figures.find(metric);
+  return found == figures.end() ? Json::array() : Json(found->second);
+}
+
+Json era_json(const Era& era, const TrackReport& report) {
+  Json json = {{"commit", report.commits[era.commit].commit.sha}, {"cause", name(era.cause)}, {"changes", Json::array()}};
+  for (const ControlChange& change : era.changes)
+    json["changes"].push_back({{"metric", change.metric}, {"control", number(change.control)}, {"reference", number(change.reference)}});
+  return json;
+}
+
 Json commit_json(const TrackedCommit& tracked, const std::vector<TrackedSeries>& series) {
   Json json = {{"sha", tracked.commit.sha},
                {"subject", tracked.commit.subject},
@@ -22,11 +34,10 @@ Json commit_json(const TrackedCommit& tracked, const std::vector<TrackedSeries>&
     const std::string& metric = one.metric.name;
     const auto subject = tracked.session.subject.find(metric);
     if (subject == tracked.session.subject.end()) continue;
-    const double ratio = std::exp(log_ratio(tracked.session, metric));
-    const auto control = tracked.session.control.find(metric);
-    const bool has_control = control != tracked.session.control.end();
+    const double ratio = std::exp(log_ratio(tracked, metric));
     json["values"][metric] = {{"subject", subject->second},
-                              {"control", has_control ? Json(control->second) : Json::array()},
+                              {"control", values_json(tracked.session.control, metric)},
+                              {"reference", values_json(tracked.session.reference, metric)},
                               {"ratio", std::isfinite(ratio) ? Json(ratio) : Json(nullptr)}};
   }
   return json;
@@ -51,9 +62,12 @@ Json event_json(const TrackedEvent& found, const TrackReport& report) {
 std::string to_json(const TrackReport& report) {
   Json json = {{"schema", "cowbench.track/1"}, {"suite", report.suite},    {"runs", report.runs},
                {"warnings", report.warnings},  {"commits", Json::array()}, {"eras", Json::array()},
-               {"series", Json::array()},      {"groups", Json::array()}};
+               {"environment_changes", Json::array()}, {"series", Json::array()}, {"groups", Json::array()}};
   for (const TrackedCommit& tracked : report.commits) json["commits"].push_back(commit_json(tracked, report.series));
-  for (const std::size_t era : report.eras) json["eras"].push_back(report.commits[era].commit.sha);
+  for (const Era& era : report.eras) {
+    json["eras"].push_back(report.commits[era.commit].commit.sha);
+    json["environment_changes"].push_back(era_json(era, report));
+  }
   for (const TrackedSeries& series : report.series) {
     const bool higher = series.metric.direction == results::Direction::higher_is_better;
     Json entry = {{"metric", series.metric.name},

@@ -95,6 +95,55 @@ TEST_F(TrackTest, ExactMetricsNeedNoStatistics) {
   EXPECT_TRUE(series.events[0].worse && any_worse(*tracked.report));
 }
 
+// Half-way through, the machine makes the reference, and only that, a fifth slower: that is an era and no commit's doing.
+TEST_F(TrackTest, TwoControlsTellAChangeOfTheMachineFromOneOfACommit) {
+  constexpr int sides = 3, runs = 3, machine_changes_at = 8;
+  const std::string calm_runs = std::to_string(sides * runs * machine_changes_at);
+  write("reference.sh", "if [ $(cat $1 || echo 0) -ge $2 ]; then echo speed 80; else echo speed 100; fi\n"
+                        "echo $(($(cat $1 || echo 0) + 1)) > $1");
+  commit_history(24, 16);
+  Suite both = suite();
+  both.keep.push_back("reference.sh");
+  both.control = {"sh", "reference.sh", fixture::runs_so_far, calm_runs};
+  both.control_commit = "c0";
+  const Tracked tracked = run_track(both, "c0..c23");
+  ASSERT_TRUE(tracked.report.ok()) << tracked.report.failure().what;
+  const Session& session = tracked.report->commits[0].session;
+  for (const auto* figures : {&session.subject, &session.control, &session.reference}) EXPECT_THAT(figures->at("speed"), SizeIs(runs));
+  EXPECT_THAT(session.reference.at("speed"), testing::Each(100));
+
+  ASSERT_THAT(tracked.report->eras, SizeIs(1));
+  const Era& era = tracked.report->eras[0];
+  EXPECT_EQ(era.commit, static_cast<std::size_t>(machine_changes_at));
+  EXPECT_EQ(era.cause, Era::Cause::controls);
+  EXPECT_NEAR(*era.changes[0].control, 0, 0.02);
+  EXPECT_NEAR(*era.changes[0].reference, -0.2, 0.001);
+  EXPECT_EQ(era.changes[1].reference, std::nullopt);
+  ASSERT_THAT(tracked.report->series[0].events, SizeIs(1));
+  EXPECT_NEAR(static_cast<double>(tracked.report->series[0].events[0].event.at), 16, 1);
+  EXPECT_THAT(tracked.json, HasSubstr("the controls changed"));
+  EXPECT_EQ(run_track(both, "c0..c23").report->runs, 0u);
+}
+
+// What counts instructions or flushes may count others since an update of the system: so it does for the frozen build.
+TEST_F(TrackTest, AnExactMetricThatTheFrozenBuildChangesTooIsNoEvent) {
+  write("bench.sh", "echo speed 100; echo flushes $(($(cat flushes) + $(cat ../../../../machine)))");
+  commit_history(6, 100);
+  write("flushes", "12");
+  commit("two more flushes");
+  const auto set_machine = [&](const char* extra) { std::ofstream(directory_ / "machine") << extra; };
+  set_machine("0");
+  ASSERT_TRUE(run_track(suite(), "c0..c2").report.ok());
+  set_machine("1");
+  const Tracked tracked = run_track(suite(), "c0..c6");
+  ASSERT_TRUE(tracked.report.ok()) << tracked.report.failure().what;
+  ASSERT_THAT(tracked.report->eras, SizeIs(1));
+  EXPECT_EQ(tracked.report->eras[0].commit, 3u);
+  EXPECT_NEAR(*tracked.report->eras[0].changes[1].control, 0.1, 1e-9);
+  ASSERT_THAT(tracked.report->series[1].events, SizeIs(1));
+  EXPECT_EQ(tracked.report->series[1].events[0].event.at, 6u);
+}
+
 TEST_F(TrackTest, AMetricThatIsNotExactIsJudgedLikeTheOthers) {
   commit_history(2, 100);
   Suite claims = suite();

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 
-#include "results/history/tracker.h"
+#include "results/history/eras.h"
 
 namespace cowbench::history {
 namespace {
@@ -34,10 +34,25 @@ Result<std::map<std::string, double>> control_of(const store::Store& store, cons
   return logs;
 }
 
-void detect(StoredHistory& history, const DetectorOptions& options) {
+// By fingerprints, and by the two controls of a suite.
+Result<std::vector<std::size_t>> eras_of(const store::Store& store, const std::vector<SeriesKey>& keys,
+                                         const StoredHistory& history, std::string& reason) {
   std::vector<std::string> fingerprints;
   for (const SeriesPoint& point : history.points) fingerprints.push_back(point.fingerprint);
-  history.eras = era_starts(fingerprints);
+  const auto controls = control_of(store, keys, history.key, std::string(store::control_target), reason);
+  if (!controls) return controls.error();
+  const auto references = control_of(store, keys, history.key, std::string(store::reference_target), reason);
+  if (!references) return references.error();
+  std::vector<double> apart;
+  for (const SeriesPoint& point : history.points) {
+    const auto control = controls->find(point.run), reference = references->find(point.run);
+    if (control == controls->end() || reference == references->end()) return fingerprint_eras(fingerprints);
+    apart.push_back(control->second - reference->second);
+  }
+  return joined_eras(fingerprint_eras(fingerprints), control_eras(apart));
+}
+
+void detect(StoredHistory& history, const DetectorOptions& options) {
   std::size_t begin = 0;
   for (std::size_t era = 0; era <= history.eras.size(); ++era) {
     const std::size_t end = era < history.eras.size() ? history.eras[era] : history.logs.size();
@@ -68,6 +83,9 @@ Result<StoredHistory> history_of(const store::Store& store, const std::vector<Se
     history.logs.push_back(log_of(point) - (log == beside.end() ? 0 : log->second));
     history.points.push_back(std::move(point));
   }
+  auto eras = eras_of(store, keys, history, reason);
+  if (!eras) return eras.error();
+  history.eras = std::move(*eras);
   detect(history, detector);
   return history;
 }

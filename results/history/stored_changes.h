@@ -19,7 +19,7 @@ struct StoredHistory {
   store::SeriesKey key;
   std::vector<store::SeriesPoint> points;  // that have a positive median; with a control only those that it has too
   std::vector<double> logs;                // of each point's median, or of its ratio to the control's
-  std::vector<std::size_t> eras;           // the points at which the machine changed
+  std::vector<std::size_t> eras;           // the points at which the machine changed (eras.h)
   std::vector<ChangePoint> changes;        // within one era each
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 
 #include "results/simulated_noise.h"
@@ -66,6 +67,34 @@ TEST_F(StoredChangesTest, WithAControlItsOwnSeriesIsLeftOut) {
   EXPECT_EQ(histories[0].changes[0].at, 25u);
   EXPECT_THAT(find({.control = "nobody"})[0].points, IsEmpty());
   EXPECT_THAT(find({.metric = "unknown"}), IsEmpty());
+}
+
+// The reference, which says nothing of a commit, becomes slower at commit 20: an era for the suite's own series.
+TEST(StoredSuite, ControlsThatMoveApartStartAnEra) {
+  cowfs::Random random(2);
+  std::vector<store::StoredRun> runs;
+  for (u64 commit = 0; commit < 40; ++commit) {
+    store::StoredRun& run = runs.emplace_back(store::fixture::make_run(commit));
+    results::Comparison& comparison = run.record.comparisons[0];
+    comparison.results.resize(3);
+    for (std::size_t side = 0; side < 3; ++side) {
+      results::TargetResult& result = comparison.results[side];
+      result = comparison.results[0];
+      result.target = std::array<std::string_view, 3>{"quick", store::control_target, store::reference_target}[side];
+      for (results::Round& round : result.rounds)
+        round.metrics = {{"throughput_mb_s", (side == 2 && commit >= 20 ? 800 : 1000) * (1 + 0.01 * results::simulated::normal(random))}};
+    }
+  }
+  const std::string path = "/tmp/cowbench-suite-changes-" + std::to_string(getpid()) + ".db";
+  std::string reason;
+  auto store = store::Store::open(path, store::Store::Access::write, reason);
+  ASSERT_TRUE(store.ok() && store->add(runs, reason).ok()) << reason;
+  const auto histories = find_changes(*store, {.control = std::string(store::control_target)}, reason);
+  std::filesystem::remove(path);
+  ASSERT_TRUE(histories.ok()) << reason;
+  EXPECT_EQ(histories->front().key.target, "quick");
+  EXPECT_THAT(histories->front().eras, ElementsAre(20u));
+  EXPECT_THAT(histories->front().changes, IsEmpty());
 }
 
 }  // namespace

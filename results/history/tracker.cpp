@@ -136,12 +136,4 @@ void mark_fixed(std::vector<Event>& events, double band) {
   }
 }
 
-std::vector<std::size_t> era_starts(const std::vector<std::string>& fingerprints) {
-  std::vector<std::size_t> starts;
-  for (std::size_t at = 1; at < fingerprints.size(); ++at) {
-    if (fingerprints[at] != fingerprints[at - 1]) starts.push_back(at);
-  }
-  return starts;
-}
-
 }  // namespace cowbench::history

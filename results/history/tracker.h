@@ -91,7 +91,4 @@ std::string title(const EventGroup& group);
 // Marks an event as fixed when a later one takes its effect back, to within `band`.
 void mark_fixed(std::vector<Event>& events, double band = results::band_default);
 
-// Where a new era starts: the first index of each run of equal fingerprints after the first.
-std::vector<std::size_t> era_starts(const std::vector<std::string>& fingerprints);
-
 }  // namespace cowbench::history

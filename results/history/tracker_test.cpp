@@ -9,34 +9,15 @@
 namespace cowbench::history {
 namespace {
 
+using results::simulated::Noise;
+using results::simulated::noises;
 using results::simulated::normal;
-using results::simulated::uniform;
+using results::simulated::run_noise;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-enum class Noise { normal, heavy_tail, lognormal, bimodal, drift5, drift8 };
-constexpr Noise noises[] = {Noise::normal, Noise::heavy_tail, Noise::lognormal, Noise::bimodal, Noise::drift5, Noise::drift8};
-
 constexpr double cv = 0.02;
-
-double student3(cowfs::Random& random) {
-  const double z = normal(random);
-  double squares = 0;
-  for (int i = 0; i < 3; ++i) squares += std::pow(normal(random), 2);
-  return z / std::sqrt(squares / 3) / std::sqrt(3.0);  // of variance 1
-}
-
-// Of one run, standard deviation 1.
-double run_noise(Noise noise, cowfs::Random& random) {
-  constexpr double sigma = 0.8, sigma2 = sigma * sigma;
-  switch (noise) {
-    case Noise::heavy_tail: return student3(random);
-    case Noise::lognormal: return (std::exp(sigma * normal(random)) - std::exp(sigma2 / 2)) / std::sqrt(std::expm1(sigma2) * std::exp(sigma2));
-    case Noise::bimodal: return (random.below(100) < 15 ? 2.0 : -0.35) / 0.84 * 0.7 + 0.7 * normal(random);
-    default: return normal(random);
-  }
-}
 
 // A made-up project on a made-up machine: `levels` are the true ones, in logarithms.
 class Machine {
@@ -176,11 +157,6 @@ TEST(Groups, EventsWithCommonSuspectsAreOne) {
   EXPECT_EQ(groups[0].last, 12u);
   EXPECT_EQ(title(groups[0]), "2 series, worst throughput_mb_s -5.1%");
   EXPECT_EQ(title(groups[1]), "1 series, worst flush_p99_ns +50.0%");
-}
-
-TEST(Eras, StartWhereTheMachineChanges) {
-  EXPECT_THAT(era_starts({}), IsEmpty());
-  EXPECT_THAT(era_starts({"a", "a", "b", "b", "a"}), ElementsAre(2u, 4u));
 }
 
 }  // namespace

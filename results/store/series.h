@@ -13,6 +13,10 @@ using cowfs::u64;
 // The media of two commits that were measured side by side: evidence about one change, not a history.
 constexpr std::string_view pair_media = "pair";
 
+// What ran beside a suite's bench: the control, to which its figures are put in relation, and where there are two controls the
+// other, which tells a change of the machine.
+constexpr std::string_view control_target = "control", reference_target = "reference";
+
 struct SeriesKey {
   std::string target;
   std::string integrity;  // durability and integrity: another promise is another series
