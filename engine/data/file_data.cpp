@@ -64,15 +64,15 @@ Folio* FileData::find(u64 window) {
 }
 
 // With memory for the window's first `blocks` blocks; null when there is none, or when a load is in the way of growing.
-Folio* FileData::find_or_create(u64 window, u32 blocks) {
+Folio* FileData::find_or_create(u64 window, u32 blocks, Budget budget) {
   Folio* folio = find(window);
   if (folio == nullptr) {
-    folio = home_.core.cache.create(*this, window, blocks);
+    folio = home_.core.cache.create(*this, window, blocks, budget);
     if (folio != nullptr) folios_.emplace(window, folio);
     return last_ = folio;
   }
   if (folio->blocks() >= blocks) return folio;
-  if (folio->loading != 0 || !home_.core.cache.grow(*folio, blocks)) return nullptr;
+  if (folio->loading != 0 || !home_.core.cache.grow(*folio, blocks, budget)) return nullptr;
   return folio;
 }
 

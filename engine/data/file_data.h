@@ -96,7 +96,7 @@ class FileData {
 
   void forget(Folio& folio);
   Folio* find(u64 window);
-  Folio* find_or_create(u64 window, u32 blocks);
+  Folio* find_or_create(u64 window, u32 blocks, Budget budget = Budget::kept);
   void drop(Folio& folio);
   void clean(Folio& folio, BlockMask blocks);
   void mark_dirty(Folio& folio, BlockMask blocks);

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <functional>
+#include <new>
 
 #include "engine/base/assert.h"
 
@@ -71,8 +73,19 @@ std::byte* PageArena::allocate(u32 order) {
   return base_ + block * block_bytes;
 }
 
+std::byte* PageArena::borrow(u32 order) {
+  const std::size_t bytes = block_bytes << order;
+  used_blocks_ += 1ull << order;
+  return static_cast<std::byte*>(::operator new(bytes, std::align_val_t{bytes}));
+}
+
+bool PageArena::is_borrowed(const std::byte* memory) const {
+  return std::less<>{}(memory, base_) || !std::less<>{}(memory, base_ + window_count_ * window_bytes);
+}
+
 void PageArena::free(std::byte* memory, u32 order) {
   used_blocks_ -= 1ull << order;
+  if (is_borrowed(memory)) return ::operator delete(memory, std::align_val_t{block_bytes << order});
   u32 block = static_cast<u32>((memory - base_) / static_cast<i64>(block_bytes));
   for (; order < order_max_; ++order) {
     const u32 buddy = block ^ (1u << order);

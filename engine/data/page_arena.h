@@ -21,6 +21,9 @@ class PageArena {
 
   // 2^order blocks, order 0..4, aligned to its size; null when there is none.
   std::byte* allocate(u32 order);
+  // The same from beyond the budget.
+  std::byte* borrow(u32 order);
+  bool is_borrowed(const std::byte* memory) const;
   void free(std::byte* memory, u32 order);
 
   // Touches the next part of the memory, so that no page fault happens there later. False when there is no more.

@@ -20,9 +20,9 @@ PageCache::~PageCache() {
   while (free_folios_ != nullptr) delete std::exchange(free_folios_, free_folios_->next);
 }
 
-Folio* PageCache::create(FileData& file, u64 window, u32 blocks) {
+Folio* PageCache::create(FileData& file, u64 window, u32 blocks, Budget budget) {
   const u32 order = order_for(blocks);
-  std::byte* memory = allocate(order);
+  std::byte* memory = allocate(order, budget);
   if (memory == nullptr) return nullptr;
   Folio* folio = free_folios_;
   if (folio != nullptr) {
@@ -39,16 +39,16 @@ Folio* PageCache::create(FileData& file, u64 window, u32 blocks) {
   return folio;
 }
 
-bool PageCache::grow(Folio& folio, u32 blocks) {
+bool PageCache::grow(Folio& folio, u32 blocks, Budget budget) {
   assert(folio.loading == 0);
   const u32 order = order_for(blocks);
   if (order <= folio.order) return true;
   folio.loading = mask_of(0, 1);  // keeps it from being evicted for its own sake
-  std::byte* memory = allocate(order);
+  std::byte* memory = allocate(order, budget);
   folio.loading = 0;
   if (memory == nullptr) return false;
   std::memcpy(memory, folio.memory, folio.blocks() * block_bytes);
-  arena_.free(folio.memory, folio.order);
+  release(folio);
   folio.memory = memory;
   folio.order = static_cast<u8>(order);
   return true;
@@ -56,19 +56,37 @@ bool PageCache::grow(Folio& folio, u32 blocks) {
 
 void PageCache::destroy(Folio& folio) {
   assert(folio.dirty == 0 && folio.loading == 0);
-  arena_.free(folio.memory, folio.order);
+  release(folio);
   unlink(folio);
   folio.next = free_folios_;
   free_folios_ = &folio;
 }
 
-std::byte* PageCache::allocate(u32 order) {
+void PageCache::release(Folio& folio) {
+  if (arena_.is_borrowed(folio.memory)) --beyond_folios_;
+  arena_.free(folio.memory, folio.order);
+}
+
+std::byte* PageCache::allocate(u32 order, Budget budget) {
   // Only while something is under way, at whose end who waits is woken.
-  if (busy_folios_ > 0 && forced(Point::page_memory_refused)) return nullptr;
-  while (true) {
+  const bool refused = busy_folios_ > 0 && forced(Point::page_memory_refused);
+  do {
+    if (refused) break;
     if (std::byte* memory = arena_.allocate(order)) return memory;
-    if (!evict_one()) return nullptr;
+  } while (evict_one());
+  if (budget == Budget::kept) return nullptr;
+  ++beyond_folios_;
+  return arena_.borrow(order);
+}
+
+bool PageCache::keep_budget() {
+  if (beyond_folios_ <= beyond_folios_max_) return true;
+  Folio* folio = hand_;
+  for (u64 left = folio_count_; left > 0; --left) {
+    Folio& seen = *std::exchange(folio, folio->next);
+    if (arena_.is_borrowed(seen.memory) && may_go(seen)) evict(seen);
   }
+  return beyond_folios_ <= beyond_folios_max_;
 }
 
 void PageCache::evict_all() {
@@ -76,19 +94,23 @@ void PageCache::evict_all() {
   }
 }
 
+void PageCache::evict(Folio& folio) {
+  ++evictions_;
+  folio.file->forget(folio);
+  destroy(folio);
+}
+
 // The clock goes round twice at most: once to clear references, once to take.
 bool PageCache::evict_one() {
   for (u64 steps = 2 * folio_count_; steps > 0; --steps) {
     Folio& folio = *hand_;
     hand_ = folio.next;
-    if ((folio.dirty | folio.loading | folio.writing) != 0) continue;
+    if (!may_go(folio)) continue;
     if (folio.referenced) {
       folio.referenced = false;
       continue;
     }
-    ++evictions_;
-    folio.file->forget(folio);
-    destroy(folio);
+    evict(folio);
     return true;
   }
   return false;

@@ -35,6 +35,11 @@ struct CacheLimits {
   u64 dirty_percent = 80;             // writers wait for it
 };
 
+enum class Budget : u8 {
+  kept,
+  passed,  // when nothing can be evicted: for who holds what write-back needs, so that waiting for it would be for ever
+};
+
 class PageCache {
  public:
   PageCache(Bytes budget, CacheLimits limits);
@@ -42,12 +47,15 @@ class PageCache {
 
   // A folio with memory for at least `blocks` blocks, or null when nothing can be evicted. Evicts others, never calls
   // back into `file`'s own lookups with a folio that is in use: only clean, unreferenced, idle ones go.
-  Folio* create(FileData& file, u64 window, u32 blocks);
+  Folio* create(FileData& file, u64 window, u32 blocks, Budget budget);
   // False: no memory. Precondition: nothing is loading into it.
-  bool grow(Folio& folio, u32 blocks);
+  bool grow(Folio& folio, u32 blocks, Budget budget);
   void destroy(Folio& folio);
   // All folios that may go.
   void evict_all();
+  // Evicts what lies beyond the budget and may go. False: more than 64 folios are left there until they were
+  // written back.
+  bool keep_budget();
 
   void count_dirty(i64 blocks) { dirty_blocks_ += blocks; }
   // Folios with loads or write-back under way, which will be evictable by and by.
@@ -66,14 +74,20 @@ class PageCache {
   u64 evictions() const { return evictions_; }
 
  private:
-  std::byte* allocate(u32 order);
+  std::byte* allocate(u32 order, Budget budget);
+  static bool may_go(const Folio& folio) { return (folio.dirty | folio.loading | folio.writing) == 0; }
+  void evict(Folio& folio);
+  void release(Folio& folio);
   bool evict_one();
   void link(Folio& folio);
   void unlink(Folio& folio);
 
   static constexpr u64 processor_cache_bytes_ = 32 * mib;  // more than a core's part of them on today's hosts
 
+  static constexpr u64 beyond_folios_max_ = 64;
+
   PageArena arena_;
+  u64 beyond_folios_ = 0;
   i64 dirty_blocks_ = 0;
   i64 busy_folios_ = 0;
   i64 dirty_background_;

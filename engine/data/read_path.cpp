@@ -2,6 +2,7 @@
 // that are wanted are read, however long the extent is.
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "engine/base/points.h"
 #include "engine/codec/checksum.h"
@@ -17,7 +18,7 @@ using format::TreeId;
 // Brings `wanted` blocks of a window into the cache.
 Task<Status> FileData::load(u64 window, BlockMask wanted) {
   co_await lock_.acquire_shared();
-  const SharedHold hold(lock_);
+  std::optional<SharedHold> hold(std::in_place, lock_);
   const u32 needed = static_cast<u32>(std::bit_width(wanted));
   Folio* folio = find(window);
   if (folio != nullptr && folio->loading != 0) {
@@ -25,7 +26,10 @@ Task<Status> FileData::load(u64 window, BlockMask wanted) {
     co_return Status{};  // the caller looks again
   }
   folio = find_or_create(window, needed);
-  if (folio == nullptr) co_return co_await wait_for_memory();
+  if (folio == nullptr) {
+    hold.reset();  // a truncation that waits for it holds up write-back
+    co_return co_await wait_for_memory();
+  }
   const BlockMask missing = static_cast<BlockMask>(wanted & ~folio->valid);
   if (missing == 0) co_return Status{};
 

@@ -403,12 +403,8 @@ Task<Status> FileData::zero_tail(u64 block, u32 from) {
     if (folio != nullptr && (folio->valid & bit) != 0) break;
     const Known known = look_up(block);
     if (known == Known::hole) co_return Status{};
-    folio = find_or_create(block / window_blocks, in_window + 1);
-    if (folio == nullptr) {
-      const Status memory = co_await wait_for_memory();
-      if (!memory) co_return memory;
-      continue;
-    }
+    folio = find_or_create(block / window_blocks, in_window + 1, Budget::passed);
+    assert(folio != nullptr);
     folio->loading = bit;
     const Status filled = co_await fill(*folio, bit);
     folio->loading = 0;

@@ -121,8 +121,19 @@ Task<Status> CoreState::write_attributes(Inode& inode) {
   }
 }
 
+// Truncations pass the budget, since they hold what write-back needs. Here nothing is held yet.
+Task<Status> CoreState::keep_cache_budget() {
+  while (!data_.cache.keep_budget()) {
+    data_.flush_wanted.wake_all();
+    co_await data_.written_back.wait();
+    if (!data_.write_back_result) co_return data_.write_back_result;
+  }
+  co_return Status{};
+}
+
 // Sets the size, downwards or upwards; also finishes a truncation that a crash interrupted. The caller holds inode.lock.
 Task<Status> CoreState::truncate(Inode& inode, u64 bytes) {
+  if (const Status kept = co_await keep_cache_budget(); !kept) co_return kept;
   ++inode.references;
   co_await inode.write_back_lock.acquire();
   Status result;
@@ -157,6 +168,7 @@ bool CoreState::may_grow(const Inode& inode, u64 end) const {
 }
 
 Task<Status> CoreState::prepare_growth(Inode& inode, u64 end) {
+  if (const Status kept = co_await keep_cache_budget(); !kept) co_return kept;
   ++inode.references;
   co_await inode.write_back_lock.acquire();
   const Status result = co_await clean_behind_end(inode, end);

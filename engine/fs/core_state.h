@@ -148,6 +148,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
  private:
   Task<void> reap(Inode& inode);
   Task<Result<Epoch>> write_back_referenced(Inode& inode, data::Then then);
+  Task<Status> keep_cache_budget();
   Task<Status> truncate_shares(Inode& inode, u64 old_size);
   Task<Status> clean_behind_end(Inode& inode, u64 end);
   Task<Status> remove_keys(SliceState& home, InodeNumber number);

@@ -15,8 +15,8 @@ struct TwoFiles {
   auto run(Function function) {
     return filesystem.run(0, std::move(function));
   }
-  explicit TwoFiles(u64 seed, u16 slices = 1, u64 region_bytes = 64 * mib)
-      : filesystem(make_filesystem({.slices = slices, .region_bytes = region_bytes, .seed = seed}), {}) {
+  explicit TwoFiles(u64 seed, u16 slices = 1, u64 region_bytes = 64 * mib, MountSettings settings = {})
+      : filesystem(make_filesystem({.slices = slices, .region_bytes = region_bytes, .seed = seed}), settings) {
     EXPECT_TRUE(filesystem.mount().ok());
     direct = open("/file", O_DIRECT);
     buffered = open("/file", 0);
@@ -257,6 +257,73 @@ TEST(DataChanges, a_direct_write_is_newer_than_what_is_being_written_back) {
   ASSERT_TRUE(bytes.ok());
   EXPECT_EQ(std::memcmp(read.data(), newer.data(), read.size()), 0);
   EXPECT_TRUE(after.run(0, [&] { return after.operations().close(*handle); }).ok());
+}
+
+// All memory of the page cache holds dirty blocks of one file: the last of each of its first 16 windows.
+struct FullCache : TwoFiles {
+  static constexpr u64 windows = 16;
+  explicit FullCache(u64 seed) : TwoFiles(seed, 1, 64 * mib, {.cores = 1, .cache_bytes = windows * data::window_bytes, .steps_max = 3'000'000}) {
+    for (u64 window = 0; window < 2 * windows; ++window) write(direct, window * data::window_blocks, data::window_blocks);
+    sync(direct);
+    for (u64 window = 0; window < windows; ++window) write(buffered, (window + 1) * data::window_blocks - 1, 1);
+  }
+  Task<void> truncate(u64 bytes) {
+    const Status done = co_await filesystem.operations().truncate(buffered, bytes);
+    EXPECT_TRUE(done.ok()) << to_text(done.error());
+  }
+  Task<void> read() {
+    std::byte byte{};
+    const Result<u64> done = co_await filesystem.operations().read(buffered, 18 * data::window_bytes, {&byte, 1});
+    EXPECT_TRUE(done.ok()) << to_text(done.error());
+  }
+  Task<void> read_beside_truncate(u64 bytes) {
+    runtime::Gate gate;
+    gate.spawn(read());
+    gate.spawn(truncate(bytes));
+    co_await gate.drained();
+  }
+};
+
+// A truncation waited for memory to put the zeros behind its end into, and held what the write-back of its own file needed, the only one
+// that had memory to give back: for ever (found by seed 20261129203208).
+TEST(DataChanges, a_truncation_waits_for_no_memory) {
+  constexpr u64 bytes = 20 * data::window_bytes + 100;
+  FullCache file(8);
+  file.run([&] { return file.truncate(bytes); });
+  EXPECT_EQ(size_in(file.crash()), bytes);
+}
+
+// So did a reader that waited for memory while a truncation waited for it.
+TEST(DataChanges, who_waits_for_memory_holds_no_truncation_up) {
+  constexpr u64 bytes = 20 * data::window_bytes;
+  FullCache file(9);
+  file.run([&] { return file.read_beside_truncate(bytes); });
+  EXPECT_EQ(size_in(file.crash()), bytes);
+}
+
+// What truncations put beyond the budget is written back in time, and goes.
+TEST(DataChanges, truncations_pass_the_budget_by_little) {
+  constexpr int files = 100;
+  FullCache full(10);
+  fs::Operations& operations = full.filesystem.operations();
+  const data::PageCache& cache = full.filesystem.state().core(0).data().cache;
+  std::vector<FileHandle> handles;
+  for (int i = 0; i < files; ++i) {
+    handles.push_back(full.open("/file" + std::to_string(i), O_DIRECT));
+    full.write(handles.back(), 0, data::window_blocks);
+  }
+  u64 used_max = 0;
+  for (const FileHandle handle : handles) {
+    const Status cut = full.run([&] { return operations.truncate(handle, data::window_bytes - 100); });
+    EXPECT_TRUE(cut.ok()) << to_text(cut.error());
+    used_max = std::max(used_max, cache.used().value);
+  }
+  EXPECT_GT(used_max, cache.budget().value);
+  EXPECT_LE(used_max, cache.budget().value + 65 * data::window_bytes);
+  for (const FileHandle handle : handles) {
+    const Status closed = full.run([&] { return operations.close(handle); });
+    EXPECT_TRUE(closed.ok());
+  }
 }
 
 // sync went on as long as any file was dirty, so two writers could keep it busy for ever.
