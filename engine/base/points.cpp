@@ -36,6 +36,11 @@ PointRecord::PointRecord(u64 seed) : random_(seed) {
 
 PointRecord::~PointRecord() { internal::point_record = nullptr; }
 
+void PointRecord::favour(Point point) {
+  assert(kind(point) == PointKind::forced);
+  one_in_[static_cast<std::size_t>(point)] = frequencies.front();
+}
+
 bool PointRecord::take(Point point) {
   assert(kind(point) == PointKind::forced);
   const u8 one_in = one_in_[static_cast<std::size_t>(point)];

@@ -32,6 +32,15 @@ PointKind kind(Point point);
 
 using PointCounts = std::array<u64, point_count>;
 
+// Hears of each point that fires, in the middle of what the engine does there.
+class PointObserver {
+ public:
+  virtual void fired(Point point) = 0;
+
+ protected:
+  ~PointObserver() = default;
+};
+
 // While it lives, the points of this thread report to it. One a thread. The seed says which forced points are taken, and how
 // often of those that are.
 class PointRecord {
@@ -41,7 +50,15 @@ class PointRecord {
   PointRecord(const PointRecord&) = delete;
   PointRecord& operator=(const PointRecord&) = delete;
 
-  void count(Point point) { ++counts_[static_cast<std::size_t>(point)]; }
+  // A forced point, which is taken every other time from now on.
+  void favour(Point point);
+  // One at a time; nobody with nullptr.
+  void set_observer(PointObserver* observer) { observer_ = observer; }
+
+  void count(Point point) {
+    ++counts_[static_cast<std::size_t>(point)];
+    if (observer_ != nullptr) observer_->fired(point);
+  }
   // True when it is to be taken this time, which is counted.
   bool take(Point point);
   const PointCounts& counts() const { return counts_; }
@@ -50,6 +67,7 @@ class PointRecord {
   Random random_;
   std::array<u8, point_count> one_in_{};  // of forced points: how often; 0: never
   PointCounts counts_{};
+  PointObserver* observer_ = nullptr;
 };
 
 namespace internal {

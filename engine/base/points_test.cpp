@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <vector>
 
 namespace cowfs {
 namespace {
@@ -36,6 +37,32 @@ TEST(Points, the_seed_says_what_is_forced) {
   }
   EXPECT_TRUE(histories.contains(std::string(100, '0')));  // off
   EXPECT_GT(histories.size(), 5u);
+}
+
+TEST(Points, a_favoured_one_is_forced_every_other_time) {
+  for (u64 seed = 1; seed <= 20; ++seed) {
+    PointRecord record(seed);
+    record.favour(Point::transaction_cut);
+    int taken = 0;
+    for (int i = 0; i < 1000; ++i) taken += forced(Point::transaction_cut) ? 1 : 0;
+    EXPECT_NEAR(taken, 500, 100) << seed;
+  }
+}
+
+TEST(Points, an_observer_hears_of_each_that_fires) {
+  struct Observer final : PointObserver {
+    void fired(Point point) override { heard.push_back(point); }
+    std::vector<Point> heard;
+  } observer;
+  PointRecord record(1);
+  record.favour(Point::transaction_cut);
+  record.set_observer(&observer);
+  reached(Point::inner_node_split);
+  while (!forced(Point::transaction_cut)) {
+  }
+  record.set_observer(nullptr);
+  reached(Point::inner_node_split);
+  EXPECT_EQ(observer.heard, (std::vector{Point::inner_node_split, Point::transaction_cut}));
 }
 
 TEST(Points, each_has_a_name_and_a_meaning) {

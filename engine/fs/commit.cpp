@@ -8,6 +8,10 @@
 
 namespace cowfs::fs {
 
+namespace {
+constexpr u64 close_meanwhile_ns = 1'000'000;
+}
+
 Task<Status> Operations::run(ChangeSet& changes) {
   const CoreIndex me = runtime::this_reactor().core();
   std::vector<CoreIndex> others;
@@ -136,6 +140,7 @@ Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> c
     if (held == epoch || i == 0) {
       epoch = held;
       ++i;
+      if (i == 1 && forced(Point::hold_overtaken)) co_await close_meanwhile(epoch);
       continue;
     }
     reached(Point::epoch_raised);
@@ -154,6 +159,12 @@ Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> c
   }
   co_await drop_holds(cores, holds);
   co_return Status{};
+}
+
+// Of the simulator: the other cores leave `epoch`.
+Task<void> Operations::close_meanwhile(Epoch epoch) {
+  state_.here().stream().want_commit(epoch);
+  co_await runtime::sleep_until(runtime::this_reactor().now_ns() + close_meanwhile_ns);
 }
 
 Task<Epoch> Operations::hold_at(CoreIndex core, Epoch epoch, journal::EpochHold* hold) {

@@ -108,6 +108,7 @@ class Operations {
                          std::vector<btree::NodesHeld>& nodes, std::size_t count);
   Task<Status> undo_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held);
   Task<Epoch> hold_at(CoreIndex core, Epoch epoch, journal::EpochHold* hold);
+  Task<void> close_meanwhile(Epoch epoch);
   Task<void> drop_holds(const std::vector<CoreIndex>& cores, std::vector<journal::EpochHold>& holds);
   Task<Status> take_back_names(const ChangeSet& changes);
   Task<Status> take_back_directory(InodeNumber directory);

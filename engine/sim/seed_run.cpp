@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/admin/mounted_devices.h"
+#include "engine/sim/cut_point.h"
 #include "engine/sim/scenario.h"
 
 namespace cowfs::sim {
@@ -23,6 +24,7 @@ constexpr u64 one_sync_in = 16;          // with a power cut beside the clients
 constexpr u64 scrub_one_in = 4;
 constexpr u64 scrub_draw = 0x5c7ab;
 constexpr u64 return_draw = 0x2e702;
+constexpr u64 cut_draw = 0xc07a7;
 constexpr u64 flips = 64;
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
 
@@ -65,7 +67,8 @@ std::string redundancy_text(const FormatSettings& format) {
 
 class History {
  public:
-  explicit History(const SeedOptions& options) : options_(options), random_(options.seed), kinds_(options.seed), returning_(options.seed ^ return_draw) {}
+  History(const SeedOptions& options, PointRecord& points)
+      : options_(options), points_(points), random_(options.seed), kinds_(options.seed), returning_(options.seed ^ return_draw) {}
 
   SeedResult run() {
     ScenarioSettings settings = random_scenario(random_);
@@ -258,7 +261,10 @@ class History {
       device.make_unreadable(round_down(random_.below(device.capacity().value - unreadable_bytes), block_bytes),
                              unreadable_bytes);
     }
-    load(scenario, 0);
+    {
+      const std::unique_ptr<CutPoint> cut = draw_cut_point(device);
+      load(scenario, 0);
+    }
     if (result_.fault == Fault::flipped_at_rest) {
       flip_bits(device);
       for (const std::size_t other : others) flip_bits(filesystem.device(other));
@@ -278,6 +284,16 @@ class History {
     for (const std::size_t lost : lost_)
       if (is_gone && random_.one_in(2)) images[lost] = Image{};
     scenario.expect_recovers(std::move(images), random_.next());
+  }
+
+  // Two of three power cuts strike behind a point instead of at the drawn request. Drawn apart.
+  std::unique_ptr<CutPoint> draw_cut_point(device::SimDevice& device) {
+    Random random(options_.seed ^ cut_draw);
+    if (result_.fault != Fault::power_cut || random.one_in(3)) return nullptr;
+    device.set_faults({});
+    auto cut = std::make_unique<CutPoint>(random, points_, device);
+    result_.configuration += ", power cut behind " + std::string(cowfs::name(cut->point()));
+    return cut;
   }
 
   // With more than one to spare, others meet the same.
@@ -364,6 +380,7 @@ class History {
   }
 
   const SeedOptions& options_;
+  PointRecord& points_;
   Random random_;
   Random kinds_;  // of checksums
   u64 operations_ = 0;  // of one client in one mount
@@ -385,8 +402,8 @@ std::optional<Fault> fault_of(std::string_view text) {
 }
 
 SeedResult run_seed(const SeedOptions& options) {
-  const PointRecord points(~options.seed);
-  SeedResult result = History(options).run();
+  PointRecord points(~options.seed);
+  SeedResult result = History(options, points).run();
   result.points = points.counts();
   return result;
 }
