@@ -99,14 +99,14 @@ std::string html_table(std::string_view name, std::string_view caption, const au
 }
 
 std::string counters_caption(const Attribution& attribution) {
-  return fmt::format("{} of {} counters moved, {} pairs of runs", moved_count(attribution.counters),
-                     attribution.counters.size(), attribution.pairs);
+  return fmt::format("{} of {} counters moved, {} of runs", moved_count(attribution.counters),
+                     attribution.counters.size(), dashboards::counted(attribution.pairs, "pair"));
 }
 
 std::string functions_caption(const Attribution& attribution) {
-  return fmt::format("{} of {} functions take another share of the processor's time, {} and {} samples of {} runs each",
+  return fmt::format("{} of {} functions take another share of the processor's time, {} and {} samples of {} each",
                      moved_count(attribution.functions), attribution.functions.size(), attribution.profile_before.samples,
-                     attribution.profile_after.samples, attribution.profiles);
+                     attribution.profile_after.samples, dashboards::counted(attribution.profiles, "run"));
 }
 
 std::string flame_figure(const Attribution& attribution) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "results/counted.h"
 #include "results/record.h"
 
 namespace cowbench::dashboards {
@@ -24,8 +25,7 @@ std::string format_factor(double factor);
 // "45 s", "3 min 05 s", "1 h 02 min".
 std::string format_seconds_left(double seconds);
 
-// "1 run", "2 runs"
-std::string counted(std::size_t count, std::string_view what);
+using results::counted;
 
 // Columns on a terminal; counts code points, so double-width characters come out narrow.
 std::size_t display_width(std::string_view text);

@@ -53,10 +53,9 @@ std::string interval_text(const Standing& standing) {
 
 // From the first interval to the newest: how it closes in.
 std::string closing_text(const Standing& standing) {
-  const std::vector<double>& widths = standing.half_widths;
-  if (widths.empty()) return fmt::format("from round {} on", results::pairs_for_interval_min);
-  if (widths.size() == 1) return "±" + percent(widths.back());
-  return fmt::format("±{} → {}", digits(widths.front()), percent(widths.back()));
+  if (!standing.half_width) return fmt::format("from round {} on", results::pairs_for_interval_min);
+  if (!standing.half_width_first || standing.half_width == standing.half_width_first) return "±" + percent(*standing.half_width);
+  return fmt::format("±{} → {}", digits(*standing.half_width_first), percent(*standing.half_width));
 }
 
 std::string comparison_line(const Progress& progress) {
@@ -144,7 +143,7 @@ std::string standing_line(const Progress& progress, const Style& style) {
     if (!standing.ratio || !standing.ratio->estimate) continue;
     if (parts.empty()) parts.push_back(fmt::format("after round {}", standing.ratio->rounds));
     std::string part = fmt::format("{} ÷ {} {}", standing.ratio->numerator, standing.target, interval_text(standing));
-    if (!standing.half_widths.empty()) part += " ±" + percent(standing.half_widths.back());
+    if (standing.half_width) part += " ±" + percent(*standing.half_width);
     parts.push_back(std::move(part));
   }
   return in_style(printable(joined(parts)), style);

@@ -7,6 +7,7 @@
 #include "harness/cowfs_runner.h"
 #include "harness/round_record.h"
 #include "harness/stock_dbench.h"
+#include "results/counted.h"
 
 namespace cowbench::harness {
 
@@ -24,8 +25,8 @@ Action DbenchWorkload::check() const {
 }
 
 std::vector<std::string> DbenchWorkload::plan() const {
-  return {fmt::format("dbench load {}: {} operations, {} files' names, {} clients", load_.loadfile,
-                      load_.program->ops.size(), load_.program->paths.size(), load_.clients)};
+  return {fmt::format("dbench load {}: {} operations, {} files' names, {}", load_.loadfile,
+                      load_.program->ops.size(), load_.program->paths.size(), results::counted(load_.clients, "client"))};
 }
 
 std::vector<std::string> DbenchWorkload::caveats() const {

@@ -14,6 +14,7 @@
 
 #include "harness/byte_size.h"
 #include "harness/comparison_run.h"
+#include "results/counted.h"
 
 namespace cowbench::harness {
 namespace {
@@ -141,7 +142,7 @@ Outcome<std::vector<std::string>> plan_measurement(const MeasureRequest& request
         devices.push_back(std::string(medium.plain_image ? "IMAGE" : "/dev/loopN") + (i == 0 ? "" : std::to_string(i + 1)));
     }
     lines.push_back(fmt::format("# each round, in an order that --seed {} decides; {}:", request.seed,
-                                request.rounds ? fmt::format("{} rounds of {} s", *request.rounds, request.workload->seconds())
+                                request.rounds ? fmt::format("{} of {} s", results::counted(*request.rounds, "round"), request.workload->seconds())
                                                : "until the interval is narrow or the time is used up"));
     if (const auto budget = kernel_memory_budget(request)) lines.push_back("# " + plan_memory_limit(*budget));
     for (const Entrant& entrant : entrants_of(request)) plan_target(request, entrant, devices, lines);

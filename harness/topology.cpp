@@ -2,6 +2,7 @@
 // Cores are numbered in hwloc's logical order (package, then last-level cache, then core), and generators are dealt in
 // that order: fewer clients than cores then fill one cache domain before they touch the next, as packed jobs do.
 #include "harness/topology.h"
+#include "results/counted.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -247,16 +248,17 @@ std::string_view to_text(PinMode mode) {
 }
 
 std::string to_text(const Topology& topology, const PinPlan& plan) {
-  std::string text = fmt::format("{}{} packages, {} NUMA nodes, {} last-level caches, {} cores, {} cpus\n",
-                                 topology.synthetic() ? "synthetic: " : "", topology.packages(),
-                                 topology.numa_nodes().size(), topology.ccx_count(), topology.cores().size(),
-                                 topology.cpu_count());
+  std::string text = fmt::format("{}{}, {}, {}, {}, {}\n", topology.synthetic() ? "synthetic: " : "",
+                                 results::counted(topology.packages(), "package"),
+                                 results::counted(topology.numa_nodes().size(), "NUMA node"),
+                                 results::counted(topology.ccx_count(), "last-level cache"), results::counted(topology.cores().size(), "core"),
+                                 results::counted(topology.cpu_count(), "cpu"));
   for (const NumaNode& node : topology.numa_nodes()) {
-    text += fmt::format("node {}: {} cores, {:.1f} GiB\n", node.node, node.cores.size(),
+    text += fmt::format("node {}: {}, {:.1f} GiB\n", node.node, results::counted(node.cores.size(), "core"),
                         static_cast<double>(node.memory_bytes) / cowfs::gib);
   }
-  text += fmt::format("\npin {}, SMT siblings {}: {} generators\n", to_text(plan.request.mode),
-                      plan.request.smt_siblings ? "used" : "skipped", plan.pins.size());
+  text += fmt::format("\npin {}, SMT siblings {}: {}\n", to_text(plan.request.mode),
+                      plan.request.smt_siblings ? "used" : "skipped", results::counted(plan.pins.size(), "generator"));
   text += "generator  core  ccx  node  cpus\n";
   for (const Pin& pin : plan.pins) {
     text += fmt::format("{:>9}  {:>4}  {:>3}  {:>4}  {}\n", pin.generator, pin.core, pin.ccx, pin.numa,

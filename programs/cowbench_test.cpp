@@ -691,6 +691,12 @@ TEST_F(CowbenchTest, CommitsAreTrackedAndBisected) {
   EXPECT_THAT(tracked.output, HasSubstr("7 -> 9"));
   EXPECT_THAT(tracked.output, HasSubstr("change 4"));
   EXPECT_EQ(run(with("track", "HEAD~1..HEAD", suite)).exit_code, 0);
+  std::filesystem::create_directories(repository + "/tracking/suites");
+  std::filesystem::copy_file(suite, repository + "/tracking/suites/kept.toml");
+  EXPECT_THAT(run(with("track", "HEAD~4..HEAD", "kept")).output, HasSubstr("change 4"));
+  const Ended unknown = run(with("track", "HEAD~4..HEAD", "unknown"));
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.errors, HasSubstr("unknown: there is no such suite"));
 
   auto bisect = with("bisect", "HEAD~4..HEAD", suite);
   bisect.push_back("--json");

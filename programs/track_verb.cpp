@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 
 #include "attribution/report.h"
 #include "dashboards/format.h"
@@ -31,6 +32,7 @@ constexpr const char* bisect_codes_text =
 constexpr const char* attribute_codes_text =
     "Exit status: 0 both were measured, whatever they say; 2 they could not be, or bad usage.\n"
     "It profiles with perf (Debian: linux-perf), which sees function names in what was built with frame pointers.";
+constexpr std::string_view suites_folder = "tracking/suites";
 enum TrackExit : int { exit_not_worse = 0, exit_worse = 1, exit_not_found = 1, exit_invalid = 2 };
 
 struct TrackOptions {
@@ -58,10 +60,21 @@ struct Project {
   std::string control_sha;
 };
 
+// Of a file, or of what the repository keeps under that name.
+harness::Outcome<std::string> suite_file(const TrackOptions& options) {
+  const std::string kept = fmt::format("{}/{}/{}.toml", options.repository, suites_folder, options.suite);
+  for (const std::string& file : {options.suite, kept})
+    if (std::filesystem::is_regular_file(file)) return file;
+  return harness::Failure{harness::FailureKind::missing, options.suite + ": there is no such suite",
+                          "it is neither a file nor is there " + kept};
+}
+
 harness::Outcome<Project> open_project(const TrackOptions& options) {
-  const auto text = read_input(options.suite);
-  if (!text) return harness::Failure{harness::FailureKind::missing, options.suite + ": there is no such suite", ""};
-  auto suite = tracking::parse_suite(*text, options.suite);
+  const auto file = suite_file(options);
+  if (!file) return file.failure();
+  const auto text = read_input(*file);
+  if (!text) return harness::Failure{harness::FailureKind::missing, *file + " cannot be read", ""};
+  auto suite = tracking::parse_suite(*text, *file);
   if (!suite) return suite.failure();
   auto repository = tracking::Repository::open(options.repository);
   if (!repository) return repository.failure();
@@ -258,7 +271,7 @@ CLI::App* add_verb(CLI::App& program, const char* name, const char* what, TrackO
   CLI::App* verb = program.add_subcommand(name, what);
   verb->add_option("--repo", options.repository, "The repository; nothing is written to it")->capture_default_str();
   verb->add_option("--range", options.range, "A..B: from A to B along first parents, both included")->required();
-  verb->add_option("--suite", options.suite, "What is built and measured: a TOML file, see docs/tracking.md")
+  verb->add_option("--suite", options.suite, "What is built and measured: a TOML file, or the name of one in tracking/suites\nof the repository; see docs/tracking.md")
       ->required();
   verb->add_option("--work", options.work, "Where trees and builds are kept between runs")->capture_default_str();
   verb->add_flag("--plan", options.plan, "Print commits and commands, and do nothing");

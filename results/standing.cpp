@@ -26,21 +26,16 @@ std::optional<double> device_write_mb_s(const TargetResult& result) {
   return median(std::move(rates));
 }
 
-TargetResult first_rounds(const TargetResult& result, std::size_t count) {
+TargetResult first_rounds(const TargetResult& result) {
   TargetResult first;
   for (const Round& round : result.rounds)
-    if (round.round < count) first.rounds.push_back(round);
+    if (round.round < pairs_for_interval_min) first.rounds.push_back(round);
   return first;
 }
 
-std::vector<double> half_widths(const std::string& metric, const TargetResult& subject, const TargetResult& other) {
-  std::vector<double> widths;
-  const std::size_t rounds = std::min(subject.rounds.size(), other.rounds.size());
-  for (std::size_t count = pairs_for_interval_min; count <= rounds; ++count) {
-    const Ratio ratio = compare(metric, first_rounds(subject, count), first_rounds(other, count));
-    if (ratio.ci95) widths.push_back((std::log(ratio.ci95->high) - std::log(ratio.ci95->low)) / 2);
-  }
-  return widths;
+std::optional<double> half_width(const Ratio& ratio) {
+  if (!ratio.ci95) return std::nullopt;
+  return (std::log(ratio.ci95->high) - std::log(ratio.ci95->low)) / 2;
 }
 
 }  // namespace
@@ -59,7 +54,8 @@ std::vector<Standing> standings(const Comparison& comparison) {
     standing.device_write_mb_s = device_write_mb_s(result);
     if (result.subject || subject == comparison.results.end()) continue;
     standing.ratio = compare(metric, *subject, result);
-    standing.half_widths = half_widths(metric, *subject, result);
+    standing.half_width_first = half_width(compare(metric, first_rounds(*subject), first_rounds(result)));
+    standing.half_width = half_width(*standing.ratio);
   }
   return all;
 }

@@ -15,7 +15,7 @@ struct Standing {
   std::optional<u64> latency_p99_ns;     // of all operations of the measured seconds
   std::optional<double> device_write_mb_s;
   std::optional<Ratio> ratio;            // what is under test / this, in the main metric; absent for what is under test
-  std::vector<double> half_widths;       // of the 95% interval of its logarithm, after each round that gave one
+  std::optional<double> half_width_first, half_width;  // of the 95% interval of its logarithm: after the first six rounds, and now
 };
 
 // Of the targets that have ended a round. Precondition: summarise() has been called.

@@ -11,6 +11,7 @@
 #include "harness/posix_fs.h"
 #include "harness/ready_task.h"
 #include "harness/round_record.h"
+#include "results/counted.h"
 #include "shapes/shape_client.h"
 
 namespace cowbench::shapes {
@@ -142,8 +143,8 @@ Action ShapeWorkload::check() const {
 }
 
 std::vector<std::string> ShapeWorkload::plan() const {
-  return {fmt::format("load {}: {}, {} clients, each with {} files of {} bytes", load_.shape->name, load_.shape->meaning,
-                      load_.clients, load_.files_each(), load_.size_of(0, 0))};
+  return {fmt::format("load {}: {}, {}, each with {} of {} bytes", load_.shape->name, load_.shape->meaning,
+                      results::counted(load_.clients, "client"), results::counted(load_.files_each(), "file"), load_.size_of(0, 0))};
 }
 
 std::vector<std::string> ShapeWorkload::caveats() const {

@@ -113,8 +113,9 @@ function headline(record: RunRecord): HTMLElement {
   );
 }
 
-function metricColumn(metric: MetricDescription): Column {
-  const hint = { "MB/s": "MB/s", "1/s": "a second" }[metric.unit];
+function metricColumn(metric: MetricDescription, workload: string): Column {
+  const isOfDbench = metric.name === "throughput_mb_s" && workload.startsWith("dbench");
+  const hint = isOfDbench ? "MB/s, as dbench counts" : { "MB/s": "MB/s", "1/s": "a second" }[metric.unit];
   return { title: metric.title, ...(hint ? { hint } : {}), numeric: true };
 }
 
@@ -135,7 +136,7 @@ function resultTable(comparison: Comparison, metrics: MetricDescription[]): HTML
       { title: "Target", hint: "durability and integrity" },
       { title: subject ? `${subject} ÷ this` : "Ratio", hint: `${title}, 95%` },
       { title: "Spread", hint: `of ${title}`, numeric: true },
-      ...shown.map(metricColumn),
+      ...shown.map((metric) => metricColumn(metric, comparison.workload)),
     ],
     comparison.results.map((result, index) => {
       const spread = main && result.metrics[main.name]?.relative_spread;

@@ -39,6 +39,8 @@ test("tables hold the record's numbers", () =>
     const results = await cells(page, "results");
     assert.equal(results.length, 4);
     assert.equal(results[0][0], "● cowfs (crc32c, fsync=flush)");
+    const headings = await page.locator("table[data-table=results] thead").first().locator("th").allInnerTexts();
+    assert.match(headings[3], /as dbench counts/);
     record.comparisons[0].results.forEach((result, i) => {
       assert.equal(Number(results[i][3].replace(/,/g, "")), Math.round(result.metrics.throughput_mb_s.median));
     });
