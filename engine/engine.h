@@ -183,9 +183,9 @@ struct DeviceChange {
 };
 
 struct DeviceWork {
-  // Where a device is: of online, when it is not where it was, or was not there at all; of replace, the new one.
+  // Where a device is: of online, when it is not where it was, or was not there at all; of replace, add and spare, the new one.
   std::string path = {};
-  bool force = false;        // replace: also one with a filesystem or another signature on it
+  bool force = false;        // of a new one: also one with a filesystem or another signature on it
   u64 bytes_per_second = 0;  // as ScrubOptions
   std::function<bool(u64 chunks_done, u64 chunks_total)> progress = {};  // called now and then, on core 0; false: stop
 };
@@ -250,11 +250,13 @@ class Filesystem {
   // read_only_filesystem; of the devices, when the filesystem cannot commit any more.
   virtual Task<Result<ScrubReport>> scrub(ScrubOptions options) = 0;
 
-  // On core 0, while the filesystem is used, one at a time; must be done, or told to stop, before unmount(). Of the kinds of change offline,
-  // online and label. Online brings a device that does not count up to date: what is written goes there from the beginning, and when it
-  // has everything it counts; a crash, or an error, leaves it stale. What is refused has changed nothing. Errors: pool_change_under_way;
-  // pool_change_unmounted; pool_alone; pool_member_unknown; pool_copies_needed (offline); pool_chunks_unplaced (label);
-  // read_only_filesystem; of online superblock_devices_missing, pool_device_silent, pool_refill_failed, pool_refill_stopped,
+  // On core 0, while the filesystem is used, one at a time; must be done, or told to stop, before unmount(). Online brings a device that does
+  // not count up to date: what is written goes there from the beginning, and when it has everything it counts; a crash, or an error, leaves
+  // it stale. Chunks that move count where they were, or where they come, whatever is cut off; stopped, they go on when the same is asked
+  // for again. What is refused has changed nothing. Errors: pool_change_under_way; pool_alone; pool_stripes_fixed; pool_member_unknown;
+  // pool_copies_needed (offline); pool_chunks_unplaced (label, evacuate, remove); pool_move_stopped, pool_move_failed (evacuate, remove,
+  // add, resize); pool_members_too_many, pool_map_full, device_too_small, device_has_signature (add, spare); read_only_filesystem;
+  // superblock_devices_missing (online, resize); of online pool_device_silent, pool_refill_failed, pool_refill_stopped,
   // pool_device_foreign, pool_split_brain, device_truncated; of the devices.
   virtual Task<Status> change_device(DeviceChange change, DeviceWork work = {}) = 0;
   // The same: the device at work.path takes the place of the one with this number, which is missing or stale, and is brought up to date.

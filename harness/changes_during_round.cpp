@@ -31,6 +31,11 @@ constexpr Form forms[] = {
     {"offline", Kind::change, DeviceKind::offline, true, Word::none},
     {"online", Kind::change, DeviceKind::online, true, Word::path_or_none},
     {"replace", Kind::replace, DeviceKind::online, true, Word::path},
+    {"add", Kind::change, DeviceKind::add, false, Word::path},
+    {"add-spare", Kind::change, DeviceKind::spare, false, Word::path},
+    {"evacuate", Kind::change, DeviceKind::evacuate, true, Word::none},
+    {"remove", Kind::change, DeviceKind::remove, true, Word::none},
+    {"resize", Kind::change, DeviceKind::resize, true, Word::none},
     {"set-label", Kind::change, DeviceKind::label, true, Word::label},
     {"scrub", Kind::scrub, DeviceKind::online, false, Word::none},
 };
@@ -93,8 +98,8 @@ Outcome<ChangeDuringRound> parse_change_during_round(std::string_view text) {
     return wrong(fmt::format("'{}' is no number of a device", words[2]));
   change.kind = form->kind;
   change.change.kind = form->change;
-  if (form->word == Word::label) change.change.label = words[3];
-  else if (words.size() > 3) change.path = words[3];
+  if (form->word == Word::label) change.change.label = words.back();
+  else if (words.size() > (form->takes_member ? 3u : 2u)) change.path = words.back();
   change.text = text.substr(static_cast<std::size_t>(words[1].data() - text.data()));
   return change;
 }

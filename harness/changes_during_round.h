@@ -18,7 +18,7 @@ struct ChangeDuringRound {
   double at_seconds = 0;  // of the measured window
   Kind kind = Kind::scrub;
   cowfs::DeviceChange change;  // of change; replace: its member
-  std::string path;            // of replace: the new device; of online: where the device is now, or empty
+  std::string path;            // of replace and add: the new device; of online: where the device is now, or empty
   std::string text;            // "offline 1"
 };
 

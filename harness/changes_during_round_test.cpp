@@ -27,6 +27,13 @@ TEST(ChangesDuringRound, AreReadAsTyped) {
   ASSERT_TRUE(replace.ok()) << to_text(replace.failure());
   EXPECT_EQ(replace->kind, ChangeDuringRound::Kind::replace);
   EXPECT_EQ(replace->path, "/dev/vdc");
+  const auto add = parse_change_during_round("2 add-spare /dev/vdd");
+  ASSERT_TRUE(add.ok()) << to_text(add.failure());
+  EXPECT_EQ(add->change.kind, cowfs::DeviceChange::Kind::spare);
+  EXPECT_EQ(add->path, "/dev/vdd");
+  const auto resize = parse_change_during_round("2 resize 1");
+  ASSERT_TRUE(resize.ok()) << to_text(resize.failure());
+  EXPECT_EQ(resize->path, "");
   EXPECT_EQ(remark_of({*scrub, *online}), ", during it 0.5 s: scrub, 2 s: online 1");
 }
 
@@ -37,7 +44,7 @@ TEST(ChangesDuringRound, WhatIsWrongIsNamed) {
   };
   for (const Case& c : {Case{"", "a time"}, Case{"2", "a time"}, Case{"soon offline 1", "'soon' is no time"},
                         Case{"-1 offline 1", "'-1' is no time"}, Case{"inf offline 1", "'inf' is no time"},
-                        Case{"2 evacuate 1", "'evacuate' is nothing"}, Case{"2 offline", "it is offline N"},
+                        Case{"2 format 1", "'format' is nothing"}, Case{"2 offline", "it is offline N"},
                         Case{"2 offline 1 2", "it is offline N"}, Case{"2 offline x", "'x' is no number"},
                         Case{"2 offline 70000", "'70000' is no number"}, Case{"2 replace 1", "it is replace N PATH"},
                         Case{"2 online 1 /dev/vdc 3", "it is online N [PATH]"}, Case{"2 scrub 1", "it is scrub"}}) {

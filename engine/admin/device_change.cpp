@@ -1,8 +1,8 @@
 #include "engine/admin/device_change.h"
 
+#include "engine/admin/device_plan.h"
 #include "engine/admin/device_session.h"
 #include "engine/admin/format_device.h"
-#include "engine/device/aligned_buffer.h"
 #include "engine/pool/assemble.h"
 #include "engine/pool/change.h"
 
@@ -13,112 +13,6 @@ namespace {
 using device::Device;
 using format::PoolMap;
 using Kind = DeviceChange::Kind;
-
-bool brings_device(Kind kind) { return kind == Kind::add || kind == Kind::spare; }
-
-struct Planned {
-  pool::Change change;
-  std::vector<Device*> members;
-  std::optional<u16> added;
-};
-
-// As it is with the devices that are there.
-PoolMap map_now(const pool::Pool& pool) {
-  PoolMap map = pool.map();
-  for (u16 member = 0; member < map.members.size(); ++member)
-    if (!pool.is_current(member)) map.members[member].state = static_cast<u8>(format::MemberState::stale);
-  return map;
-}
-
-bool moves_chunks(Kind kind) { return kind != Kind::offline && kind != Kind::online && kind != Kind::label; }
-
-class Planner {
- public:
-  Planner(const pool::Pool& pool, const DeviceChange& change, Device* added, const format::Uuid& uuid)
-      : pool_(pool), asked_(change), added_(added), uuid_(uuid), map_(map_now(pool)) {}
-
-  Result<Planned> plan() {
-    if (map_.is_striped() && moves_chunks(asked_.kind)) return Error{Code::pool_stripes_fixed, map_.data_shards};
-    if (brings_device(asked_.kind)) return add();
-    if (asked_.member >= map_.members.size()) return Error{Code::pool_member_unknown, asked_.member};
-    switch (asked_.kind) {
-      case Kind::offline:
-        return offline();
-      case Kind::label:
-        return label();
-      case Kind::resize:
-        return resize();
-      case Kind::remove:
-        return remove();
-      default:
-        return moved(pool::evacuated(map_, asked_.member));
-    }
-  }
-
- private:
-  Result<Planned> moved(Result<pool::Change> change) const {
-    if (!change) return change.error();
-    return Planned{std::move(*change), pool_.devices(), std::nullopt};
-  }
-  Result<Planned> mapped(Result<PoolMap> map) const {
-    if (!map) return map.error();
-    return Planned{{std::move(*map), {}}, pool_.devices(), std::nullopt};
-  }
-
-  Result<Planned> offline() {
-    map_.members[asked_.member].state = static_cast<u8>(format::MemberState::stale);
-    const auto counts = [this](u16 member) { return map_.members[member].state == static_cast<u8>(format::MemberState::current); };
-    if (const u64 lost = map_.lost(counts); lost > 0) return Error{Code::pool_copies_needed, lost};
-    return mapped(std::move(map_));
-  }
-
-  Result<Planned> label() const { return mapped(pool::relabelled(map_, asked_.member, asked_.label)); }
-
-  Result<Planned> resize() {
-    const Device* device = pool_.member(asked_.member);
-    if (device == nullptr) return Error{Code::superblock_devices_missing, 1};
-    pool::grow(map_, map_.members[asked_.member], device->capacity().value / block_bytes, bucket_blocks());
-    return moved(pool::extended(map_));
-  }
-
-  // Emptied already: the caller sees to that.
-  Result<Planned> remove() const {
-    Result<Planned> planned = mapped(pool::without(map_, asked_.member));
-    if (planned) planned->members.erase(planned->members.begin() + asked_.member);
-    return planned;
-  }
-
-  Result<Planned> add() {
-    if (map_.members.size() >= format::pool_members_max) return Error{Code::pool_members_too_many, map_.members.size() + 1};
-    const u64 capacity_blocks = added_->capacity().value / block_bytes;
-    map_.members.push_back(pool::member_of_size(map_, uuid_, asked_.label, capacity_blocks, bucket_blocks()));
-    if (map_.members.back().chunks == 0) return Error{Code::device_too_small, added_->capacity().value};
-    if (const u64 bytes = format::encoded_bytes(map_); bytes > format::pool_map_bytes_max) return Error{Code::pool_map_full, bytes};
-    Result<Planned> planned = asked_.kind == Kind::add ? moved(pool::extended(map_)) : mapped(map_);
-    if (!planned) return planned;
-    planned->members.push_back(added_);
-    planned->added = static_cast<u16>(map_.members.size() - 1);
-    return planned;
-  }
-
-  u64 bucket_blocks() const { return pool_.superblock().bucket_blocks; }
-
-  const pool::Pool& pool_;
-  const DeviceChange& asked_;
-  Device* const added_;
-  const format::Uuid uuid_;
-  PoolMap map_;
-};
-
-// Nobody takes it for a device of a filesystem any more.
-Task<Status> forget_superblocks(Device* device) {
-  device::AlignedBuffer zeros(block_bytes);
-  for (const u64 block : {format::superblock_first_copy, format::superblock_second_copy, device->capacity().value / block_bytes - 1}) {
-    const Status written = co_await device->write(block * block_bytes, zeros.span());
-    if (!written) co_return written;
-  }
-  co_return co_await device->flush();
-}
 
 struct Asked {
   std::vector<Device*> devices;
@@ -134,14 +28,14 @@ Task<Status> check(const Asked* asked) {
   const Result<pool::Assembled> assembled = co_await pool::assemble(asked->devices, look);
   if (!assembled) co_return assembled.error();
   if (assembled->pool == nullptr) co_return Error{Code::pool_alone};
-  const Result<Planned> planned = Planner(*assembled->pool, asked->change, asked->added, asked->uuid).plan();
+  const Result<PlannedChange> planned = plan_change(*assembled->pool, asked->change, asked->added, asked->uuid);
   co_return planned ? Status{} : Status{planned.error()};
 }
 
 Task<Status> carry_out(const Asked* asked) {
   Result<pool::Assembled> assembled = co_await pool::assemble(asked->devices, {.degraded = true});
   if (!assembled) co_return assembled.error();
-  Result<Planned> planned = Planner(*assembled->pool, asked->change, asked->added, asked->uuid).plan();
+  Result<PlannedChange> planned = plan_change(*assembled->pool, asked->change, asked->added, asked->uuid);
   if (!planned) co_return planned.error();
   std::function<void(u64)> tell;
   if (asked->progress) tell = [asked, total = planned->change.moves.size()](u64 done) { asked->progress(done, total); };

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "engine/admin/device_plan.h"
 #include "engine/admin/device_session.h"
 #include "engine/admin/format_device.h"
 #include "engine/admin/mounted_devices.h"
@@ -169,6 +170,10 @@ class Mounted final : public Filesystem {
 
   Task<Status> change_device(DeviceChange change, DeviceWork work) override {
     std::unique_ptr<device::Device> found;
+    if (admin::brings_device(change.kind)) {
+      const Status blank = check_blank(work);
+      if (!blank) co_return blank;
+    }
     if (!work.path.empty()) {
       auto opened = admin::open_devices({work.path}, device::OpenMode::read_write);
       if (!opened) co_return opened.error();
@@ -180,9 +185,8 @@ class Mounted final : public Filesystem {
     co_return changed;
   }
   Task<Status> replace_device(u16 member, DeviceWork work) override {
-    const Result<std::string> signature = admin::find_signature(work.path);
-    if (!signature) co_return signature.error();
-    if (!work.force && !signature->empty()) co_return Error{Code::device_has_signature};
+    const Status blank = check_blank(work);
+    if (!blank) co_return blank;
     auto opened = admin::open_devices({work.path}, device::OpenMode::read_write);
     if (!opened) co_return opened.error();
     std::unique_ptr<device::Device> fresh = std::move(opened->front());
@@ -230,6 +234,12 @@ class Mounted final : public Filesystem {
     return map.copies > 1 ? fmt::format("{} copies, ", map.copies) : "";
   }
 
+  static Status check_blank(const DeviceWork& work) {
+    const Result<std::string> signature = admin::find_signature(work.path);
+    if (!signature) return signature.error();
+    if (!work.force && !signature->empty()) return Error{Code::device_has_signature};
+    return {};
+  }
   void keep_if_used(std::unique_ptr<device::Device> device) {
     if (device == nullptr || assembled_.pool == nullptr) return;
     const std::vector<device::Device*> used = assembled_.pool->devices();

@@ -1,6 +1,8 @@
 #include "engine/admin/mounted_devices.h"
 
+#include "engine/admin/device_plan.h"
 #include "engine/admin/format_device.h"
+#include "engine/pool/live_change.h"
 
 namespace cowfs::admin {
 
@@ -24,7 +26,34 @@ Task<Status> bring_online(fs::FilesystemState& state, pool::Pool& pool, u16 memb
   co_return co_await refill(state, pool, member, std::move(work));
 }
 
+// What is planned, and done while clients use the filesystem, which then learns how much space it has.
+Task<Status> carry_out(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* added, DeviceWork work) {
+  Result<PlannedChange> planned = plan_change(pool, change, added, random_identity().device);
+  if (!planned) co_return planned.error();
+  device::BackgroundReader reader([&state] { return state.operations(); }, work.bytes_per_second);
+  pool::LiveChange live(pool, reader, std::move(work.progress));
+  const Status done = co_await live.carry_out(std::move(planned->change), added);
+  state.space_grew(pool.superblock());
+  co_return done;
+}
+
+Task<Status> remove(fs::FilesystemState& state, pool::Pool& pool, u16 member, DeviceWork work) {
+  const DeviceChange emptied{.kind = Kind::evacuate, .member = member};
+  Status done = co_await carry_out(state, pool, emptied, nullptr, std::move(work));
+  device::Device* const leaves = pool.member(member);
+  if (done) done = co_await pool.let_go(member);
+  if (done && leaves != nullptr) done = co_await forget_superblocks(leaves);
+  co_return done;
+}
+
+Task<Status> take_in(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* fresh, DeviceWork work) {
+  const bool is_ours = co_await carries_ours(*fresh);
+  if (is_ours && !work.force) co_return Error{Code::device_has_signature};
+  co_return co_await carry_out(state, pool, std::move(change), fresh, std::move(work));
+}
+
 Task<Status> change(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* found, DeviceWork work) {
+  if (brings_device(change.kind)) co_return co_await take_in(state, pool, std::move(change), found, std::move(work));
   if (change.member >= pool.map().members.size()) co_return Error{Code::pool_member_unknown, change.member};
   switch (change.kind) {
     case Kind::offline:
@@ -33,14 +62,11 @@ Task<Status> change(fs::FilesystemState& state, pool::Pool& pool, DeviceChange c
       co_return co_await pool.relabel(change.member, change.label);
     case Kind::online:
       co_return co_await bring_online(state, pool, change.member, found, std::move(work));
-    case Kind::add:
-    case Kind::spare:
-    case Kind::evacuate:
     case Kind::remove:
-    case Kind::resize:
-      break;
+      co_return co_await remove(state, pool, change.member, std::move(work));
+    default:
+      co_return co_await carry_out(state, pool, std::move(change), nullptr, std::move(work));
   }
-  co_return Error{Code::pool_change_unmounted};
 }
 
 Status may_change(const fs::FilesystemState& state, const pool::Assembled& assembled) {

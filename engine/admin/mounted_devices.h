@@ -6,7 +6,7 @@
 
 namespace cowfs::admin {
 
-// On core 0; all outlive it. `found`: the device at work.path, for online; null: where it was. It is used from then on unless the
+// On core 0; all outlive it. `found`: the device at work.path, for add, spare and online; null: where it was. It is used from then on unless the
 // error says that it does not belong there. Errors: as Filesystem::change_device.
 Task<Status> change_mounted(fs::FilesystemState& state, pool::Assembled& assembled, DeviceChange change, device::Device* found,
                             DeviceWork work);

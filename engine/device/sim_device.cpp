@@ -306,6 +306,7 @@ void SimDevice::power_cut() {
   if (power_is_cut_) return;
   power_is_cut_ = true;
   trace(~u64{0});
+  if (power_observer_) power_observer_();
   if (!settings_.hangs_after_power_cut) return;
   for (const auto& flight : flights_) flight->reactor->cancel_timer(*flight);
 }

@@ -108,6 +108,8 @@ class SimDevice final : public Device {
   void set_start_observer(std::function<void(SimDevice&)> observer) { start_observer_ = std::move(observer); }
   // Called after each request has completed (and before its waiter runs): the moments at which to look at crash images.
   void set_observer(std::function<void(SimDevice&)> observer) { observer_ = std::move(observer); }
+  // Called in the moment in which its power is cut.
+  void set_power_observer(std::function<void()> observer) { power_observer_ = std::move(observer); }
   // Called before a flush or a durable write takes effect: between two such moments what a power cut may lose only grows,
   // so their crash images are all that there are.
   void set_durability_observer(std::function<void(SimDevice&)> observer) { durability_observer_ = std::move(observer); }
@@ -171,6 +173,7 @@ class SimDevice final : public Device {
   bool vanished_ = false;
   std::optional<Image> remembered_;
   std::function<void(SimDevice&)> observer_;
+  std::function<void()> power_observer_;
   std::function<void(SimDevice&)> durability_observer_;
   u64 trace_hash_ = 0;
 };

@@ -38,6 +38,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   const format::Superblock& superblock() const { return superblock_; }
   const FilesystemSettings& settings() const { return settings_; }
   const device::DeviceSet& devices() const { return devices_; }
+  // On core 0: the space is as large as this superblock says, not smaller than before.
+  void space_grew(const format::Superblock& superblock);
   // Those that these are made of; null: missing.
   std::vector<device::Device*> members() const;
   journal::Journal& journal() { return *journal_; }
@@ -156,7 +158,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Result<u64>> grant_tokens(u64 wanted, CoreIndex asking);
   Task<u64> surrender_tokens(CoreIndex index, u64 wanted);
 
-  const format::Superblock superblock_;
+  format::Superblock superblock_;  // the size of the space, which may grow, is core 0's
   device::DeviceSet devices_;
   std::vector<device::Device*> device_list_;
   const FilesystemSettings settings_;

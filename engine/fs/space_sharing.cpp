@@ -24,6 +24,15 @@ Task<Result<slice::LeaseGrant>> FilesystemState::lease(u16 slice, std::size_t co
   co_return granted;
 }
 
+void FilesystemState::space_grew(const format::Superblock& superblock) {
+  leases_->extend(superblock.bucket_count);
+  superblock_.bucket_count = superblock.bucket_count;
+  superblock_.capacity_blocks = superblock.capacity_blocks;
+  const u64 before = usable_blocks_;
+  usable_blocks_ = usable_buckets() * superblock_.bucket_blocks;
+  free_tokens_ += usable_blocks_ - before;
+}
+
 Task<Result<u64>> FilesystemState::acquire(u64 wanted) {
   const CoreIndex asking = runtime::this_reactor().core();
   auto grant = [this, wanted, asking] { return grant_tokens(wanted, asking); };

@@ -171,12 +171,6 @@ u64 session_after(const PoolMap& map) {
   return map.session * 0x9e3779b97f4a7c15ull + codec::crc32c(encoded) + 1;
 }
 
-format::Superblock with_space_of(format::Superblock superblock, const PoolMap& map) {
-  superblock.bucket_count = map.buckets(superblock.bucket_blocks);
-  superblock.capacity_blocks = superblock.bucket_count * superblock.bucket_blocks + 1;
-  return superblock;
-}
-
 }  // namespace
 
 Result<Change> evacuated(const PoolMap& map, u16 member) {
@@ -203,6 +197,12 @@ Result<PoolMap> relabelled(const PoolMap& map, u16 member, const std::string& la
   const u64 before = chunks_in_one_domain(map);
   if (const u64 together = chunks_in_one_domain(changed); together > before) return Error{Code::pool_chunks_unplaced, together};
   return changed;
+}
+
+format::Superblock with_space_of(format::Superblock superblock, const PoolMap& map) {
+  superblock.bucket_count = map.buckets(superblock.bucket_blocks);
+  superblock.capacity_blocks = superblock.bucket_count * superblock.bucket_blocks + 1;
+  return superblock;
 }
 
 Result<PoolMap> without(const PoolMap& map, u16 member) {

@@ -31,6 +31,9 @@ Change extended(const format::PoolMap& map);
 // Another label. Error pool_chunks_unplaced (value: how many would have two copies with one label).
 Result<format::PoolMap> relabelled(const format::PoolMap& map, u16 member, const std::string& label);
 
+// The superblock of a pool with this map.
+format::Superblock with_space_of(format::Superblock superblock, const format::PoolMap& map);
+
 // Without the member, the others renumbered. Error pool_member_in_use (value: chunks on it).
 Result<format::PoolMap> without(const format::PoolMap& map, u16 member);
 

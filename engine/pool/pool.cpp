@@ -19,7 +19,8 @@ using runtime::IoOperation;
 struct Pool::Part : IoOperation {
   Fan* fan = nullptr;
   Piece piece = {};
-  u16 member = 0;
+  format::ChunkPlace place = {};  // of a flush: its member
+  bool is_spare = false;          // nobody needs what it writes
   Member* asked = nullptr;
   u8 copies_tried = 0;  // reads
 };
@@ -38,12 +39,11 @@ Pool::Pool(const format::Superblock& superblock, format::PoolMap map, std::vecto
       read_only_(read_only),
       map_(std::move(map)),
       read_memory_(runtime::this_reactor().cores()),
-      members_(members.size()),
-      standings_(members.size()),
-      gates_(std::make_unique<runtime::Gate[]>(runtime::this_reactor().cores())) {
-  assert(members_.size() == map_.members.size());
+      entrances_(std::make_unique<Entrance[]>(runtime::this_reactor().cores())) {
+  assert(members.size() == map_.members.size());
+  count_capacity();
   if (map_.is_striped()) stripes_.emplace(*this, bucket_blocks_);
-  for (u16 index = 0; index < members_.size(); ++index) {
+  for (u16 index = 0; index < members.size(); ++index) {
     adopt(index, members[index]);
     const bool counts = members[index] != nullptr && map_.members[index].state == static_cast<u8>(MemberState::current);
     set_standing(index, counts ? Standing::current : Standing::away);
@@ -59,9 +59,13 @@ void Pool::adopt(u16 member, device::Device* device) {
   device->set_id(format::short_id(map_.members[member].device));
 }
 
+void Pool::count_capacity() {
+  capacity_bytes_.store(map_.buckets(bucket_blocks_) * bucket_blocks_ * block_bytes, std::memory_order_release);
+}
+
 std::vector<device::Device*> Pool::devices() const {
   std::vector<device::Device*> all;
-  for (u16 index = 0; index < members_.size(); ++index) all.push_back(member(index));
+  for (u16 index = 0; index < map_.members.size(); ++index) all.push_back(member(index));
   return all;
 }
 
@@ -70,7 +74,7 @@ void Pool::set_time_limit(u64 limit_ns, FailureObserver failed) {
   Device::set_time_limit(is_redundant() ? 0 : limit_ns, std::move(failed));
   if (!is_redundant()) return;
   io_limit_ns_ = limit_ns;
-  for (u16 index = 0; index < members_.size(); ++index) limit_time(index);
+  for (u16 index = 0; index < map_.members.size(); ++index) limit_time(index);
 }
 
 void Pool::limit_time(u16 member) {
@@ -123,13 +127,13 @@ std::vector<Pool::Piece> Pool::pieces_of(const IoOperation& operation) const {
   return pieces;
 }
 
-u64 Pool::member_offset(const Piece& piece, u8 copy) const {
-  const format::ChunkPlace& place = map_.place(piece.chunk, copy);
-  const u64 bucket = map_.members[place.member].first_bucket + u64{place.chunk} * map_.chunk_buckets;
-  return (bucket * bucket_blocks_ + piece.block) * block_bytes;
+u64 Pool::member_offset(const Piece& piece, const format::ChunkPlace& place) const {
+  return place_offset(place, 0) + piece.block * block_bytes;
 }
 
+// On any core, and perhaps beside an exchange of the map.
 device::Device::CopyPlace Pool::copy_place(u64 offset_bytes, u8 copy) {
+  const std::lock_guard lock(giving_up_);
   if (is_striped(offset_bytes)) {
     const auto [member, at] = stripes_->place(stripes_->layout().range(offset_bytes, block_bytes));
     return {is_current(member) ? this->member(member) : nullptr, at};
@@ -138,13 +142,33 @@ device::Device::CopyPlace Pool::copy_place(u64 offset_bytes, u8 copy) {
   there.offset = offset_bytes;
   there.length = block_bytes;
   const Piece piece = pieces_of(there).front();
-  const u16 member = map_.place(piece.chunk, static_cast<u8>(copy - 1)).member;
-  return {is_current(member) ? this->member(member) : nullptr, member_offset(piece, static_cast<u8>(copy - 1))};
+  const format::ChunkPlace& place = map_.place(piece.chunk, static_cast<u8>(copy - 1));
+  return {is_current(place.member) ? member(place.member) : nullptr, member_offset(piece, place)};
 }
 
 void Pool::start(IoOperation& operation) {
+  Entrance& here = entrance();
+  if (here.is_shut) return here.gate.spawn(start_later(&operation));
+  ++here.under_way;
+  admit(operation);
+}
+
+runtime::Task<void> Pool::start_later(IoOperation* operation) {
+  Entrance& here = entrance();
+  while (here.is_shut) co_await here.changed.wait();
+  ++here.under_way;
+  admit(*operation);
+}
+
+void Pool::finish(IoOperation& asked) {
+  Entrance& here = entrance();
+  if (--here.under_way == 0 && here.is_shut) here.changed.wake_all();
+  asked.completed(asked);
+}
+
+void Pool::admit(IoOperation& operation) {
   if (operation.kind != IoOperation::Kind::flush && stripes_ && is_striped(operation.offset + operation.length - 1))
-    return gates_[runtime::this_reactor().core()].spawn(run_striped(&operation));
+    return entrance().gate.spawn(run_striped(&operation));
   switch (operation.kind) {
     case IoOperation::Kind::read:
       return start_reads(operation);
@@ -172,7 +196,7 @@ runtime::Task<void> Pool::run_striped(IoOperation* operation) {
     done += length;
   }
   asked.result = error != 0 ? error : static_cast<i64>(asked.length);
-  asked.completed(asked);
+  finish(asked);
 }
 
 // What begins before the stripes and goes on in them.
@@ -256,7 +280,7 @@ void Pool::start_reads(IoOperation& operation) {
 
 void Pool::start_writes(IoOperation& operation) {
   if (locks_.try_enter(operation.offset, operation.length)) return start_entered_writes(operation);
-  gates_[runtime::this_reactor().core()].spawn(start_writes_later(&operation));
+  entrance().gate.spawn(start_writes_later(&operation));
 }
 
 runtime::Task<void> Pool::start_writes_later(IoOperation* operation) {
@@ -276,24 +300,35 @@ void Pool::start_entered_writes(IoOperation& operation) {
   for (const Piece& piece : pieces_of(operation)) {
     bool any = false;
     for (u8 copy = 0; copy < map_.copies; ++copy) {
-      const u16 member = map_.place(piece.chunk, copy).member;
-      if (!is_written(member) || (operation.copy != 0 && operation.copy != copy + 1)) continue;
-      any = any || is_current(member);
-      Part& part = fan->parts.emplace_back();
-      part.piece = piece;
-      part.member = member;
-      part.copy = static_cast<u8>(copy + 1);
+      if (operation.copy != 0 && operation.copy != copy + 1) continue;
+      const format::ChunkPlace& place = map_.place(piece.chunk, copy);
+      any = any || is_current(place.member);
+      add_write(*fan, piece, copy, place);
+      if (!moving_ || moving_->chunk != piece.chunk || moving_->copy != copy) continue;
+      Part* const moved = add_write(*fan, piece, copy, moving_->place);
+      if (moved == nullptr) move_broken_.store(true);
+      else moved->is_spare = !moving_->counts;
     }
     if (!any) fan->error = -ENODEV;
   }
   start_parts(fan);
 }
 
+// Null: nothing is written there.
+Pool::Part* Pool::add_write(Fan& fan, const Piece& piece, u8 copy, const format::ChunkPlace& place) {
+  if (!is_written(place.member)) return nullptr;
+  Part& part = fan.parts.emplace_back();
+  part.piece = piece;
+  part.place = place;
+  part.copy = static_cast<u8>(copy + 1);
+  return &part;
+}
+
 void Pool::start_flushes(IoOperation& operation) {
   auto* fan = new Fan{*this, operation, {}};
-  for (u16 member = 0; member < members_.size(); ++member) {
+  for (u16 member = 0; member < map_.members.size(); ++member) {
     if (!is_written(member)) continue;
-    fan->parts.emplace_back().member = member;
+    fan->parts.emplace_back().place.member = member;
   }
   start_parts(fan);
 }
@@ -328,8 +363,8 @@ bool Pool::aim(Part& part) {
   while (part.copies_tried < (asked != 0 ? 1 : map_.copies)) {
     part.copy = asked != 0 ? asked : static_cast<u16>((turn + part.copies_tried) % map_.copies + 1);
     ++part.copies_tried;
-    part.member = map_.place(part.piece.chunk, static_cast<u8>(part.copy - 1)).member;
-    if (is_current(part.member)) return true;
+    part.place = map_.place(part.piece.chunk, static_cast<u8>(part.copy - 1));
+    if (is_current(part.place.member)) return true;
   }
   return false;
 }
@@ -338,10 +373,10 @@ void Pool::launch(Part& part) {
   if (part.kind != IoOperation::Kind::flush) {
     part.data = part.fan->asked.data + part.piece.offset;
     part.length = part.piece.length;
-    part.offset = member_offset(part.piece, static_cast<u8>(part.copy - 1));
+    part.offset = member_offset(part.piece, part.place);
   }
   counters_.count(part);
-  part.asked = &asked(part.member);
+  part.asked = &asked(part.place.member);
   part.asked->start(part);
 }
 
@@ -356,6 +391,9 @@ void Pool::answered(Part& part) {
     }
   } else if (part.kind == IoOperation::Kind::discard) {
     error = 0;  // it keeps what it had, which nobody reads
+  } else if (error != 0 && part.is_spare) {
+    move_broken_.store(true);
+    error = 0;
   } else if (error != 0 && give_up(*part.asked)) {
     error = 0;
   }
@@ -370,8 +408,8 @@ void Pool::part_done(Fan* fan, i64 error) {
   if (asked.kind == IoOperation::Kind::write || asked.kind == IoOperation::Kind::discard) locks_.leave(asked.offset, asked.length);
   asked.result = fan->error != 0 ? fan->error : static_cast<i64>(asked.length);
   if (asked.kind == IoOperation::Kind::flush && fan->error == 0 && failures_.load() != remembered_)
-    return gates_[runtime::this_reactor().core()].spawn(remember_failures(&asked));
-  asked.completed(asked);
+    return entrance().gate.spawn(remember_failures(&asked));
+  finish(asked);
 }
 
 // Everything that is on it is also on other current members, or can be computed from them.
@@ -382,7 +420,7 @@ bool Pool::is_spare(u16 member) const {
 bool Pool::give_up(const Member& asked) {
   const std::lock_guard lock(giving_up_);
   const u16 member = asked.index();
-  if (&this->asked(member) != &asked || !is_written(member)) return true;
+  if (member >= map_.members.size() || &this->asked(member) != &asked || !is_written(member)) return true;
   const bool counted = is_current(member);
   if (counted && !is_spare(member)) return false;
   set_standing(member, Standing::away);
@@ -423,7 +461,7 @@ runtime::Task<Status> Pool::renew() {
 runtime::Task<void> Pool::remember_failures(IoOperation* flush) {
   const Status published = co_await renew();
   if (!published) flush->result = -EIO;
-  flush->completed(*flush);
+  finish(*flush);
 }
 
 runtime::Task<Status> Pool::begin_mount(u64 epoch) {
@@ -437,7 +475,7 @@ runtime::Task<Status> Pool::publish() {
   while (true) {
     remembered_ = failures_.load();
     mark_stale();
-    for (u16 index = 0; index < members_.size(); ++index) {
+    for (u16 index = 0; index < map_.members.size(); ++index) {
       if (!is_current(index)) continue;
       const Member& told = asked(index);
       const Status written = co_await publish_to(index);
@@ -454,7 +492,7 @@ runtime::Task<Status> Pool::change_superblock(const format::Superblock& changed)
 }
 
 void Pool::mark_stale() {
-  for (u16 index = 0; index < members_.size(); ++index) {
+  for (u16 index = 0; index < map_.members.size(); ++index) {
     format::PoolMember& member = map_.members[index];
     if (is_current(index) || member.state == static_cast<u8>(MemberState::stale)) continue;
     member.state = static_cast<u8>(MemberState::stale);
@@ -473,7 +511,7 @@ runtime::Task<Status> Pool::publish_to(u16 index) {
   format::Superblock superblock = superblock_;
   superblock.device_uuid = map_.members[index].device;
   superblock.device_index = index;
-  superblock.device_count = static_cast<u16>(members_.size());
+  superblock.device_count = static_cast<u16>(map_.members.size());
   superblock.sequence = map_.sequence;
   superblock.map_sequence = map_.sequence;
   std::memcpy(superblock.device_label, map_.members[index].label, sizeof superblock.device_label);

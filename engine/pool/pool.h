@@ -10,8 +10,12 @@
 // A member that does not count can be brought up to date while the pool is used (refill.h): what is written goes to it, too, and
 // nothing is read from it until it has everything.
 //
+// Members come and go, and chunks move from one to another, while it is used, too (live_change.h): for the moments in which the map
+// is exchanged, requests wait.
+//
 // Any core may use it; flushes are asked for on one core.
 #pragma once
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -36,7 +40,7 @@ class Pool final : public device::Device {
   // On a core.
   Pool(const format::Superblock& superblock, format::PoolMap map, std::vector<device::Device*> members, bool read_only);
 
-  Bytes capacity() const override { return {map_.buckets(bucket_blocks_) * bucket_blocks_ * block_bytes}; }
+  Bytes capacity() const override { return {capacity_bytes_.load(std::memory_order_acquire)}; }
   std::string describe() const override;
   bool discards() const override;
   u8 copies() const override { return map_.copies; }
@@ -107,6 +111,34 @@ class Pool final : public device::Device {
   RangeLocks& locks() { return locks_; }
   Stripes& stripes() { return *stripes_; }
 
+  // What live_change.h is made of; on the core that flushes. None of these for stripes.
+
+  // A second place of one copy of a chunk, to which everything is written that is written to the first.
+  struct Moving {
+    u64 chunk = 0;
+    u8 copy = 0;
+    format::ChunkPlace place;
+    bool counts = false;  // the map on the members may name it; otherwise a write that fails there is nobody's business
+  };
+  // From now on, for all requests.
+  runtime::Task<void> set_moving(std::optional<Moving> moving);
+  // The places are exchanged: the new one has the chunk, and the one before is written to until set_moving(nothing). False: a write to
+  // the new one has failed; nothing was exchanged.
+  runtime::Task<bool> let_moved_count();
+  // On the member, of a bucket of a chunk that lies there.
+  u64 place_offset(const format::ChunkPlace& place, u64 bucket) const;
+  // Of the members that there are.
+  runtime::Task<void> set_sizes(const format::PoolMap& planned);
+  // A member more; nobody on a medium knows yet.
+  runtime::Task<void> let_in(device::Device& device, const format::PoolMember& entry);
+  // All know, the new one first. Errors: of the devices.
+  runtime::Task<Status> announce(u16 member);
+  // The map has these places, and the superblocks say how large the space is. Errors: of the devices. Precondition: they begin with
+  // all that there are.
+  runtime::Task<Status> extend(const format::PoolMap& larger);
+  // The member, on which nothing lies, does not belong to the pool any more; those behind it have other numbers. Errors: of the devices.
+  runtime::Task<Status> let_go(u16 member);
+
  private:
   enum class Standing : u8 {
     away,     // missing, or what is on it does not count
@@ -115,6 +147,13 @@ class Pool final : public device::Device {
   };
   struct Part;
   struct Fan;
+  // Where a core's requests begin.
+  struct alignas(64) Entrance {
+    runtime::Gate gate;
+    u64 under_way = 0;
+    bool is_shut = false;
+    runtime::WaitList changed;
+  };
   struct Piece {
     u64 chunk;
     u64 block;  // within the chunk, on any of its places
@@ -129,8 +168,17 @@ class Pool final : public device::Device {
   bool is_redundant() const { return map_.copies > 1 || map_.is_striped(); }
   void timed_out(const Member& asked, const Error& error);
   std::vector<Piece> pieces_of(const runtime::IoOperation& operation) const;
-  u64 member_offset(const Piece& piece, u8 copy) const;
+  u64 member_offset(const Piece& piece, const format::ChunkPlace& place) const;
   runtime::Task<Status> let_count(u16 member);
+  Entrance& entrance() { return entrances_[runtime::this_reactor().core()]; }
+  runtime::Task<void> start_later(runtime::IoOperation* operation);
+  void admit(runtime::IoOperation& operation);
+  void finish(runtime::IoOperation& asked);
+  runtime::Task<void> shut();
+  runtime::Task<void> reopen();
+  template <typename Exchange>
+  runtime::Task<void> while_nobody_asks(Exchange exchange);
+  void count_capacity();
   runtime::Task<void> run_striped(runtime::IoOperation* operation);
   runtime::Task<i64> run_copied(const runtime::IoOperation& asked, u64 done, u64 length);
   runtime::Task<i64> run_in_stripes(const runtime::IoOperation& asked, u64 done, u64 length);
@@ -141,6 +189,7 @@ class Pool final : public device::Device {
   runtime::Task<void> enter_later(u64 offset_bytes, u64 length_bytes);
   void start_entered_writes(runtime::IoOperation& operation);
   runtime::Task<i64> change_stripes(const runtime::IoOperation& asked, StripeRange range, std::byte* data);
+  Part* add_write(Fan& fan, const Piece& piece, u8 copy, const format::ChunkPlace& place);
   void start_flushes(runtime::IoOperation& operation);
   bool aim(Part& part);
   void launch(Part& part);
@@ -156,8 +205,12 @@ class Pool final : public device::Device {
   format::PoolMap map_;
   std::vector<ReadMemory> read_memory_;  // by core
   std::vector<std::unique_ptr<Member>> all_members_;  // those that were replaced, too: something may be under way to them
-  std::vector<std::atomic<Member*>> members_;
-  std::vector<std::atomic<Standing>> standings_;
+  // As many as the map has.
+  std::array<std::atomic<Member*>, format::pool_members_max> members_;
+  std::array<std::atomic<Standing>, format::pool_members_max> standings_;
+  std::atomic<u64> capacity_bytes_{0};
+  std::optional<Moving> moving_;  // exchanged while nobody asks
+  std::atomic<bool> move_broken_{false};
   u64 io_limit_ns_ = 0;
   RangeLocks locks_;
   std::mutex giving_up_;
@@ -165,7 +218,7 @@ class Pool final : public device::Device {
   u64 remembered_ = 0;            // of them
   runtime::Mutex publishing_;  // of the core that flushes
   std::optional<Stripes> stripes_;
-  std::unique_ptr<runtime::Gate[]> gates_;  // by core
+  std::unique_ptr<Entrance[]> entrances_;  // by core
 };
 
 }  // namespace cowfs::pool

@@ -25,6 +25,7 @@ constexpr u64 scrub_one_in = 4;
 constexpr u64 scrub_draw = 0x5c7ab;
 constexpr u64 return_draw = 0x2e702;
 constexpr u64 cut_draw = 0xc07a7;
+constexpr u64 change_draw = 0xde51c;
 constexpr u64 flips = 64;
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
 
@@ -68,7 +69,7 @@ std::string redundancy_text(const FormatSettings& format) {
 class History {
  public:
   History(const SeedOptions& options, PointRecord& points)
-      : options_(options), points_(points), random_(options.seed), kinds_(options.seed), returning_(options.seed ^ return_draw) {}
+      : options_(options), points_(points), random_(options.seed), kinds_(options.seed), returning_(options.seed ^ return_draw), changing_(options.seed ^ change_draw) {}
 
   SeedResult run() {
     ScenarioSettings settings = random_scenario(random_);
@@ -102,6 +103,7 @@ class History {
     for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
       mount(scenario);
       if (scenario.sound() && is_of_device(result_.fault)) break;
+      draw_changes(scenario);
       load(scenario, round);
       if (scenario.sound()) scenario.expect_exact();
       close(scenario);
@@ -215,6 +217,28 @@ class History {
     lost_.push_back(next);
   }
 
+  // In a third of the histories of pools of copies a device is taken in while the clients work: as more space, or to take what is
+  // on another one. Where a device has a fault, that may fail. Drawn apart.
+  void draw_changes(Scenario& scenario) {
+    const pool::Pool* pool = scenario.filesystem().assembled().pool.get();
+    if (pool == nullptr || pool->map().is_striped() || result_.fault == Fault::device_lost || !changing_.one_in(3)) return;
+    result_.configuration += ", a device is taken in";
+    scenario.work_beside("a device that is taken in", [this, &scenario] { return take_in(&scenario.filesystem()); });
+  }
+
+  Task<Status> take_in(SimulatedFilesystem* filesystem) {
+    pool::Assembled& assembled = filesystem->assembled();
+    device::SimDevice* const fresh = &filesystem->add_device(Image(filesystem->device(0).capacity().value));
+    const u16 leaving = static_cast<u16>(changing_.below(assembled.pool->map().members.size()));
+    const bool is_spare = changing_.one_in(2);
+    const DeviceChange taken{.kind = is_spare ? DeviceChange::Kind::spare : DeviceChange::Kind::add};
+    const DeviceWork work;
+    Status done = co_await admin::change_mounted(filesystem->state(), assembled, taken, fresh, work);
+    const DeviceChange emptied{.kind = DeviceChange::Kind::evacuate, .member = leaving};
+    if (done && is_spare) done = co_await admin::change_mounted(filesystem->state(), assembled, emptied, nullptr, work);
+    co_return is_of_device(result_.fault) ? Status{} : done;
+  }
+
   // Only checksums find silent faults and flipped bits.
   ChecksumKind checked_where_needed(ChecksumKind kind) const {
     const bool may_lie = is_silent(result_.fault) || is_scrubbed();
@@ -256,6 +280,7 @@ class History {
       for (const std::size_t other : others) filesystem.device(other).set_faults(draw_faults());
     }
     draw_return(scenario);
+    draw_changes(scenario);
     if (result_.fault == Fault::power_cut) filesystem.share_power();
     if (result_.fault == Fault::unreadable) {
       device.make_unreadable(round_down(random_.below(device.capacity().value - unreadable_bytes), block_bytes),
@@ -385,6 +410,7 @@ class History {
   Random kinds_;  // of checksums
   u64 operations_ = 0;  // of one client in one mount
   Random returning_;    // of devices
+  Random changing_;     // of devices
   std::optional<std::size_t> struck_;  // the device that has the fault
   std::vector<std::size_t> lost_;  // devices, at the end
   u64 spare_devices_ = 0;

@@ -157,17 +157,18 @@ device::SimDevice& SimulatedFilesystem::exchange_device(std::size_t index, Image
   return *devices_[index];
 }
 
+device::SimDevice& SimulatedFilesystem::add_device(Image image) {
+  devices_.emplace_back();
+  return exchange_device(devices_.size() - 1, std::move(image));
+}
+
 void SimulatedFilesystem::power_cut() {
   for (const auto& device : devices_)
     if (device != nullptr && !device->power_is_cut()) device->power_cut();
 }
 
 void SimulatedFilesystem::share_power() {
-  for (const auto& device : devices_) {
-    device->set_observer([this](const device::SimDevice& one) {
-      if (one.power_is_cut()) power_cut();
-    });
-  }
+  for (const auto& device : devices_) device->set_power_observer([this] { power_cut(); });
 }
 
 namespace {

@@ -113,6 +113,8 @@ class SimulatedFilesystem {
   // A device in the place of one, which no image shows from then on; nothing knows of it yet. In images it is missing until it
   // has a superblock, as whoever mounts would leave it out.
   device::SimDevice& exchange_device(std::size_t index, Image image);
+  // One more, of which the same is true.
+  device::SimDevice& add_device(Image image);
   void power_cut();  // on all devices
   // When the power of one device goes, it goes for all.
   void share_power();

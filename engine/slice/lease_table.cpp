@@ -11,15 +11,17 @@ Key lease_key(u64 bucket) { return {bucket, 0, 0}; }
 constexpr std::size_t updates_per_transaction_max = 64;
 }  // namespace
 
-LeaseTable::LeaseTable(Slice& zero, const format::Superblock& superblock) : zero_(zero), superblock_(superblock) {}
+LeaseTable::LeaseTable(Slice& zero, const format::Superblock& superblock)
+    : zero_(zero), superblock_(superblock), end_(superblock.first_data_bucket) {}
+
+void LeaseTable::extend(u64 bucket_count) {
+  total_ += bucket_count - end_;
+  for (; end_ < bucket_count; ++end_) free_.insert(BucketId::of(superblock_.device_index, end_).value);
+}
 
 Task<Result<std::vector<std::vector<BucketId>>>> LeaseTable::restore() {
   std::vector<std::vector<BucketId>> owners(superblock_.slices);
-  const u16 device = superblock_.device_index;
-  for (u64 bucket = superblock_.first_data_bucket; bucket < superblock_.bucket_count; ++bucket) {
-    free_.insert(BucketId::of(device, bucket).value);
-  }
-  total_ = free_.size();
+  extend(superblock_.bucket_count);
   Key from = format::key_min;
   while (true) {
     btree::Cursor at = zero_.tree(TreeId::leases).seek(from);

@@ -20,6 +20,9 @@ class LeaseTable {
   // The slice does not use these any more, and no durable state names them. Errors: of the journal, of load.
   Task<Status> take_back(std::vector<format::BucketId> buckets);
 
+  // The space has so many buckets now; those beyond were nobody's.
+  void extend(u64 bucket_count);
+
   std::size_t free_count() const { return free_.size(); }
   std::size_t total_count() const { return total_; }
   // Free buckets that `watermark` cannot have.
@@ -32,6 +35,7 @@ class LeaseTable {
   const format::Superblock& superblock_;
   std::set<u64> free_;  // bucket ids; low ones first, so that runs stay together
   std::size_t total_ = 0;
+  u64 end_;  // of the buckets
 };
 
 }  // namespace cowfs::slice

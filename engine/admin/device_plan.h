@@ -1,0 +1,29 @@
+// What a change of a pool's devices comes to, before anything is written: the new map, and which chunks move. The same whether the
+// filesystem is mounted or not.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "engine/admin/tools.h"
+#include "engine/engine.h"
+#include "engine/pool/change.h"
+
+namespace cowfs::admin {
+
+// Add and spare, which have a device come.
+bool brings_device(DeviceChange::Kind kind);
+
+struct PlannedChange {
+  pool::Change change;
+  std::vector<device::Device*> members;
+  std::optional<u16> added;
+};
+
+// `added`: the device that comes, and its `uuid`. A removal is planned for a device that is evacuated. Errors: see change_devices
+// (device_change.h). Precondition: the kind is not online.
+Result<PlannedChange> plan_change(const pool::Pool& pool, const DeviceChange& change, device::Device* added, const format::Uuid& uuid);
+
+// Nobody takes it for a device of a filesystem any more.
+Task<Status> forget_superblocks(device::Device* device);
+
+}  // namespace cowfs::admin

@@ -1,0 +1,46 @@
+// Changes of a pool's members, and of which chunk lies where, while the pool is used. A chunk moves by itself: from a moment on
+// everything that is written to it is written to its new place, too; then it is copied there, piece by piece, while writers are kept
+// off the piece; then all members remember the new place. Whatever is cut off, one of the two places counts and has everything.
+#pragma once
+#include "engine/pool/change.h"
+#include "engine/pool/refill.h"
+
+namespace cowfs::pool {
+
+class LiveChange {
+ public:
+  // On the core that flushes, one at a time. `pool`, not in stripes, and `reader` outlive it. `progress` tells of chunks.
+  LiveChange(Pool& pool, device::BackgroundReader& reader, RefillProgress progress)
+      : pool_(pool), reader_(reader), progress_(std::move(progress)) {}
+
+  // What was planned for the pool as it is. `added`: the device of the map's last member, when that is new. What was done until an
+  // error stays so. Errors: pool_move_stopped; pool_move_failed; of the devices.
+  runtime::Task<Status> carry_out(Change change, device::Device* added);
+
+ private:
+  struct Copying {
+    Move move;
+    format::ChunkPlace to;
+    u64 next = 0;  // bytes of the chunk
+    Status failure = {};
+  };
+  struct Piece {
+    u64 bucket = 0;  // of the chunk
+    u64 begin = 0;   // in the bucket
+    u64 bytes = 0;
+  };
+
+  runtime::Task<Status> move_chunks(const Change& change);
+  runtime::Task<Status> move_chunk(Move move, format::ChunkPlace to);
+  runtime::Task<Status> copy_chunk(Move move, format::ChunkPlace to);
+  runtime::Task<void> copy_pieces(Copying* copying);
+  runtime::Task<Status> copy_piece(const Copying* copying, Piece piece, MutableByteSpan data);
+  std::optional<Piece> next(Copying& copying) const;
+  u64 bucket_bytes() const { return pool_.superblock().bucket_blocks * block_bytes; }
+
+  Pool& pool_;
+  device::BackgroundReader& reader_;
+  const RefillProgress progress_;
+};
+
+}  // namespace cowfs::pool

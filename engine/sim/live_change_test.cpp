@@ -1,0 +1,245 @@
+// Devices come and go, and what lies on them moves, while the filesystem is mounted and used: nobody notices, nothing is lost, and a
+// power cut at any request leaves each chunk in one of its two places, whole.
+#include "engine/pool/live_change.h"
+
+#include "engine/sim/mounted_test_internal.h"
+
+namespace cowfs::sim {
+namespace {
+
+constexpr u64 device_bytes = 80 * mib;
+constexpr u16 leaving = 0, coming = 2;
+
+u64 chunks_on(Mount& mount, u16 member) { return mount.filesystem.assembled().pool->map().chunks_on(member); }
+
+u64 free_blocks(Mount& mount) {
+  const Result<SpaceUse> use = mount.filesystem.run(0, [&] { return mount.filesystem.state().space_use(); });
+  EXPECT_TRUE(use.ok());
+  return use ? use->blocks_free : 0;
+}
+
+Status take_in(Mount& mount, Kind kind, u64 bytes = device_bytes) {
+  device::SimDevice* fresh = &mount.filesystem.add_device(Image(bytes));
+  return mount.change({.kind = kind}, fresh);
+}
+
+// Writes one file after the other, and reads what it wrote some time ago, until it is told to stop.
+class BusyClient {
+ public:
+  explicit BusyClient(Mount& mount) : mount_(mount) {
+    mount_.filesystem.cores().spawn_on(1, [this] { return run(); });
+  }
+  // The files, and what they hold.
+  std::vector<std::pair<std::string, u8>> end() {
+    stopped_ = true;
+    mount_.filesystem.run(1, [this] { return ended_.drained(); });
+    return files_;
+  }
+
+ private:
+  Task<void> run() {
+    ended_.spawn(write());
+    co_return;
+  }
+  Task<void> write() {
+    for (u8 value = 1; !stopped_; ++value) {
+      const std::string path = "/busy " + std::to_string(value % 6);
+      const Status written = co_await write_file(&mount_.filesystem.operations(), path, value);
+      EXPECT_TRUE(written.ok()) << to_text(written.error());
+      std::erase_if(files_, [&path](const auto& file) { return file.first == path; });
+      files_.emplace_back(path, value);
+      const auto& [oldest, content] = files_.front();
+      const Result<bool> held = co_await holds(&mount_.filesystem.operations(), oldest, content);
+      EXPECT_TRUE(held.ok() && *held) << oldest << ": " << (held ? "" : to_text(held.error()));
+    }
+  }
+
+  Mount& mount_;
+  bool stopped_ = false;
+  runtime::Gate ended_;
+  std::vector<std::pair<std::string, u8>> files_;
+};
+
+// Two devices and a spare one, and as many copies.
+struct Spared : Mount {
+  Spared(const Images& images, u64 seed) : Mount(images, seed) {
+    const Status taken = take_in(*this, Kind::spare);
+    EXPECT_TRUE(taken.ok()) << to_text(taken.error());
+    for (std::size_t i = 0; i < filesystem.device_count(); ++i) before.push_back(requests(filesystem.device(i)));
+  }
+  Status evacuate(DeviceWork work = {}) { return change({Kind::evacuate, leaving}, nullptr, std::move(work)); }
+  Status evacuate_beside_clients() {
+    filesystem.cores().spawn_on(1, [this] { return write_beside(&filesystem.operations()); });
+    return evacuate();
+  }
+  u64 requests_of(std::size_t device) { return requests(filesystem.device(device)) - before[device]; }
+  std::vector<u64> before;
+};
+
+Images without(Images images, std::size_t device) {
+  images[device] = Image{};
+  return images;
+}
+
+void expect_files(const Images& images, const std::vector<std::pair<std::string, u8>>& files) {
+  Mount later(images);
+  for (const auto& [path, value] : files) EXPECT_TRUE(later.has(path, value)) << path;
+  EXPECT_TRUE(none(findings_in(images)));
+}
+
+TEST(LiveChange, what_lies_on_a_device_moves_to_a_spare_one_while_clients_write) {
+  for (const u8 replicas : {u8{1}, u8{2}}) {
+    SCOPED_TRACE(int{replicas});
+    Spared mount(loaded(copies_on(2, replicas)), replicas);
+    const u64 chunks = chunks_on(mount, leaving);
+    ASSERT_GT(chunks, 0u);
+    BusyClient client(mount);
+    const Status evacuated = mount.evacuate();
+    ASSERT_TRUE(evacuated.ok()) << to_text(evacuated.error());
+    std::vector<std::pair<std::string, u8>> files = client.end();
+    files.emplace_back("/before", 1);
+    EXPECT_EQ(chunks_on(mount, leaving), 0u);
+    EXPECT_EQ(chunks_on(mount, coming), chunks);
+    for (const auto& [path, value] : files) EXPECT_TRUE(mount.has(path, value)) << path;
+    EXPECT_TRUE(mount.write("/after", 4).ok());
+    files.emplace_back("/after", 4);
+    const Images images = mount.closed();
+    expect_files(images, files);
+    expect_files(without(images, leaving), files);
+  }
+}
+
+TEST(LiveChange, a_device_that_is_removed_forgets_that_it_belonged) {
+  for (const u8 replicas : {u8{1}, u8{2}}) {
+    SCOPED_TRACE(int{replicas});
+    Spared mount(loaded(copies_on(2, replicas)), replicas);
+    mount.filesystem.cores().spawn_on(1, [&mount] { return write_beside(&mount.filesystem.operations()); });
+    const Status removed = mount.change({Kind::remove, leaving});
+    ASSERT_TRUE(removed.ok()) << to_text(removed.error());
+    EXPECT_EQ(mount.filesystem.assembled().pool->map().members.size(), 2u);
+    EXPECT_TRUE(mount.write("/after", 4).ok());
+    const Images images = mount.closed();
+    EXPECT_EQ(SimulatedFilesystem({images[leaving]}, {}).mount().error().code, Code::superblock_magic_mismatch);
+    expect_files({images[1], images[coming]}, {{"/before", 1}, {"/beside", 3}, {"/after", 4}});
+  }
+}
+
+// A device that was taken in is used at once, by whoever writes.
+TEST(LiveChange, an_added_device_makes_the_space_larger) {
+  for (const u8 replicas : {u8{1}, u8{2}}) {
+    SCOPED_TRACE(int{replicas});
+    Mount mount(loaded(copies_on(2, replicas)), replicas);
+    const u64 before = free_blocks(mount);
+    mount.filesystem.cores().spawn_on(1, [&mount] { return write_beside(&mount.filesystem.operations()); });
+    const Status added = take_in(mount, Kind::add);
+    ASSERT_TRUE(added.ok()) << to_text(added.error());
+    EXPECT_GT(free_blocks(mount), before + device_bytes / block_bytes / replicas / 2);
+    std::vector<std::pair<std::string, u8>> files = {{"/before", 1}, {"/beside", 3}};
+    for (u8 i = 1; files.size() * file_bytes / block_bytes < before + 4 * file_bytes / block_bytes; ++i) {
+      const std::string path = "/more " + std::to_string(i);
+      ASSERT_TRUE(mount.write(path, i).ok()) << path;
+      files.emplace_back(path, i);
+    }
+    EXPECT_GT(chunks_on(mount, coming), 0u);
+    expect_files(mount.closed(), files);
+  }
+}
+
+TEST(LiveChange, a_spare_device_becomes_space) {
+  Spared mount(loaded(copies_on(2, 1)), 1);
+  const u64 before = free_blocks(mount);
+  ASSERT_TRUE(mount.change({Kind::resize, coming}).ok());
+  EXPECT_GT(free_blocks(mount), before + device_bytes / block_bytes / 2);
+  expect_files(mount.closed(), {{"/before", 1}});
+}
+
+TEST(LiveChange, what_is_refused_changes_nothing) {
+  const Images two = loaded(copies_on(2, 2));
+  struct Case {
+    const char* name;
+    Images images;
+    DeviceChange change;
+    Image fresh;
+    Code expected;
+  };
+  for (const Case& c : {Case{"no room", two, {Kind::evacuate, 0}, {}, Code::pool_chunks_unplaced},
+                        Case{"no room either", two, {Kind::remove, 1}, {}, Code::pool_chunks_unplaced},
+                        Case{"unknown", two, {Kind::remove, 2}, {}, Code::pool_member_unknown},
+                        Case{"too small", two, {.kind = Kind::add}, Image(1 * mib), Code::device_too_small},
+                        Case{"carries a filesystem", two, {.kind = Kind::add}, make_filesystem({}), Code::device_has_signature},
+                        Case{"stripes", loaded(shards(2, 1)), {.kind = Kind::add}, Image(device_bytes), Code::pool_stripes_fixed}}) {
+    SCOPED_TRACE(c.name);
+    Mount mount(c.images);
+    device::SimDevice* fresh = c.fresh.size() > 0 ? &mount.filesystem.add_device(c.fresh) : nullptr;
+    const u64 sequence = mount.filesystem.assembled().pool->map().sequence;
+    const Status refused = mount.change(c.change, fresh);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, c.expected) << to_text(refused.error());
+    EXPECT_EQ(mount.filesystem.assembled().pool->map().sequence, sequence);
+    if (fresh != nullptr) {
+      EXPECT_EQ(fresh->counts().writes, 0u);
+    }
+  }
+}
+
+TEST(LiveChange, what_is_stopped_goes_on_when_it_is_asked_for_again) {
+  Spared mount(loaded(copies_on(2, 2)), 1);
+  DeviceWork work;
+  work.progress = [](u64 done, u64) { return done < 3; };
+  const u64 chunks = chunks_on(mount, leaving);
+  EXPECT_EQ(mount.evacuate(work).error().code, Code::pool_move_stopped);
+  EXPECT_EQ(chunks_on(mount, leaving), chunks - 3);
+  ASSERT_TRUE(mount.write("/after", 2).ok());
+  ASSERT_TRUE(mount.evacuate().ok());
+  const Images images = mount.closed();
+  expect_files(images, {{"/before", 1}, {"/after", 2}});
+  expect_files(without(images, leaving), {{"/before", 1}, {"/after", 2}});
+}
+
+TEST(LiveChange, a_power_cut_at_any_request_leaves_each_chunk_in_one_of_its_places) {
+  for (const u8 replicas : {u8{1}, u8{2}}) {
+    const Images images = loaded(copies_on(2, replicas));
+    Spared whole(images, 1);
+    ASSERT_TRUE(whole.evacuate_beside_clients().ok());
+    Random random(1);
+    for (std::size_t device = 0; device < 3; ++device) {
+      for (const u64 cut : some_moments(whole.requests_of(device), random)) {
+        SCOPED_TRACE("request " + std::to_string(cut) + " of device " + std::to_string(device));
+        Spared mount(images, 1);
+        ASSERT_TRUE(mount.write("/synced", 2).ok());
+        mount.filesystem.share_power();
+        mount.filesystem.device(device).set_faults({.power_cut_at = cut});
+        (void)mount.evacuate();
+        mount.filesystem.power_cut();
+        Mount later(mount.filesystem.crash_images(random));
+        EXPECT_TRUE(later.has("/before", 1));
+        EXPECT_TRUE(later.has("/synced", 2));
+        const Status again = later.change({Kind::evacuate, leaving});
+        EXPECT_TRUE(again.ok()) << to_text(again.error());
+        expect_files(without(later.closed(), leaving), {{"/before", 1}, {"/synced", 2}});
+      }
+    }
+  }
+}
+
+TEST(LiveChange, another_device_that_is_lost_meanwhile_is_not_noticed) {
+  const Images images = loaded(copies_on(2, 2));
+  Spared whole(images, 2);
+  ASSERT_TRUE(whole.evacuate().ok());
+  Random random(2);
+  for (std::size_t device = 0; device < 3; ++device) {
+    for (const u64 at : some_moments(whole.requests_of(device), random)) {
+      SCOPED_TRACE("request " + std::to_string(at) + " of device " + std::to_string(device));
+      Spared mount(images, 2);
+      const bool hangs = random.one_in(2);
+      mount.filesystem.device(device).set_faults({.hang_at = hangs ? at : 0, .vanish_at = hangs ? 0 : at});
+      (void)mount.evacuate();
+      ASSERT_TRUE(mount.write("/after", 3).ok());
+      EXPECT_TRUE(mount.has("/before", 1));
+      expect_files(without(mount.closed(), device), {{"/before", 1}, {"/after", 3}});
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cowfs::sim
