@@ -42,6 +42,16 @@ runtime::Task<bool> heal_blocks(Device& device, u64 offset_bytes, ByteSpan good)
   co_return all;
 }
 
+// What is wrong lies on a member, at a place of its own.
+Error on_member(Device& device, Error error) {
+  if (error.place.offset_bytes == Place{}.offset_bytes) return error;
+  const Device::CopyPlace place = device.copy_place(error.place.offset_bytes, 1);
+  if (place.member == nullptr) return error;
+  error.place.device = place.member->index();
+  error.place.offset_bytes = place.offset_bytes;
+  return error;
+}
+
 }  // namespace
 
 runtime::Task<Status> read_copy(Device& device, u64 offset_bytes, MutableByteSpan into, u8 copy) {
@@ -97,11 +107,11 @@ runtime::Task<Looked> look_through(Device& device, u64 offset_bytes, MutableByte
 runtime::Task<Status> read_other_copies(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify, Error wrong) {
   if (device.copies() == 1) {
     count_damaged_copies(device, offset_bytes, {{1, wrong}});
-    co_return wrong;
+    co_return on_member(device, wrong);
   }
   Looked looked = co_await look_through(device, offset_bytes, into, std::move(verify));
   count_damaged_copies(device, offset_bytes, looked.bad);
-  if (looked.good == 0) co_return wrong;
+  if (looked.good == 0) co_return on_member(device, wrong);
   (void)co_await overwrite_copies(device, offset_bytes, into, std::move(looked.bad));
   co_return Status{};
 }

@@ -36,8 +36,8 @@ struct Looked {
 runtime::Task<Looked> look_through(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify);
 
 // After a read whose result, or whose bytes, were `wrong`: looks through all copies, puts a good one into `into` and, if the device
-// may heal, writes it over those that were not. Nobody else writes there meanwhile. Error: `wrong`, when no copy is good, or
-// there is only one.
+// may heal, writes it over those that were not. Nobody else writes there meanwhile. Error: `wrong`, whose place is on the member that
+// has the first copy, when no copy is good, or there is only one.
 runtime::Task<Status> read_other_copies(Device& device, u64 offset_bytes, MutableByteSpan into, Verify verify, Error wrong);
 
 // After a crash, which may have left copies that differ: reads all; true when one is good. Those that are not are overwritten

@@ -121,6 +121,32 @@ TEST(Pool, one_file_is_spread_over_all_devices) {
   EXPECT_TRUE(filesystem.close().ok());
 }
 
+Task<Status> read_file(fs::Operations* operations, u64 bytes) {
+  const Result<FileHandle> file = co_await operations->open("/file", O_RDONLY, 0);
+  if (!file) co_return file.error();
+  std::vector<std::byte> data(bytes);
+  const Result<u64> read = co_await operations->read(*file, 0, data);
+  const Status closed = co_await operations->close(*file);
+  co_return read ? closed : Status{read.error()};
+}
+
+TEST(Pool, an_error_names_the_device_and_the_place_on_it) {
+  constexpr u64 file_bytes = 32 * mib, first_unreadable = 12 * mib;
+  const FormatSettings format{.devices = 3, .slices = 1, .region_bytes = 64 * mib};
+  for (u32 device = 0; device < format.devices; ++device) {
+    SimulatedFilesystem filesystem(make_devices(format), {});
+    ASSERT_TRUE(filesystem.mount().ok());
+    ASSERT_TRUE(filesystem.run(0, [&] { return write_file(&filesystem.operations(), file_bytes); }).ok());
+    device::SimDevice& broken = filesystem.device(device);
+    broken.make_unreadable(first_unreadable, broken.capacity().value - first_unreadable);
+    const Status read = filesystem.run(0, [&] { return read_file(&filesystem.operations(), file_bytes); });
+    ASSERT_FALSE(read.ok());
+    EXPECT_EQ(read.error().place.device, device) << to_text(read.error());
+    EXPECT_GE(read.error().place.offset_bytes, first_unreadable);
+    EXPECT_LT(read.error().place.offset_bytes, broken.capacity().value);
+  }
+}
+
 TEST(Pool, check_finds_nothing_on_a_sound_set) {
   EXPECT_TRUE(none(findings_in(loaded(3, 1, 1))));
 }
@@ -289,17 +315,6 @@ u64 counted(SimulatedFilesystem& filesystem, std::size_t device, format::Activit
   });
   EXPECT_TRUE(value.ok());
   return value && *value ? format::decode_counter(**value).count : 0;
-}
-
-Task<Status> read_file(fs::Operations* operations, u64 bytes) {
-  const Result<FileHandle> file = co_await operations->open("/file", O_RDONLY, 0);
-  if (!file) co_return file.error();
-  std::vector<std::byte> data(mib);
-  for (u64 at = 0; at < bytes; at += data.size()) {
-    const Result<u64> read = co_await operations->read(*file, at, data);
-    if (!read) co_return read.error();
-  }
-  co_return co_await operations->close(*file);
 }
 
 TEST(Pool, what_each_device_did_and_what_was_wrong_on_it_is_counted_and_survives_mounts) {
