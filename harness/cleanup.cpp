@@ -283,8 +283,11 @@ std::string undo_text(const Made& made) {
   return "?";
 }
 
+// Another process, with another folder, may have to undo it.
+Failure not_absolute(const Made& made) { return {FailureKind::request, "not an absolute path: " + made.path, ""}; }
+
 Action undo(const Made& made, bool process_ends) {
-  if (!made.path.starts_with('/')) return Failure{FailureKind::request, "not an absolute path: " + made.path, ""};
+  if (!made.path.starts_with('/')) return not_absolute(made);
   switch (made.kind) {
     case MadeKind::directory:
       if (!names_nothing(made.path) && rmdir(made.path.c_str()) != 0) return system_failure("remove " + made.path, errno);
@@ -360,6 +363,7 @@ Action Ledger::write_record() {
 Action Ledger::make(const Made& made, const std::function<Action()>& make) {
   const std::lock_guard lock(mutex_);
   if (closed_) return Failure{FailureKind::interrupted, "interrupted", ""};
+  if (!made.path.starts_with('/')) return not_absolute(made);
   const bool is_path = made.kind != MadeKind::loop && made.kind != MadeKind::mount;
   struct stat status = {};
   if (is_path && lstat(made.path.c_str(), &status) == 0)

@@ -186,8 +186,9 @@ Outcome<CommandResult> run_child(Launch launch) {
 
 Outcome<CommandResult> checked(Outcome<CommandResult> result, const std::string& text) {
   if (result && result->exit_status != 0) {
-    return Failure{FailureKind::failed, fmt::format("{}: exit status {}: {}", text, result->exit_status,
-                                                    abridged(result->errors + result->output)), ""};
+    const std::string said = abridged(result->errors + result->output);
+    return Failure{FailureKind::failed,
+                   fmt::format("{}: exit status {}{}{}", text, result->exit_status, said.empty() ? "" : ": ", said), ""};
   }
   return result;
 }

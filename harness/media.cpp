@@ -76,8 +76,8 @@ Action check_room(const MediaRequest& request) {
   }
   if (available >= request.size_bytes + spare_bytes) return Done{};
   return Failure{FailureKind::refused,
-                 fmt::format("an image of {} MiB does not fit: {} MiB of {} free in {}",
-                             request.size_bytes / cowfs::mib, available / cowfs::mib,
+                 fmt::format("an image of {} MiB, and {} MiB beside it, do not fit: {} MiB of {} free in {}",
+                             request.size_bytes / cowfs::mib, spare_bytes / cowfs::mib, available / cowfs::mib,
                              request.kind == MediaKind::ram ? "memory" : "disk",
                              request.kind == MediaKind::ram ? "this machine" : request.directory),
                  "use a smaller --size"};

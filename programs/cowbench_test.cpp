@@ -505,6 +505,23 @@ TEST_F(CowbenchTest, PlanNamesEveryStepAndDoesNothing) {
   EXPECT_FALSE(std::filesystem::exists(place));
 }
 
+// What was made at a relative path could not be removed: the image stayed, and so did its entry among what is to be cleaned up.
+TEST_F(CowbenchTest, ImagesMayLieInARelativeDirectory) {
+  const std::string place = in_directory("images");
+  const Ended ended = run({"dbench", "1", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.2", "--target", "cowfs:cache=64M,node_cache=32M",
+                           "--size", "384M", "--rounds", "1", "--no-calibrate", "--directory", std::filesystem::relative(place)});
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+  EXPECT_TRUE(!std::filesystem::exists(place) || std::filesystem::is_empty(place));
+}
+
+TEST_F(CowbenchTest, ARunThatIsRefusedBeforeItBeginsIsNotStored) {
+  const std::string db = in_directory("results.db");
+  const Ended refused = run({"dbench", "1", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.2", "--target", "cowfs", "--size", "999999G",
+                             "--no-calibrate", "--directory", in_directory("images"), "--db", db});
+  EXPECT_EQ(refused.exit_code, 3) << refused.errors;
+  EXPECT_EQ(run({"results", "export", "--db", db}).output, "");
+}
+
 TEST_F(CowbenchTest, AWrongResultFailsTheRunAndSaysWhere) {
   const std::string load = file_with("wrong.load", "Unlink \"\\clients\\not-there\" 0 NT_STATUS_OK\n");
   const std::string place = in_directory("place");

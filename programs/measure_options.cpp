@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <random>
 #include <ranges>
@@ -37,7 +38,7 @@ Action set_media(const MeasureOptions& options, harness::MeasureRequest& request
   if (!size) return size.failure();
   medium.size_bytes = *size;
   medium.erase = options.erase;
-  if (!options.directory.empty()) medium.directory = options.directory;
+  if (!options.directory.empty()) medium.directory = std::filesystem::absolute(options.directory).lexically_normal();
   if (!options.keep.empty()) {
     medium.directory = std::filesystem::absolute(options.keep).lexically_normal();
     request.keep = medium.directory;
@@ -114,6 +115,14 @@ int print_plan(const harness::MeasureRequest& request) {
   if (!lines) return report_failure(lines.failure());
   for (const std::string& line : *lines) fmt::print("{}\n", line);
   return exit_ok;
+}
+
+// Whether it was a mistake of the caller's that ended it before it began.
+bool never_began(const harness::MeasureReport& report) {
+  if (!report.failure || (report.failure->kind != FailureKind::request && report.failure->kind != FailureKind::refused)) return false;
+  return std::ranges::none_of(report.record.comparisons, [](const results::Comparison& comparison) {
+    return std::ranges::any_of(comparison.results, [](const results::TargetResult& result) { return !result.rounds.empty(); });
+  });
 }
 
 // Also what was measured until the run failed, marked so.
@@ -206,7 +215,7 @@ int measure(const MeasureOptions& options, harness::MeasureRequest& request, con
   // What an interrupted run leaves is not written: clean-up is under way, and may end this process at any moment.
   if (report.failure && report.failure->kind == FailureKind::interrupted) return report_failure(*report.failure);
   bool written = report.record.comparisons.empty() || write_results(options, forms, report.record);
-  if (store && !report.record.comparisons.empty()) written = store_run(*store, report) && written;
+  if (store && !report.record.comparisons.empty() && !never_began(report)) written = store_run(*store, report) && written;
   if (report.failure) return report_failure(*report.failure);
   if (const harness::u64 blocks = harness::verify_mismatches(report.record); blocks > 0)
     return report_failure(Failure{FailureKind::mismatch, dashboards::counted(blocks, "block") + " not as written",

@@ -65,6 +65,10 @@ std::optional<std::string> read_input(const std::string& file) {
 }
 
 std::optional<store::Store> open_store(const std::string& file, store::Store::Access access) {
+  if (file.find("://") != file.npos) {
+    fmt::print(stderr, "cowbench: {}: a store is a file; results push and pull copy runs to and from a team's\n", file);
+    return std::nullopt;
+  }
   std::string reason;
   auto opened = store::Store::open(file, access, reason);
   if (opened) return std::move(*opened);
