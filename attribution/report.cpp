@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "attribution/flame_graph.h"
@@ -87,6 +88,7 @@ std::string text_table(const auto& titles, const Rows& rows, const dashboards::S
 }
 
 std::string html_table(std::string_view name, std::string_view caption, const auto& titles, const Rows& rows) {
+  if (rows.empty()) return fmt::format("<p>{}.</p>\n", escaped_html(caption));
   dashboards::HtmlTable table(name, caption);
   using Kind = dashboards::HtmlTable::Kind;
   for (const char* title : titles) table.add_column(title, title == titles.front() ? Kind::text : Kind::number);
@@ -134,6 +136,15 @@ Json function_json(const FunctionChange& function) {
   return {{"name", function.name}, {"self", share_json(function.self)}, {"total", share_json(function.total)}};
 }
 
+// With the most that a share of a half may have moved unseen.
+std::string no_function_moved(const Attribution& attribution) {
+  const double before = static_cast<double>(attribution.profile_before.samples);
+  const double after = static_cast<double>(attribution.profile_after.samples);
+  if (before == 0 || after == 0) return " No sample says where the time goes.";
+  return fmt::format(" No function is seen to take another share of the time; {:.0f} and {:.0f} samples may hide a change of {:.2g} points.",
+                     before, after, 196 * std::sqrt(0.25 / before + 0.25 / after));
+}
+
 }  // namespace
 
 std::string summary(const Attribution& attribution) {
@@ -147,7 +158,7 @@ std::string summary(const Attribution& attribution) {
     text = "No counter moved.";
   }
   if (attribution.profiles == 0) return text;
-  if (moved_count(attribution.functions) == 0) return text + " No function takes another share of the time.";
+  if (moved_count(attribution.functions) == 0) return text + no_function_moved(attribution);
   const FunctionChange& most = attribution.functions.front();
   return text + fmt::format(" {} takes {} of the time instead of {}.", most.name, percent(most.total.after),
                             percent(most.total.before));

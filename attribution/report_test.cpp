@@ -58,6 +58,18 @@ TEST(AttributionReport, ThePageIsWholeAndNothingInItIsMarkup) {
   EXPECT_THAT(page, Not(HasSubstr("hot<int>")));
 }
 
+// "No function takes another share of the time" was said of fifty samples, which cannot tell; above an empty table.
+TEST(AttributionReport, FewSamplesAreSaidToHideAChange) {
+  Attribution made = slower_hot();
+  made.profile_before = parse_folded("50 main;work\n");
+  made.profile_after = parse_folded("48 main;work\n2 main;more\n");
+  made.functions = compare_functions(std::vector{made.profile_before}, std::vector{made.profile_after});
+  EXPECT_THAT(to_text(made, {}), HasSubstr("is seen to take another share of the time; 50 and 50 samples may hide a change of 20 points."));
+  EXPECT_THAT(to_html(made), HasSubstr("<p>0 of 3 functions take another share"));
+  made.profile_after = {};
+  EXPECT_THAT(to_text(made, {}), HasSubstr("No sample says where the time goes."));
+}
+
 TEST(AttributionReport, EqualBuildsAreSaidToBe) {
   Attribution made = slower_hot();
   made.same_build = true;

@@ -277,6 +277,7 @@ std::string render_record(const Record& record, const Style& style) {
   const auto& environment = record.environment;
   text += bullets("Warnings about this host:", environment.warnings, style);
   text += bullets("Caveats:", record.caveats, style);
+  if (environment.kernel.empty()) return text + in_style("the machine is not known\n", style);  // another program measured
   text += in_style(
       printable(fmt::format("{} · {} · {} · commit {}{} · {} {} · assertions {} · seed {}", environment.kernel,
                             environment.cpu, counted(environment.cores, "core"), environment.commit, environment.dirty ? " (dirty)" : "",

@@ -205,7 +205,7 @@ Outcome<TrackReport> track(const TrackRequest& request, Builds& builds, Measurem
     if (const Action done = measure_commit(request, builds, measurements, build_before, tracked); !done)
       return done.failure();
     if (tracked.state != CommitState::measured)
-      request.say(fmt::format("{}: {} {}", place, name(tracked.state), tracked.note));
+      request.say(fmt::format("{}: {}{}{}", place, name(tracked.state), tracked.note.empty() ? "" : ": ", tracked.note));
     for (const SuiteMetric& metric : request.suite->metrics)
       if (tracked.state == CommitState::measured && !prints(tracked, metric.name))
         request.say(fmt::format("{}: does not print {}", place, metric.name));

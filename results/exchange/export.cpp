@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cmath>
 #include <map>
 
 #include "results/exchange/exporters_internal.h"
@@ -80,19 +81,24 @@ std::string markdown_cell(std::string text) {
   return text;
 }
 
+// For people: exact values are in the other formats.
+std::string readable(double value) { return std::abs(value) < 1000 ? fmt::format("{:.4g}", value) : fmt::format("{:.0f}", value); }
+
 std::string to_markdown(Runs runs) {
   std::string text;
   for (const StoredRun& run : runs) {
-    text += fmt::format("{}**Run {}**, {}, commit {}{}\n\n", text.empty() ? "" : "\n", short_id(run),
-                        markdown_cell(run.record.started), run.record.environment.commit.substr(0, 10),
+    const std::string& commit = run.record.environment.commit;
+    text += fmt::format("{}**Run {}**{}{}{}\n\n", text.empty() ? "" : "\n", short_id(run),
+                        run.record.started.empty() ? "" : ", " + markdown_cell(run.record.started),
+                        commit.empty() ? "" : ", commit " + commit.substr(0, 10),
                         run.status == store::RunStatus::partial ? ", partial: " + markdown_cell(run.reason) : "");
     text += "| media | workload | clients | target | metric | median | unit | spread | rounds |\n|---|---|--:|---|---|--:|---|--:|--:|\n";
     each_result(run, [&](const TargetResult& result) {
       for (const auto& [metric, summary] : result.metrics) {
         const MetricDescription* described = results::find_metric(metric);
-        text += fmt::format("| {} | {} | {} | {} | {} | {:.6g} | {} | {:.1f}% | {} |\n", markdown_cell(result.media),
+        text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {:.1f}% | {} |\n", markdown_cell(result.media),
                             markdown_cell(result.workload), result.clients, markdown_cell(result.label),
-                            markdown_cell(metric), summary.median, described == nullptr ? "" : described->unit,
+                            markdown_cell(metric), readable(summary.median), described == nullptr ? "" : described->unit,
                             100 * summary.relative_spread, summary.rounds.size());
       }
     });

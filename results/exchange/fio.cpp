@@ -58,6 +58,18 @@ std::string add_bins(const Json& bins, HistogramCounts& latencies) {
   return "";
 }
 
+// What is there is of the kind that fio writes.
+std::string check_figures(const Json& job, const char* direction) {
+  const auto figures = job.find(direction);
+  if (figures == job.end()) return "";
+  if (!figures->is_object()) return fmt::format("\"{}\" should be an object", direction);
+  for (const char* field : {"total_ios", "bw_bytes", "iops", "runtime"}) {
+    const auto value = figures->find(field);
+    if (value != figures->end() && !value->is_number()) return fmt::format("\"{}\" of \"{}\" should be a number", field, direction);
+  }
+  return "";
+}
+
 std::string add_job(const Json& direction, Group& group) {
   const double requests = number(direction, "total_ios");
   const Json& latency = latency_of(direction);
@@ -108,6 +120,7 @@ std::string import_fio(std::string_view input, const ImportOptions& options, res
     if (name.empty()) return "a job has no \"jobname\"";
     if (number(job, "error") != 0) return fmt::format("job {} ended with error {}", name, number(job, "error"));
     for (const char* direction : directions) {
+      if (std::string problem = check_figures(job, direction); !problem.empty()) return fmt::format("job {}: {}", name, problem);
       const Json& figures = child(job, direction);
       if (number(figures, "total_ios") <= 0) continue;
       if (std::string problem = add_job(figures, groups[{name, direction}]); !problem.empty())

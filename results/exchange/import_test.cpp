@@ -204,6 +204,8 @@ TEST(Import, DamageIsNamed) {
         Case{Format::fio, changed(fio_json, "\"jobs\"", "\"jabs\""), "\"jobs\" should be"},
         Case{Format::fio, changed(fio_json, "\"error\" : 0", "\"error\" : 5"), "ended with error 5"},
         Case{Format::fio, changed(fio_json, "\"1336\"", "\"fast\""), "bins: 'fast'"},
+        Case{Format::fio, changed(fio_json, "\"read\" : {", "\"read\" : 7, \"reads\" : {"), "\"read\" should be an object"},
+        Case{Format::fio, changed(fio_json, "1200.5", "\"fast\""), "\"iops\" of \"read\" should be a number"},
         Case{Format::fio, std::string(100'000, '[') + "{", "not JSON"},
         Case{Format::google_benchmark, changed(benchmark_json, "\"us\"", "\"fortnights\""), "time_unit"},
         Case{Format::google_benchmark, changed(benchmark_json, "2.5", "\"quick\""), "real_time"},

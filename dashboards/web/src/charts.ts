@@ -173,7 +173,7 @@ export function timeChart(comparison: Comparison): [HTMLElement, () => void] | n
       height: 280,
       scales: { x: { time: false }, y: { range: (_, __, high) => [0, high * 1.05] } },
       axes: [
-        axis("seconds"),
+        { ...axis("seconds"), incrs: [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200] },
         { ...axis("MB/s", (_, splits) => splits.map((split) => (split === 0 ? "0" : number(split)))), size: 64 },
       ],
       legend: { show: false },

@@ -123,8 +123,21 @@ function marks(series: Series): (plot: uPlot) => void {
   };
 }
 
+// As in the drawing without scripts: what scatters by less than 2% looks flat.
+function withMargin(low: number, high: number): [number, number] {
+  const margin = Math.max((high - low) / 12, 0.02 * Math.abs(high));
+  return [low - margin, high + margin];
+}
+
 function chartOptions(series: Series, says: (at: number | null) => void): uPlot.Options {
   const text = (value: number) => (series.control === null ? inUnit(value, series.unit) : factor(value));
+  // Values that need more digits than are shown, or would be shown like another one, have no label.
+  const labels = (splits: number[]) => {
+    const texts = splits.map(text);
+    return texts.map((shown, i) =>
+      texts.indexOf(shown) < i || (series.control !== null && Math.abs(Number(shown) - (splits[i] ?? 0)) > 1e-9) ? null : shown,
+    );
+  };
   const label = (at: number) => {
     const point = series.points[at];
     return point ? point.commit.slice(0, 7) || point.started.slice(5, 10) : null;
@@ -132,14 +145,14 @@ function chartOptions(series: Series, says: (at: number | null) => void): uPlot.
   return {
     width: 0,
     height: 320,
-    scales: { x: { time: false, range: (_, low, high) => [low - 0.5, high + 0.5] } },
+    scales: { x: { time: false, range: (_, low, high) => [low - 0.5, high + 0.5] }, y: { range: (_, low, high) => withMargin(low, high) } },
     axes: [
       {
         ...axis("", (_, splits) => splits.map((at) => (Number.isInteger(at) ? label(at) : null))),
         incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500],
         space: 70,
       },
-      { ...axis("", (_, splits) => splits.map(text)), size: 84 },
+      { ...axis("", (_, splits) => labels(splits)), size: 84 },
     ],
     legend: { show: false },
     cursor: { drag: { x: true, y: false }, points: { size: 9 } },
