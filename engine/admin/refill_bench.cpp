@@ -1,10 +1,11 @@
-// How fast a device that was away is brought up to date when nobody asks anything of the filesystem, against plain copying from one
-// device to the other in requests of the same size; and what clients notice of it.
+// How fast a device that was away is brought up to date, and how fast what is on one moves to another, when nobody asks anything of
+// the filesystem, against plain copying from one device to the other in requests of the same size; and what clients notice of it.
 //
-//   build/bin/admin_bench --benchmark_filter='sequential_copy|refill'
+//   build/bin/admin_bench --benchmark_filter='sequential_copy|refill|evacuate'
 #include <benchmark/benchmark.h>
 
 #include <atomic>
+#include <optional>
 
 #include "engine/admin/bench_clients_internal.h"
 #include "engine/admin/device_session.h"
@@ -55,6 +56,14 @@ Task<void> copy_all(device::Device& from, device::Device& to) {
   expect_ok(co_await to.flush());
 }
 
+// The image has all its space.
+void fill(const BenchImage& image) {
+  const auto session = admin::DeviceSession::open(image.path(), device::OpenMode::read_write);
+  expect_ok(session);
+  device::Device& device = *(*session)->devices().front();
+  (*session)->run([&device] { return copy_all(device, device); });
+}
+
 void sequential_copy(benchmark::State& state) {
   const BenchImage first{device_bytes()}, second{device_bytes()};
   expect_ok(mounted(first, second)->unmount());
@@ -83,6 +92,39 @@ void refill_when_idle(benchmark::State& state) {
   for (auto _ : state) filesystem->run(0, [&] { return refill(*filesystem, refills, nullptr); });
   state.SetBytesProcessed(static_cast<i64>(refills * device_bytes()));
   expect_ok(filesystem->unmount());
+}
+
+Task<void> change(Filesystem& filesystem, DeviceChange asked, std::string path) {
+  DeviceWork work;
+  work.path = std::move(path);
+  work.force = true;
+  expect_ok(co_await filesystem.change_device(std::move(asked), std::move(work)));
+}
+
+// Two copies, and a spare device.
+struct Spared {
+  Spared() {
+    fill(spare);
+    filesystem = mounted(first, second);
+    filesystem->run(0, [this] { return change(*filesystem, {.kind = DeviceChange::Kind::spare}, spare.path()); });
+  }
+  ~Spared() { expect_ok(filesystem->unmount()); }
+  const BenchImage first{device_bytes()}, second{device_bytes()}, spare{device_bytes()};
+  std::unique_ptr<Filesystem> filesystem;
+};
+
+void evacuate_when_idle(benchmark::State& state) {
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::optional<Spared> spared(std::in_place);
+    state.ResumeTiming();
+    const DeviceChange emptied{.kind = DeviceChange::Kind::evacuate, .member = 0};
+    spared->filesystem->run(0, [&] { return change(*spared->filesystem, emptied, ""); });
+    state.PauseTiming();
+    spared.reset();
+    state.ResumeTiming();
+  }
+  state.SetBytesProcessed(static_cast<i64>(state.iterations() * device_bytes()));
 }
 
 Task<void> refill_on(Filesystem& filesystem, u64& refills, std::atomic<bool>& stop, std::atomic<u64>& running) {
@@ -115,6 +157,7 @@ void clients_beside_a_refill(benchmark::State& state) {
 
 BENCHMARK(sequential_copy)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(2);
 BENCHMARK(refill_when_idle)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(2);
+BENCHMARK(evacuate_when_idle)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(2);
 BENCHMARK(clients_beside_a_refill)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Requests read the map without a lock, so it is exchanged while there are none: each core lets those that it began end, and has new
-// ones wait, for the time of a device's answer. That happens three times for a chunk, of which there are a hundred or so on a device.
+// ones wait, for the time of a device's answer. That happens three times for some chunks, of which there are a hundred or so on a device.
 #include "engine/pool/live_change.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@ namespace cowfs::pool {
 
 namespace {
 
+constexpr u64 chunks_at_once = 4;  // what all members remember costs as much as a MiB or two, whatever it is
 constexpr int pieces_at_once = 4;  // reading one while the others are written
 
 }  // namespace
@@ -30,36 +31,40 @@ runtime::Task<Status> LiveChange::carry_out(Change change, device::Device* added
 
 runtime::Task<Status> LiveChange::move_chunks(const Change& change) {
   u64 done = 0;
-  for (const Move& move : change.moves) {
-    if (progress_ && !progress_(done, change.moves.size())) co_return Error{Code::pool_move_stopped, done};
-    const format::ChunkPlace to = change.map.place(move.chunk, move.copy);
-    const Status moved = co_await move_chunk(move, to);
+  const u64 total = change.moves.size();
+  while (done < total) {
+    if (progress_ && !progress_(done, total)) co_return Error{Code::pool_move_stopped, done};
+    Pool::Movings moving;
+    for (u64 i = done; i < std::min(done + chunks_at_once, total); ++i) {
+      const Move& move = change.moves[i];
+      moving.push_back({.chunk = move.chunk, .copy = move.copy, .place = change.map.place(move.chunk, move.copy)});
+    }
+    const Status moved = co_await move_some(moving);
     if (!moved) co_return moved;
-    ++done;
+    done += moving.size();
   }
-  if (progress_ && done > 0) (void)progress_(done, done);
+  if (progress_ && done > 0) (void)progress_(done, total);
   co_return Status{};
 }
 
-runtime::Task<Status> LiveChange::move_chunk(Move move, format::ChunkPlace to) {
-  const Pool::Moving moving{.chunk = move.chunk, .copy = move.copy, .place = to};
+runtime::Task<Status> LiveChange::move_some(const Pool::Movings& moving) {
   co_await pool_.set_moving(moving);
-  Status done = co_await copy_chunk(move, to);
+  Status done = co_await copy(moving);
   if (done) done = co_await pool_.flush();
-  if (done && !co_await pool_.let_moved_count()) done = Error{Code::pool_move_failed, to.member};
+  if (done && !co_await pool_.let_moved_count()) done = Error{Code::pool_move_failed, moving.front().place.member};
   if (!done) {
-    co_await pool_.set_moving(std::nullopt);
+    co_await pool_.set_moving({});
     co_return done;
   }
   reached(Point::pool_chunk_moved);
   // If that fails, either map may be found after a crash: both places stay what they are.
   done = co_await pool_.renew();
-  if (done) co_await pool_.set_moving(std::nullopt);
+  if (done) co_await pool_.set_moving({});
   co_return done;
 }
 
-runtime::Task<Status> LiveChange::copy_chunk(Move move, format::ChunkPlace to) {
-  Copying copying{.move = move, .to = to};
+runtime::Task<Status> LiveChange::copy(const Pool::Movings& moving) {
+  Copying copying{.moving = moving};
   runtime::Gate gate;
   for (int worker = 0; worker < pieces_at_once; ++worker) gate.spawn(copy_pieces(&copying));
   co_await gate.drained();
@@ -72,30 +77,32 @@ runtime::Task<void> LiveChange::copy_pieces(Copying* copying) {
     const std::optional<Piece> piece = next(*copying);
     if (!piece) break;
     co_await reader_.before(piece->bytes);
-    const u64 offset = pool_.space_offset(copying->move.chunk, piece->bucket) + piece->begin;
-    co_await pool_.locks().hold(offset, piece->bytes);
-    const Status copied = co_await copy_piece(copying, *piece, buffer.span());
-    pool_.locks().release(offset, piece->bytes);
+    co_await pool_.locks().hold(piece->from, piece->bytes);
+    const Status copied = co_await copy_piece(*piece, buffer.span().first(piece->bytes));
+    pool_.locks().release(piece->from, piece->bytes);
     if (!copied) copying->failure = copied;
   }
   reader_.give_back(std::move(buffer));
 }
 
-runtime::Task<Status> LiveChange::copy_piece(const Copying* copying, Piece piece, MutableByteSpan data) {
-  const MutableByteSpan content = data.first(piece.bytes);
-  const u64 from = pool_.space_offset(copying->move.chunk, piece.bucket) + piece.begin;
-  const Status read = co_await pool_.read(from, content);
+runtime::Task<Status> LiveChange::copy_piece(Piece piece, MutableByteSpan data) {
+  const Status read = co_await pool_.read(piece.from, data);
   if (!read) co_return read;
-  const u64 to = pool_.place_offset(copying->to, piece.bucket) + piece.begin;
-  co_return co_await pool_.asked(copying->to.member).write(to, content);
+  co_return co_await pool_.asked(piece.member).write(piece.to, data);
 }
 
 std::optional<LiveChange::Piece> LiveChange::next(Copying& copying) const {
-  const u64 bucket = copying.next / bucket_bytes(), begin = copying.next % bucket_bytes();
-  if (bucket == pool_.map().chunk_buckets) return std::nullopt;
-  const Piece piece{bucket, begin, std::min(reader_.run_bytes(), bucket_bytes() - begin)};
-  copying.next += piece.bytes;
-  return piece;
+  const u64 bucket_bytes = pool_.superblock().bucket_blocks * block_bytes;
+  const u64 chunk_bytes = pool_.map().chunk_buckets * bucket_bytes;
+  if (copying.next == copying.moving.size() * chunk_bytes) return std::nullopt;
+  const Pool::Moving& moving = copying.moving[copying.next / chunk_bytes];
+  const u64 bucket = copying.next % chunk_bytes / bucket_bytes, begin = copying.next % bucket_bytes;
+  const u64 bytes = std::min(reader_.run_bytes(), bucket_bytes - begin);
+  copying.next += bytes;
+  return Piece{.from = pool_.space_offset(moving.chunk, bucket) + begin,
+               .member = moving.place.member,
+               .to = pool_.place_offset(moving.place, bucket) + begin,
+               .bytes = bytes};
 }
 
 // Of the pool.
@@ -130,8 +137,8 @@ u64 Pool::place_offset(const format::ChunkPlace& place, u64 bucket) const {
   return (map_.members[place.member].first_bucket + u64{place.chunk} * map_.chunk_buckets + bucket) * bucket_blocks_ * block_bytes;
 }
 
-runtime::Task<void> Pool::set_moving(std::optional<Moving> moving) {
-  const auto exchange = [this, moving] {
+runtime::Task<void> Pool::set_moving(Movings moving) {
+  const auto exchange = [this, moving = std::move(moving)] {
     moving_ = moving;
     move_broken_.store(false);
   };
@@ -141,11 +148,13 @@ runtime::Task<void> Pool::set_moving(std::optional<Moving> moving) {
 runtime::Task<bool> Pool::let_moved_count() {
   const auto exchange = [this] {
     if (move_broken_.load()) return;
-    std::swap(map_.places[moving_->chunk * map_.copies + moving_->copy], moving_->place);
-    moving_->counts = true;
+    for (Moving& moving : moving_) {
+      std::swap(map_.places[moving.chunk * map_.copies + moving.copy], moving.place);
+      moving.counts = true;
+    }
   };
   co_await while_nobody_asks(exchange);
-  co_return moving_->counts;
+  co_return moving_.front().counts;
 }
 
 runtime::Task<void> Pool::let_in(device::Device& device, const format::PoolMember& entry) {

@@ -1,6 +1,6 @@
-// Changes of a pool's members, and of which chunk lies where, while the pool is used. A chunk moves by itself: from a moment on
-// everything that is written to it is written to its new place, too; then it is copied there, piece by piece, while writers are kept
-// off the piece; then all members remember the new place. Whatever is cut off, one of the two places counts and has everything.
+// Changes of a pool's members, and of which chunk lies where, while the pool is used. Chunks move a few at a time: from a moment on
+// everything that is written to them is written to their new places, too; then they are copied there, piece by piece, while writers are
+// kept off the piece; then all members remember the new places. Whatever is cut off, one of the two places counts and has everything.
 #pragma once
 #include "engine/pool/change.h"
 #include "engine/pool/refill.h"
@@ -19,22 +19,22 @@ class LiveChange {
 
  private:
   struct Copying {
-    Move move;
-    format::ChunkPlace to;
-    u64 next = 0;  // bytes of the chunk
+    const Pool::Movings& moving;
+    u64 next = 0;  // bytes of all of them
     Status failure = {};
   };
   struct Piece {
-    u64 bucket = 0;  // of the chunk
-    u64 begin = 0;   // in the bucket
+    u64 from = 0;  // in the pool's space
+    u16 member = 0;
+    u64 to = 0;  // on the member
     u64 bytes = 0;
   };
 
   runtime::Task<Status> move_chunks(const Change& change);
-  runtime::Task<Status> move_chunk(Move move, format::ChunkPlace to);
-  runtime::Task<Status> copy_chunk(Move move, format::ChunkPlace to);
+  runtime::Task<Status> move_some(const Pool::Movings& moving);
+  runtime::Task<Status> copy(const Pool::Movings& moving);
   runtime::Task<void> copy_pieces(Copying* copying);
-  runtime::Task<Status> copy_piece(const Copying* copying, Piece piece, MutableByteSpan data);
+  runtime::Task<Status> copy_piece(Piece piece, MutableByteSpan data);
   std::optional<Piece> next(Copying& copying) const;
   u64 bucket_bytes() const { return pool_.superblock().bucket_blocks * block_bytes; }
 

@@ -304,10 +304,12 @@ void Pool::start_entered_writes(IoOperation& operation) {
       const format::ChunkPlace& place = map_.place(piece.chunk, copy);
       any = any || is_current(place.member);
       add_write(*fan, piece, copy, place);
-      if (!moving_ || moving_->chunk != piece.chunk || moving_->copy != copy) continue;
-      Part* const moved = add_write(*fan, piece, copy, moving_->place);
-      if (moved == nullptr) move_broken_.store(true);
-      else moved->is_spare = !moving_->counts;
+      for (const Moving& moving : moving_) {
+        if (moving.chunk != piece.chunk || moving.copy != copy) continue;
+        Part* const moved = add_write(*fan, piece, copy, moving.place);
+        if (moved == nullptr) move_broken_.store(true);
+        else moved->is_spare = !moving.counts;
+      }
     }
     if (!any) fan->error = -ENODEV;
   }

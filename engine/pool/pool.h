@@ -120,10 +120,11 @@ class Pool final : public device::Device {
     format::ChunkPlace place;
     bool counts = false;  // the map on the members may name it; otherwise a write that fails there is nobody's business
   };
+  using Movings = std::vector<Moving>;  // few
   // From now on, for all requests.
-  runtime::Task<void> set_moving(std::optional<Moving> moving);
-  // The places are exchanged: the new one has the chunk, and the one before is written to until set_moving(nothing). False: a write to
-  // the new one has failed; nothing was exchanged.
+  runtime::Task<void> set_moving(Movings moving);
+  // The places are exchanged: the new ones have the chunks, and those before are written to until set_moving({}). False: a write to
+  // a new one has failed; nothing was exchanged.
   runtime::Task<bool> let_moved_count();
   // On the member, of a bucket of a chunk that lies there.
   u64 place_offset(const format::ChunkPlace& place, u64 bucket) const;
@@ -209,7 +210,7 @@ class Pool final : public device::Device {
   std::array<std::atomic<Member*>, format::pool_members_max> members_;
   std::array<std::atomic<Standing>, format::pool_members_max> standings_;
   std::atomic<u64> capacity_bytes_{0};
-  std::optional<Moving> moving_;  // exchanged while nobody asks
+  Movings moving_;  // exchanged while nobody asks
   std::atomic<bool> move_broken_{false};
   u64 io_limit_ns_ = 0;
   RangeLocks locks_;
