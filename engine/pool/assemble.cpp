@@ -129,7 +129,8 @@ Status check_complete(const std::vector<Named>& named, const Pool& pool, const A
       notes.push_back(fmt::format("member {} is missing", number));
       continue;
     }
-    for (std::size_t i = 0; i < named.size(); ++i)
+    const bool is_needed = pool.map().chunks_on(number) > 0;
+    for (std::size_t i = 0; i < named.size() && is_needed; ++i)
       if (named[i].number == number) stale = i;
     notes.push_back(fmt::format("member {} ({}) is stale: what is on it is not used", number, pool.member(number)->describe()));
   }

@@ -35,7 +35,7 @@ Task<Status> check_returned(device::Device& device, const Pool& pool, u16 member
 // In any order. A member is stale when the newest map says so, or when commits were made in a mount that it knows nothing of.
 // Errors, whose place names the device by its number in `devices`: of read_superblock; pool_device_foreign (of another
 // filesystem, or no longer of this one); pool_device_twice; device_truncated; pool_map_damaged; pool_split_brain;
-// superblock_devices_missing (value: how many) and pool_device_stale, unless degraded; pool_chunks_lost (value: how many have
+// superblock_devices_missing (value: how many) and, where something lies on it, pool_device_stale, unless degraded; pool_chunks_lost (value: how many have
 // no copy).
 Task<Result<Assembled>> assemble(std::vector<device::Device*> devices, AssembleOptions options);
 

@@ -109,6 +109,17 @@ TEST(LiveChange, what_lies_on_a_device_moves_to_a_spare_one_while_clients_write)
   }
 }
 
+// Nothing is missing then, so nobody has to ask for a degraded mount.
+TEST(LiveChange, one_that_fails_when_it_is_empty_is_not_needed) {
+  Spared mount(loaded(copies_on(2, 1)), 1);
+  ASSERT_TRUE(mount.evacuate().ok());
+  ASSERT_TRUE(mount.change({Kind::offline, leaving}).ok());
+  ASSERT_TRUE(mount.write("/after", 2).ok());
+  SimulatedFilesystem later(mount.closed(), {});
+  const Status mounted = later.mount();
+  EXPECT_TRUE(mounted.ok()) << to_text(mounted.error());
+}
+
 TEST(LiveChange, a_device_that_is_removed_forgets_that_it_belonged) {
   for (const u8 replicas : {u8{1}, u8{2}}) {
     SCOPED_TRACE(int{replicas});
