@@ -151,6 +151,8 @@ Outcome<Builds> Builds::open(const Repository& repository, const Suite& suite, c
   Builds builds(suite, directory, lock);
   if (flock(lock, LOCK_EX | LOCK_NB) != 0)
     return Failure{FailureKind::refused, directory + ": another cowbench builds there", "wait for it, or give --work"};
+  // What a killed git left; nobody else works here while the lock is held.
+  for (const char* file : {"tree.new", "tree/.git/index.lock", "tree/.git/HEAD.lock"}) fs::remove_all(builds.in(file), error);
   if (!fs::exists(builds.in("tree/.git/HEAD"))) {
     fs::remove_all(builds.in("tree"), error);
     const auto cloned = harness::run_checked(NamedCommand{

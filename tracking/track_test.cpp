@@ -350,6 +350,28 @@ TEST_F(TrackTest, OneProcessBuildsAtATime) {
   EXPECT_EQ(Builds::open(repository, made, directory_ / "work").failure().kind, FailureKind::refused);
 }
 
+// After a kill -9 in mid-clone or mid-checkout no run could build any more until somebody deleted what was left.
+TEST_F(TrackTest, WhatAKilledGitLeftStopsNobody) {
+  commit_history(2, 100);
+  const Repository repository = *Repository::open(this->repository());
+  const Suite made = suite();
+  const auto commits = *repository.range("c0..c1");
+  const auto folder = [&] { return std::filesystem::directory_iterator(directory_ / "work")->path(); };
+  {
+    Builds builds = std::move(*Builds::open(repository, made, directory_ / "work"));
+    std::filesystem::rename(folder() / "tree", folder() / "tree.new");
+  }
+  {
+    auto builds = Builds::open(repository, made, directory_ / "work");
+    ASSERT_TRUE(builds.ok()) << builds.failure().what;
+    EXPECT_TRUE(builds->get(commits[0].sha).ok());
+  }
+  for (const char* file : {"index.lock", "HEAD.lock"}) std::ofstream(folder() / "tree/.git" / file) << "";
+  Builds builds = std::move(*Builds::open(repository, made, directory_ / "work"));
+  const auto built = builds.get(commits[1].sha);
+  EXPECT_TRUE(built.ok()) << built.failure().what;
+}
+
 // A build that leaves a file of an earlier commit would otherwise pass it off as its own.
 TEST_F(TrackTest, WhatAnEarlierCommitBuiltDoesNotPassForALaterOne) {
   write(".gitignore", "level");

@@ -19,11 +19,14 @@ constexpr std::size_t patience = 4;
 
 }  // namespace
 
-// Where the values that belong together begin: after the last event, and in this era.
-std::size_t Tracker::start() const {
-  const std::size_t after = events_.empty() ? 0 : events_.back().at;
-  const auto found = std::ranges::lower_bound(measured_, std::max(after, era_));
+// Places among the values.
+std::size_t Tracker::after_last_event() const {
+  const auto found = std::ranges::lower_bound(measured_, events_.empty() ? 0 : events_.back().at);
   return static_cast<std::size_t>(found - measured_.begin());
+}
+
+std::size_t Tracker::era_start() const {
+  return static_cast<std::size_t>(std::ranges::lower_bound(measured_, era_) - measured_.begin());
 }
 
 void Tracker::add(std::optional<double> log_ratio) {
@@ -31,14 +34,13 @@ void Tracker::add(std::optional<double> log_ratio) {
   if (!log_ratio || !std::isfinite(*log_ratio)) return;
   measured_.push_back(commit);
   values_.push_back(*log_ratio);
-  const std::size_t begin = start();
+  if (examine_era()) return;
+  const std::size_t begin = std::max(after_last_event(), era_start());
   if (values_.size() - begin < options_.values_min) return;
   const auto changes = detect_changes(std::span(values_).subspan(begin), options_.detector);
   for (ChangePoint change : changes) {
     change.at += begin;
-    const std::size_t known = events_.size();
-    examine(change);
-    if (events_.size() > known) return;  // what follows belongs to a history that starts anew
+    if (examine(change)) return;  // what follows belongs to a history that starts anew
   }
 }
 
@@ -55,19 +57,28 @@ bool Tracker::worth_testing(std::size_t at) {
   return true;
 }
 
-void Tracker::examine(const ChangePoint& candidate) {
-  if (!worth_testing(candidate.at)) return;
-  const std::size_t oldest = start(), radius = options_.radius;
-  const std::size_t older = std::max(oldest, candidate.at > radius ? candidate.at - radius : 0);
-  const std::size_t newer = std::min(values_.size() - 1, candidate.at + radius);
-  if (older >= newer) return;
+bool Tracker::examine(const ChangePoint& candidate) {
+  if (!worth_testing(candidate.at) || !judge(std::max(after_last_event(), era_start()), candidate.at)) return false;
+  std::erase_if(rejected_, [&](const Rejected& rejected) { return rejected.at == candidate.at; });
+  return true;
+}
+
+// Once, as soon as a few values of the era are known.
+bool Tracker::examine_era() {
+  const std::size_t begin = era_start();
+  return begin > 0 && values_.size() == begin + options_.radius + 1 && judge(after_last_event(), begin);
+}
+
+// Compares the ends of what lies around `at`, but nothing before `oldest`. Whether that is an event now.
+bool Tracker::judge(std::size_t oldest, std::size_t at) {
+  const std::size_t older = std::max(oldest, at > options_.radius ? at - options_.radius : 0);
+  const std::size_t newer = std::min(values_.size() - 1, at + options_.radius);
+  if (older >= newer) return false;
   const Bracket bracket{measured_[older], measured_[newer]};
   const auto interval = confirm(bracket);
-  if (!interval) return;
-  if (const auto event = locate(bracket, *interval)) {
-    std::erase_if(rejected_, [&](const Rejected& rejected) { return rejected.at == candidate.at; });
-    events_.push_back(*event);
-  }
+  const auto event = interval ? locate(bracket, *interval) : std::nullopt;
+  if (event) events_.push_back(*event);
+  return event.has_value();
 }
 
 std::optional<results::Interval> Tracker::confirm(const Bracket& bracket) {

@@ -43,7 +43,8 @@ class Tracker {
   // Absent: the commit could not be measured; it stays among the suspects of a change beside it.
   void add(std::optional<double> log_ratio);
 
-  // The machine changed before the next commit: what came before is another era and is not compared with.
+  // The machine changed before the next commit: values from before are of another era, and none is compared with them. Fresh
+  // pairs of the commits around its beginning, on the machine as it is, say whether one of these changed something as well.
   void start_era() { era_ = commits_; }
 
   const std::vector<Event>& events() const { return events_; }
@@ -57,11 +58,14 @@ class Tracker {
     std::size_t older, newer;
   };
 
-  void examine(const ChangePoint& candidate);
+  bool examine(const ChangePoint& candidate);
+  bool examine_era();
+  bool judge(std::size_t oldest, std::size_t at);
   bool worth_testing(std::size_t at);
   std::optional<results::Interval> confirm(const Bracket& bracket);
   std::optional<Event> locate(const Bracket& bracket, const results::Interval& log_interval);
-  std::size_t start() const;
+  std::size_t after_last_event() const;
+  std::size_t era_start() const;
 
   TrackerOptions options_;
   MeasurePairs measure_;
