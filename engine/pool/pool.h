@@ -86,6 +86,8 @@ class Pool final : public device::Device {
   runtime::Task<Status> publish_to(u16 member);
   // The same with a new sequence, on the core that flushes, at any time: what is damaged of either is replaced.
   runtime::Task<Status> renew();
+  // Held while the map is written on the members; of the core that flushes.
+  runtime::Mutex& map_lock() { return publishing_; }
   // On one core, while nothing else is asked of it: from now on the superblocks of all current members say what `changed`, of
   // the same space, says. Errors: of the devices.
   runtime::Task<Status> change_superblock(const format::Superblock& changed);
