@@ -191,21 +191,14 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
       const ExtentRange range{move.key.inode, move.key.offset, move.key.offset + move.blocks};
       resident = resident && plan_extents(home_.slice, range, &value, ~0ull, plan, missing) &&
                  ready(home_.slice, plan, missing);
-      if (!resident) {
-        result = co_await home_.slice.load(missing, held);
-        if (!result) break;
-        continue;
-      }
-      if (stream.try_reserve(plan.journal_bytes, journal::Urgency::reclaim)) {
+      if (resident && stream.try_reserve(plan.journal_bytes, journal::Urgency::reclaim)) {
         data::apply(home_.slice, plan);
         counters_.moved_blocks += move.blocks;
         reached(Point::extent_moved);
         break;
       }
-      held.release();
-      result = co_await stream.reserve(plan.journal_bytes, journal::Urgency::reclaim);
+      result = co_await home_.slice.wait_to_apply(resident, missing, held, plan.journal_bytes, journal::Urgency::reclaim);
       if (!result) break;
-      stream.unreserve(plan.journal_bytes);
     }
     move.to.pin.release();
   }

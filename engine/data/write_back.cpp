@@ -198,16 +198,9 @@ Task<Status> FileData::insert_pieces(std::span<Piece> pieces, AttributeWriter* a
       resident = home_.slice.ready(update, missing);
       bytes += slice::journal_bytes(update);
     }
-    if (!resident) {
-      const Status loaded = co_await home_.slice.load(missing, held);
-      if (!loaded) co_return loaded;
-      continue;
-    }
-    if (!stream.try_reserve(bytes)) {
-      held.release();
-      const Status reserved = co_await stream.reserve(bytes);
-      if (!reserved) co_return reserved;
-      stream.unreserve(bytes);
+    if (!resident || !stream.try_reserve(bytes)) {
+      const Status waited = co_await home_.slice.wait_to_apply(resident, missing, held, bytes);
+      if (!waited) co_return waited;
       continue;
     }
     u64 used = 0;
@@ -265,16 +258,9 @@ Task<Status> FileData::write_inline(u64 file_bytes, AttributeWriter* attributes)
       resident = home_.slice.ready(update, missing);
       bytes += slice::journal_bytes(update);
     }
-    if (!resident) {
-      const Status loaded = co_await home_.slice.load(missing, held);
-      if (!loaded) co_return loaded;
-      continue;
-    }
-    if (stream.try_reserve(bytes)) break;
-    held.release();
-    const Status reserved = co_await stream.reserve(bytes);
-    if (!reserved) co_return reserved;
-    stream.unreserve(bytes);
+    if (resident && stream.try_reserve(bytes)) break;
+    const Status waited = co_await home_.slice.wait_to_apply(resident, missing, held, bytes);
+    if (!waited) co_return waited;
   }
   apply(home_.slice, plan);
   apply_attributes(home_.slice, attributes, change);
@@ -323,17 +309,10 @@ Task<Status> FileData::remove_extents(u64 first_block, u64 end_block, AttributeW
       resident = home_.slice.ready(update, missing);
       bytes += slice::journal_bytes(update);
     }
-    if (!resident) {
-      const Status loaded = co_await home_.slice.load(missing, held);
-      if (!loaded) co_return loaded;
-      continue;
-    }
-    if (bytes == 0) break;
-    if (!stream.try_reserve(bytes)) {
-      held.release();
-      const Status reserved = co_await stream.reserve(bytes);
-      if (!reserved) co_return reserved;
-      stream.unreserve(bytes);
+    if (resident && bytes == 0) break;
+    if (!resident || !stream.try_reserve(bytes)) {
+      const Status waited = co_await home_.slice.wait_to_apply(resident, missing, held, bytes);
+      if (!waited) co_return waited;
       continue;
     }
     apply(home_.slice, plan);

@@ -190,16 +190,10 @@ Task<Status> Operations::set_xattr_locked(InodeNumber number, std::string_view n
   btree::NodesHeld held;
   while (true) {
     slice::Missing missing;
-    if (!home.ready(update, missing)) {
-      const Status loaded = co_await home.load(missing, held);
-      if (!loaded) co_return loaded;
-      continue;
-    }
-    if (home.stream().try_reserve(bytes)) break;
-    held.release();
-    const Status reserved = co_await home.stream().reserve(bytes);
-    if (!reserved) co_return reserved;
-    home.stream().unreserve(bytes);
+    const bool resident = home.ready(update, missing);
+    if (resident && home.stream().try_reserve(bytes)) break;
+    const Status waited = co_await home.wait_to_apply(resident, missing, held, bytes);
+    if (!waited) co_return waited;
   }
   home.apply(update);
   inode.changed = home.stream().current();

@@ -101,17 +101,11 @@ Task<Status> CoreState::write_attributes(Inode& inode) {
     const format::InodeValue value = inode.encode();
     const slice::Update update{format::TreeId::inodes, format::UpdateKind::upsert, inode.key(), bytes_of(value)};
     slice::Missing missing;
-    if (!home.ready(update, missing)) {
-      const Status loaded = co_await home.load(missing, held);
-      if (!loaded) co_return loaded;
-      continue;
-    }
     const u64 bytes = slice::journal_bytes(update);
-    if (!stream().try_reserve(bytes)) {
-      held.release();
-      const Status reserved = co_await stream().reserve(bytes);
-      if (!reserved) co_return reserved;
-      stream().unreserve(bytes);
+    const bool resident = home.ready(update, missing);
+    if (!resident || !stream().try_reserve(bytes)) {
+      const Status waited = co_await home.wait_to_apply(resident, missing, held, bytes);
+      if (!waited) co_return waited;
       continue;
     }
     home.apply(update);

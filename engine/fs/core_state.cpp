@@ -178,16 +178,10 @@ Task<Status> CoreState::remove_keys(SliceState& home, InodeNumber number) {
       bytes += slice::journal_bytes(update);
       if (!missing && !home.slice.ready(update, missing)) break;
     }
-    if (missing) {
-      const Status loaded = co_await home.slice.load(missing, held);
-      if (!loaded) co_return loaded;
-      continue;
-    }
-    if (!stream().try_reserve(bytes)) {
-      held.release();
-      const Status reserved = co_await stream().reserve(bytes);
-      if (!reserved) co_return reserved;
-      stream().unreserve(bytes);
+    const bool resident = !missing;
+    if (!resident || !stream().try_reserve(bytes)) {
+      const Status waited = co_await home.slice.wait_to_apply(resident, missing, held, bytes);
+      if (!waited) co_return waited;
       continue;
     }
     for (const slice::Update& update : updates) home.slice.apply(update);

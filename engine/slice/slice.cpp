@@ -47,6 +47,17 @@ Task<Status> Slice::load(Missing missing, btree::NodesHeld& held) {
   return tree(missing.tree).load(metadata_, missing.node);
 }
 
+Task<Status> Slice::wait_to_apply(bool resident, Missing missing, btree::NodesHeld& held, u64 bytes, journal::Urgency urgency) {
+  return resident ? wait_for_journal(held, bytes, urgency) : load(missing, held);
+}
+
+Task<Status> Slice::wait_for_journal(btree::NodesHeld& held, u64 bytes, journal::Urgency urgency) {
+  held.release();
+  const Status reserved = co_await stream_.reserve(bytes, urgency);
+  if (reserved) stream_.unreserve(bytes);
+  co_return reserved;
+}
+
 Task<Result<std::optional<std::vector<std::byte>>>> Slice::get(TreeId id, Key key) {
   while (true) {
     const btree::Lookup found = tree(id).find(key);

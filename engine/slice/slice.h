@@ -74,6 +74,11 @@ class Slice {
   // Brings a node in, for which others may go; but none that `held` keeps, which begins here at the latest. One for all
   // loads of a question that needs several nodes at once, or of a transaction.
   Task<Status> load(Missing missing, btree::NodesHeld& held);
+  // What keeps a transaction from being applied: not all of its nodes are resident, and `missing` is loaded; or the journal had no room
+  // for `bytes`, and there is some when this resumes, with `held` let go of. Others may have changed the trees: it is planned anew.
+  // Errors: of load, of the journal.
+  Task<Status> wait_to_apply(bool resident, Missing missing, btree::NodesHeld& held, u64 bytes,
+                             journal::Urgency urgency = journal::Urgency::normal);
   // Where the derived tree of backpointers has the one of an extent at `address`.
   Key backpointer_key(format::Address address) const;
   // Looks `key` up, loading as needed. The value is copied: it survives awaits.
@@ -140,6 +145,7 @@ class Slice {
   void add_extent_pointer(const Key& key, ByteSpan value);
   bool is_possible(Status pointer);
   Task<Status> check_next_inode();
+  Task<Status> wait_for_journal(btree::NodesHeld& held, u64 bytes, journal::Urgency urgency);
   void write_alloc_changes();
   bool alloc_changes_ready(Missing& missing);
   bool prepare_freeze();
