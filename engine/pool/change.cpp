@@ -231,12 +231,24 @@ void grow(const PoolMap& map, PoolMember& member, u64 capacity_blocks, u64 bucke
   member.chunks = static_cast<u32>(std::min<u64>(chunks, 1u << 16));
 }
 
+runtime::Task<Status> read_moved(Pool& pool, u64 offset_bytes, u8 copy, MutableByteSpan into) {
+  const Status whole = co_await pool.read(offset_bytes, into, copy + 1u);
+  if (whole) co_return whole;
+  for (u64 at = 0; at < into.size(); at += block_bytes) {
+    const MutableByteSpan block = into.subspan(at, block_bytes);
+    Status read = co_await pool.read(offset_bytes + at, block, copy + 1u);
+    if (!read) read = co_await pool.read(offset_bytes + at, block);
+    if (!read) co_return read;
+  }
+  co_return Status{};
+}
+
 namespace {
 
 runtime::Task<Status> copy_chunk(Pool& from, Pool& to, Move move, MutableByteSpan bucket) {
   for (u64 number = 0; number < to.map().chunk_buckets; ++number) {
     const u64 offset = to.space_offset(move.chunk, number);
-    const Status read = co_await from.read(offset, bucket);
+    const Status read = co_await read_moved(from, offset, move.copy, bucket);
     if (!read) co_return read;
     const Status written = co_await to.write(offset, bucket, false, static_cast<u8>(move.copy + 1));
     if (!written) co_return written;

@@ -21,6 +21,10 @@ struct Change {
   std::vector<Move> moves;
 };
 
+// What is to be in a copy's new place: what is in the copy, damaged or not, so that damage of another copy does not come twice. What of it
+// cannot be read is read from the others. Errors: of the devices.
+runtime::Task<Status> read_moved(Pool& pool, u64 offset_bytes, u8 copy, MutableByteSpan into);
+
 // Nothing lies on the member any more. Error pool_chunks_unplaced (value: how many have no place on others).
 Result<Change> evacuated(const format::PoolMap& map, u16 member);
 

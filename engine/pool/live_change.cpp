@@ -86,7 +86,7 @@ runtime::Task<void> LiveChange::copy_pieces(Copying* copying) {
 }
 
 runtime::Task<Status> LiveChange::copy_piece(Piece piece, MutableByteSpan data) {
-  const Status read = co_await pool_.read(piece.from, data);
+  const Status read = co_await read_moved(pool_, piece.from, piece.copy, data);
   if (!read) co_return read;
   co_return co_await pool_.asked(piece.member).write(piece.to, data);
 }
@@ -100,6 +100,7 @@ std::optional<LiveChange::Piece> LiveChange::next(Copying& copying) const {
   const u64 bytes = std::min(reader_.run_bytes(), bucket_bytes - begin);
   copying.next += bytes;
   return Piece{.from = pool_.space_offset(moving.chunk, bucket) + begin,
+               .copy = moving.copy,
                .member = moving.place.member,
                .to = pool_.place_offset(moving.place, bucket) + begin,
                .bytes = bytes};

@@ -25,6 +25,7 @@ class LiveChange {
   };
   struct Piece {
     u64 from = 0;  // in the pool's space
+    u8 copy = 0;
     u16 member = 0;
     u64 to = 0;  // on the member
     u64 bytes = 0;

@@ -197,6 +197,14 @@ TEST(DeviceChange, a_device_that_has_become_larger_makes_the_space_larger) {
   }
 }
 
+TEST(DeviceChange, damage_of_the_other_copy_does_not_come_twice) {
+  constexpr u64 behind_superblocks = 2 * mib;
+  Images images = changed(with(loaded(2, 2), Image(device_bytes)), {.kind = Kind::spare});
+  for (u64 at = behind_superblocks; at < device_bytes - behind_superblocks; at += block_bytes) images[0].flip_bit(at, 3);
+  const Images after = changed(images, {.kind = Kind::evacuate, .member = 1});
+  EXPECT_TRUE(space_of({after[0], {}, after[2]}, true).ok());
+}
+
 TEST(DeviceChange, what_is_refused_changes_nothing) {
   const Images two = loaded(2, 2), three = loaded(3, 1), alone = loaded(1, 1), striped = in_stripes({2, 1});
   struct Case {

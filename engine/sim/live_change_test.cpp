@@ -10,6 +10,7 @@ namespace {
 
 constexpr u64 device_bytes = 80 * mib;
 constexpr u16 leaving = 0, coming = 2;
+constexpr u64 behind_superblocks = 2 * mib;
 
 u64 chunks_on(Mount& mount, u16 member) { return mount.filesystem.assembled().pool->map().chunks_on(member); }
 
@@ -155,6 +156,16 @@ TEST(LiveChange, an_added_device_makes_the_space_larger) {
     EXPECT_GT(chunks_on(mount, coming), 0u);
     expect_files(mount.closed(), files);
   }
+}
+
+// What was read to be moved was read from any copy: the damage of one was in both then, and the good one gone (seed 7100462).
+TEST(LiveChange, damage_of_the_other_copy_does_not_come_twice) {
+  Spared mount(loaded(copies_on(2, 2)), 4);
+  device::SimDevice& damaged = mount.filesystem.device(0);
+  for (u64 at = behind_superblocks; at < damaged.capacity().value - behind_superblocks; at += block_bytes) damaged.flip_bit(at, 3);
+  ASSERT_TRUE(mount.change({Kind::evacuate, 1}).ok());
+  EXPECT_TRUE(mount.has("/before", 1));
+  expect_files(without(mount.closed(), 1), {{"/before", 1}});
 }
 
 // Scrubs again and again until it is told to stop; counts what is found.
