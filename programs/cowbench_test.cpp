@@ -582,6 +582,13 @@ TEST_F(CowbenchTest, RunsAreStoredAndExchanged) {
   EXPECT_THAT(listed.output, HasSubstr("cowbench.results/1"));
   EXPECT_EQ(run({"results", "verify", "--db", first}).exit_code, 0);
   EXPECT_THAT(run({"results", "changes", "--db", first, "--json"}).output, HasSubstr("\"runs\": 2"));
+  for (const std::vector<std::string>& typo : {std::vector<std::string>{"--metric", "throughput"}, {"--control", "xsf"}}) {
+    std::vector<std::string> arguments{"results", "changes", "--db", first};
+    arguments.insert(arguments.end(), typo.begin(), typo.end());
+    const Ended mistyped = run(arguments);
+    EXPECT_EQ(mistyped.exit_code, 2);
+    EXPECT_THAT(mistyped.errors, HasSubstr(typo[1]));
+  }
   ASSERT_EQ(run({"results", "export", "--db", first, "-o", lines}).exit_code, 0);
   EXPECT_THAT(run({"results", "import", lines, lines, "--db", second}).output, HasSubstr("2 runs added, 2 already there"));
   EXPECT_EQ(run({"results", "export", "--db", second}).output, contents(lines));

@@ -15,6 +15,7 @@
 #include "results/store/store.h"
 #include "sharing/team_store.h"
 #include "site/documents.h"
+#include "site/view.h"
 
 namespace cowbench::programs {
 namespace {
@@ -162,6 +163,11 @@ int show_changes(const ResultsOptions& options) {
   std::string reason;
   const auto histories = history::find_changes(*opened, options.changes, reason);
   if (!histories) return report_store_failure(histories.error(), reason);
+  if (std::ranges::all_of(*histories, [](const history::StoredHistory& found) { return found.points.empty(); })) {
+    const std::string beside = options.changes.control.empty() ? "" : " beside " + options.changes.control;
+    return report_failure({harness::FailureKind::request, fmt::format("{}: no complete run measured {}{}", options.db, options.changes.metric, beside),
+                           "cowbench serve shows what there is"});
+  }
   nlohmann::ordered_json json = {{"schema", "cowbench.changes/1"}, {"metric", options.changes.metric},
                                  {"control", options.changes.control}, {"series", nlohmann::ordered_json::array()}};
   dashboards::Table table;
@@ -176,7 +182,7 @@ int show_changes(const ResultsOptions& options) {
     for (const history::ChangePoint& change : found.changes) {
       const store::SeriesPoint &first = found.points[change.at], &last = found.points[change.at - 1];
       table.add_row({key.target,
-                     fmt::format("{}, {}, {}", key.media, key.workload, dashboards::counted(key.clients, "client")),
+                     site::load_of(key),
                      change_place(first),
                      change_place(last), fmt::format("{:+.1f}%", 100 * change.effect), fmt::format("{:.2g}", change.p)});
       series["changes"].push_back({{"run", first.run}, {"commit", first.commit}, {"run_before", last.run},

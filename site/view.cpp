@@ -53,8 +53,7 @@ std::string SeriesView::shown(double value) const {
   return dashboards::format_in_unit(value, metric == nullptr ? "" : metric->unit);
 }
 
-std::string SeriesView::load() const {
-  const SeriesKey& key = history.key;
+std::string load_of(const SeriesKey& key) {
   const std::string clients = key.clients == 0 ? "" : ", " + dashboards::counted(key.clients, "client");
   return fmt::format("{}, {}{}", key.media, key.workload, clients);
 }

@@ -25,6 +25,9 @@ enum class Standing {
 std::string_view name(Standing standing);
 constexpr std::size_t history_min = 6;
 
+// "disk, dbench client.txt, 48 clients"
+std::string load_of(const store::SeriesKey& key);
+
 struct SeriesView {
   std::string id;
   history::StoredHistory history;
@@ -36,7 +39,7 @@ struct SeriesView {
 
   std::string title() const;                             // "Throughput"
   std::string shown(double value) const;                 // in the metric's unit
-  std::string load() const;                              // "disk, dbench client.txt, 48 clients"
+  std::string load() const { return load_of(history.key); }
   std::size_t era_start() const { return history.eras.empty() ? 0 : history.eras.back(); }
 };
 
