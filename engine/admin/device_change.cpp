@@ -5,6 +5,7 @@
 #include "engine/admin/format_device.h"
 #include "engine/pool/assemble.h"
 #include "engine/pool/change.h"
+#include "engine/pool/superblocks.h"
 
 namespace cowfs::admin {
 
@@ -42,7 +43,7 @@ Task<Status> carry_out(const Asked* asked) {
   Device* const leaves = asked->change.kind == Kind::remove ? assembled->pool->devices()[asked->change.member] : nullptr;
   Status done = co_await pool::carry_out(*assembled->pool, std::move(planned->change), std::move(planned->members),
                                          planned->added, std::move(tell));
-  if (done && leaves != nullptr) done = co_await forget_superblocks(leaves);
+  if (done && leaves != nullptr) done = co_await pool::forget_superblocks(*leaves);
   co_return done;
 }
 

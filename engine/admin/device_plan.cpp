@@ -1,7 +1,5 @@
 #include "engine/admin/device_plan.h"
 
-#include "engine/device/aligned_buffer.h"
-
 namespace cowfs::admin {
 
 using device::Device;
@@ -104,15 +102,6 @@ class Planner {
 
 Result<PlannedChange> plan_change(const pool::Pool& pool, const DeviceChange& change, Device* added, const format::Uuid& uuid) {
   return Planner(pool, change, added, uuid).plan();
-}
-
-Task<Status> forget_superblocks(Device* device) {
-  device::AlignedBuffer zeros(block_bytes);
-  for (const u64 block : {format::superblock_first_copy, format::superblock_second_copy, device->capacity().value / block_bytes - 1}) {
-    const Status written = co_await device->write(block * block_bytes, zeros.span());
-    if (!written) co_return written;
-  }
-  co_return co_await device->flush();
 }
 
 }  // namespace cowfs::admin

@@ -23,7 +23,4 @@ struct PlannedChange {
 // (device_change.h). Precondition: the kind is not online.
 Result<PlannedChange> plan_change(const pool::Pool& pool, const DeviceChange& change, device::Device* added, const format::Uuid& uuid);
 
-// Nobody takes it for a device of a filesystem any more.
-Task<Status> forget_superblocks(device::Device* device);
-
 }  // namespace cowfs::admin

@@ -3,6 +3,7 @@
 #include "engine/admin/device_plan.h"
 #include "engine/admin/format_device.h"
 #include "engine/pool/live_change.h"
+#include "engine/pool/superblocks.h"
 
 namespace cowfs::admin {
 
@@ -42,7 +43,7 @@ Task<Status> remove(fs::FilesystemState& state, pool::Pool& pool, u16 member, De
   Status done = co_await carry_out(state, pool, emptied, nullptr, std::move(work));
   device::Device* const leaves = pool.member(member);
   if (done) done = co_await pool.let_go(member);
-  if (done && leaves != nullptr) done = co_await forget_superblocks(leaves);
+  if (done && leaves != nullptr) done = co_await pool::forget_superblocks(*leaves);
   co_return done;
 }
 

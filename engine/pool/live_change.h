@@ -37,7 +37,6 @@ class LiveChange {
   runtime::Task<void> copy_pieces(Copying* copying);
   runtime::Task<Status> copy_piece(Piece piece, MutableByteSpan data);
   std::optional<Piece> next(Copying& copying) const;
-  u64 bucket_bytes() const { return pool_.superblock().bucket_blocks * block_bytes; }
 
   Pool& pool_;
   device::BackgroundReader& reader_;

@@ -81,4 +81,13 @@ Task<Status> write_superblocks(device::Device& device, Superblock superblock) {
   co_return co_await device.write(places[0] * block_bytes, raw.span(), true);
 }
 
+Task<Status> forget_superblocks(device::Device& device) {
+  device::AlignedBuffer zeros(block_bytes);
+  for (const u64 block : copy_blocks(device.capacity().value)) {
+    const Status written = co_await device.write(block * block_bytes, zeros.span());
+    if (!written) co_return written;
+  }
+  co_return co_await device.flush();
+}
+
 }  // namespace cowfs::pool

@@ -26,4 +26,7 @@ Task<std::vector<device::BadPlace>> bad_superblocks(device::Device& device, cons
 // Seals and writes every copy, the first one last, and flushes: until then the device is not a filesystem.
 Task<Status> write_superblocks(device::Device& device, format::Superblock superblock);
 
+// Every copy becomes zeros, durably: nobody takes it for a device of a filesystem any more.
+Task<Status> forget_superblocks(device::Device& device);
+
 }  // namespace cowfs::pool

@@ -25,40 +25,63 @@ Status take_in(Mount& mount, Kind kind, u64 bytes = device_bytes) {
   return mount.change({.kind = kind}, fresh);
 }
 
-// Writes one file after the other, and reads what it wrote some time ago, until it is told to stop.
-class BusyClient {
+// Does something on a core again and again until it is told to stop.
+class Beside {
  public:
-  explicit BusyClient(Mount& mount) : mount_(mount) {
-    mount_.filesystem.cores().spawn_on(1, [this] { return run(); });
+  Beside(Mount& mount, runtime::CoreIndex core) : mount_(mount), core_(core) {}
+  virtual ~Beside() = default;
+
+ protected:
+  void begin() {
+    mount_.filesystem.cores().spawn_on(core_, [this] { return run(); });
   }
+  void stop() {
+    stopped_ = true;
+    mount_.filesystem.run(core_, [this] { return ended_.drained(); });
+  }
+  bool is_stopped() const { return stopped_; }
+  virtual Task<void> once() = 0;
+
+  Mount& mount_;
+
+ private:
+  Task<void> run() {
+    ended_.spawn(repeat());
+    co_return;
+  }
+  Task<void> repeat() {
+    while (!stopped_) co_await once();
+  }
+
+  const runtime::CoreIndex core_;
+  bool stopped_ = false;
+  runtime::Gate ended_;
+};
+
+// Writes one file after the other, and reads what it wrote some time ago.
+class BusyClient final : Beside {
+ public:
+  explicit BusyClient(Mount& mount) : Beside(mount, 1) { begin(); }
   // The files, and what they hold.
   std::vector<std::pair<std::string, u8>> end() {
-    stopped_ = true;
-    mount_.filesystem.run(1, [this] { return ended_.drained(); });
+    stop();
     return files_;
   }
 
  private:
-  Task<void> run() {
-    ended_.spawn(write());
-    co_return;
-  }
-  Task<void> write() {
-    for (u8 value = 1; !stopped_; ++value) {
-      const std::string path = "/busy " + std::to_string(value % 6);
-      const Status written = co_await write_file(&mount_.filesystem.operations(), path, value);
-      EXPECT_TRUE(written.ok()) << to_text(written.error());
-      std::erase_if(files_, [&path](const auto& file) { return file.first == path; });
-      files_.emplace_back(path, value);
-      const auto& [oldest, content] = files_.front();
-      const Result<bool> held = co_await holds(&mount_.filesystem.operations(), oldest, content);
-      EXPECT_TRUE(held.ok() && *held) << oldest << ": " << (held ? "" : to_text(held.error()));
-    }
+  Task<void> once() override {
+    const u8 value = ++written_;
+    const std::string path = "/busy " + std::to_string(value % 6);
+    const Status written = co_await write_file(&mount_.filesystem.operations(), path, value);
+    EXPECT_TRUE(written.ok()) << to_text(written.error());
+    std::erase_if(files_, [&path](const auto& file) { return file.first == path; });
+    files_.emplace_back(path, value);
+    const auto& [oldest, content] = files_.front();
+    const Result<bool> held = co_await holds(&mount_.filesystem.operations(), oldest, content);
+    EXPECT_TRUE(held.ok() && *held) << oldest << ": " << (held ? "" : to_text(held.error()));
   }
 
-  Mount& mount_;
-  bool stopped_ = false;
-  runtime::Gate ended_;
+  u8 written_ = 0;
   std::vector<std::pair<std::string, u8>> files_;
 };
 
@@ -168,37 +191,25 @@ TEST(LiveChange, damage_of_the_other_copy_does_not_come_twice) {
   expect_files(without(mount.closed(), 1), {{"/before", 1}});
 }
 
-// Scrubs again and again until it is told to stop; counts what is found.
-class Scrubber {
+// Scrubs, and counts what is found.
+class Scrubber final : Beside {
  public:
-  explicit Scrubber(Mount& mount) : mount_(mount) {
-    mount_.filesystem.cores().spawn_on(0, [this] { return run(); });
-  }
+  explicit Scrubber(Mount& mount) : Beside(mount, 0) { begin(); }
   u64 end() {
-    stopped_ = true;
-    mount_.filesystem.run(0, [this] { return ended_.drained(); });
+    stop();
     return findings_;
   }
 
  private:
-  Task<void> run() {
-    ended_.spawn(scrub());
-    co_return;
-  }
-  Task<void> scrub() {
-    while (!stopped_) {
-      ScrubOptions options;
-      options.from_start = true;
-      options.progress = [this](const ScrubProgress&) { return !stopped_; };
-      const Result<ScrubReport> report = co_await admin::scrub(mount_.filesystem.state(), mount_.filesystem.assembled(), options);
-      EXPECT_TRUE(report.ok());
-      findings_ += report ? report->findings.size() : 0;
-    }
+  Task<void> once() override {
+    ScrubOptions options;
+    options.from_start = true;
+    options.progress = [this](const ScrubProgress&) { return !is_stopped(); };
+    const Result<ScrubReport> report = co_await admin::scrub(mount_.filesystem.state(), mount_.filesystem.assembled(), options);
+    EXPECT_TRUE(report.ok());
+    findings_ += report ? report->findings.size() : 0;
   }
 
-  Mount& mount_;
-  bool stopped_ = false;
-  runtime::Gate ended_;
   u64 findings_ = 0;
 };
 
