@@ -1,10 +1,11 @@
+#include "results/store/samples.h"
+
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
 
 #include "results/deflate.h"
-#include "results/store/samples.h"
 #include "results/summary.h"
 
 namespace cowbench::store {
