@@ -216,8 +216,16 @@ void BucketTable::finish_freeing(u32 index) {
     to_discard_.push_back(index);
     return;
   }
-  bucket.state = BucketState::empty;
-  empty_.push_back(index);
+  become_empty(index);
+}
+
+void BucketTable::become_empty(u32 index) {
+  buckets_[index].state = BucketState::empty;
+  if (forced(Point::freed_bucket_preferred)) {
+    empty_.push_front(index);
+  } else {
+    empty_.push_back(index);
+  }
 }
 
 void BucketTable::epoch_durable(Epoch epoch) {
@@ -249,10 +257,8 @@ std::optional<BucketId> BucketTable::next_discard() {
 }
 
 void BucketTable::discarded(BucketId id) {
-  Bucket& bucket = at(id);
-  assert(bucket.state == BucketState::discarding);
-  bucket.state = BucketState::empty;
-  empty_.push_back(index_.at(id.value));
+  assert(at(id).state == BucketState::discarding);
+  become_empty(index_.at(id.value));
 }
 
 BucketPin BucketTable::pin(Address address) {

@@ -139,6 +139,7 @@ class BucketTable {
   void mark_changed(u32 index);
   void start_freeing(u32 index, Epoch now);
   void finish_freeing(u32 index);
+  void become_empty(u32 index);
   void unpin(u32 index);
 
   u64 bucket_blocks_;
