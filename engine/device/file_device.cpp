@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "engine/base/assert.h"
+#include "engine/device/write_through.h"
 
 namespace cowfs::device {
 namespace {
@@ -39,45 +40,43 @@ class Descriptor {
   int value_;
 };
 
+struct Geometry {
+  u64 capacity = 0;
+  bool discards = false;
+  bool is_block = false;
+};
+
 class FileDevice final : public Device {
  public:
-  FileDevice(std::string path, Descriptor descriptor, u64 capacity, bool discards, OpenMode mode)
-      : path_(std::move(path)),
-        descriptor_(std::move(descriptor)),
-        capacity_(capacity),
-        discards_(discards),
-        mode_(mode) {}
+  FileDevice(std::string path, Descriptor descriptor, const Geometry& geometry, OpenMode mode)
+      : path_(std::move(path)), descriptor_(std::move(descriptor)), geometry_(geometry), mode_(mode) {}
 
-  Bytes capacity() const override { return {capacity_}; }
+  Bytes capacity() const override { return {geometry_.capacity}; }
   std::string describe() const override { return path_; }
-  bool discards() const override { return discards_; }
+  bool discards() const override { return geometry_.discards; }
   void start(IoOperation& operation) override {
+    if (mode_ == OpenMode::read_only && operation.kind != IoOperation::Kind::read) return answer(operation, -EROFS);
+    const bool is_spared = geometry_.is_block && write_through_.begins(operation);
+    if (is_spared) return answer(operation, 0);
     counters_.count(operation);
-    if (operation.kind == IoOperation::Kind::discard && !discards_) {
-      operation.result = static_cast<i64>(operation.length);
-      operation.completed(operation);
-      return;
-    }
-    if (mode_ == OpenMode::read_only && operation.kind != IoOperation::Kind::read) {
-      operation.result = -EROFS;
-      operation.completed(operation);
-      return;
-    }
+    if (operation.kind == IoOperation::Kind::discard && !geometry_.discards)
+      return answer(operation, static_cast<i64>(operation.length));
+    operation.observer = geometry_.is_block ? &write_through_ : nullptr;
     operation.file = descriptor_.get();
     runtime::this_reactor().submit(operation);
   }
 
  private:
+  static void answer(IoOperation& operation, i64 result) {
+    operation.result = result;
+    operation.completed(operation);
+  }
+
   std::string path_;
   Descriptor descriptor_;
-  u64 capacity_;
-  bool discards_;
+  Geometry geometry_;
   OpenMode mode_;
-};
-
-struct Geometry {
-  u64 capacity = 0;
-  bool discards = false;
+  WriteThrough write_through_;  // of a block device; filesystems may make more of a durable write than of a flush
 };
 
 // The kernel turns hole punching on a block device into its zeroing command, which only some drivers have.
@@ -94,7 +93,7 @@ bool block_device_discards(dev_t device) {
 Result<Geometry> block_geometry(int file, const struct stat& status, OpenMode mode) {
   int sector = 0;
   int read_only = 0;
-  Geometry geometry;
+  Geometry geometry{.is_block = true};
   if (::ioctl(file, BLKSSZGET, &sector) != 0 || ::ioctl(file, BLKROGET, &read_only) != 0 ||
       ::ioctl(file, BLKGETSIZE64, &geometry.capacity) != 0) {
     return Error{Code::device_open_failed, static_cast<u64>(errno)};
@@ -158,7 +157,7 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, OpenMode mo
   }
   geometry.capacity = round_down(geometry.capacity, block_bytes);
   std::unique_ptr<Device> device =
-      std::make_unique<FileDevice>(path, std::move(descriptor), geometry.capacity, geometry.discards, mode);
+      std::make_unique<FileDevice>(path, std::move(descriptor), geometry, mode);
   return device;
 }
 

@@ -67,6 +67,10 @@ void SimDevice::damage(u64 offset, u64 length) {
 // Requests
 
 void SimDevice::start(IoOperation& operation) {
+  if (settings_.write_through && write_through_.begins(operation)) {
+    operation.result = 0;
+    return operation.completed(operation);
+  }
   counters_.count(operation);
   if (start_observer_) start_observer_(*this);
   trace(static_cast<u64>(operation.kind) | (operation.durable ? 8u : 0u));
@@ -195,9 +199,7 @@ void SimDevice::finish(Flight& flight) {
   IoOperation& operation = *flight.operation;
   if (flight.gone || power_is_cut_) {
     operation.result = -ENODEV;
-    trace(static_cast<u64>(operation.result));
-    operation.completed(operation);
-    return;
+    return answer(operation);
   }
   if (durability_observer_ && (operation.kind == IoOperation::Kind::flush || operation.durable)) {
     durability_observer_(*this);
@@ -206,8 +208,13 @@ void SimDevice::finish(Flight& flight) {
   if (flight.write != nullptr) finish_write(flight);
   if (operation.kind == IoOperation::Kind::flush) finish_flush(flight);
   operation.result = flight.error != 0 ? -flight.error : static_cast<i64>(flight.moved);
-  trace(static_cast<u64>(operation.result));
   if (observer_) observer_(*this);
+  answer(operation);
+}
+
+void SimDevice::answer(IoOperation& operation) {
+  trace(static_cast<u64>(operation.result));
+  write_through_.ended(operation);
   operation.completed(operation);
 }
 

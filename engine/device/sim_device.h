@@ -14,6 +14,7 @@
 #include "engine/base/random.h"
 #include "engine/device/device.h"
 #include "engine/device/image.h"
+#include "engine/device/write_through.h"
 
 namespace cowfs::device {
 
@@ -25,6 +26,7 @@ struct SimDeviceSettings {
   u64 flush_ns_min = 50'000, flush_ns_max = 500'000;
   u64 slow_one_in = 0;  // this share of requests takes 100 times as long; 0: none
   u64 hang_ns = 10'000'000'000;  // how long a request hangs that does
+  bool write_through = false;  // as real block devices are used: see WriteThrough
   // After a power cut requests fail with ENODEV; with this they never complete, and tasks that wait are stuck.
   bool hangs_after_power_cut = false;
 };
@@ -146,6 +148,7 @@ class SimDevice final : public Device {
 
   static void landed(runtime::Timer& timer);
   void finish(Flight& flight);
+  void answer(IoOperation& operation);
   void finish_read(Flight& flight);
   void finish_write(Flight& flight);
   void finish_flush(Flight& flight);
@@ -161,6 +164,7 @@ class SimDevice final : public Device {
 
   SimDeviceSettings settings_;
   Random random_;
+  WriteThrough write_through_;
   SimFaults faults_;  // counting down
   Image durable_;
   Image current_;

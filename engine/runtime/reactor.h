@@ -37,6 +37,17 @@ struct Timer {
   bool armed = false;
 };
 
+struct IoOperation;
+
+// Hears of the end of requests to a device before those do who wait for them, on the submitting core.
+class IoObserver {
+ public:
+  virtual void ended(IoOperation& operation) = 0;
+
+ protected:
+  ~IoObserver() = default;
+};
+
 // One device request, alive in the frame of the coroutine that waits for it.
 struct IoOperation {
   enum class Kind : u8 { read, write, flush, discard };
@@ -51,6 +62,8 @@ struct IoOperation {
   i64 result = 0;                             // bytes moved, or -errno
   void (*completed)(IoOperation&) = nullptr;  // called on the submitting core
   std::coroutine_handle<> waiter;
+  IoObserver* observer = nullptr;  // the device's
+  u64 note = 0;                    // the observer's
   IoOperation* next = nullptr;  // the reactor's
   u32 attempts = 0;             // the reactor's: how often the kernel asked to try again
 };

@@ -468,6 +468,7 @@ void UringReactor::completed(IoOperation& operation, i64 result) {
     if (more && result > 0) return enqueue(operation);  // nothing moved at all: the end of the file
   }
   counters_.ios_completed.add();
+  if (operation.observer != nullptr) operation.observer->ended(operation);
   operation.completed(operation);
 }
 

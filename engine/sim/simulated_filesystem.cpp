@@ -35,6 +35,7 @@ Task<Status> format_small(std::vector<device::Device*> devices, FormatSettings s
 }
 
 constexpr u64 token_portion = 32;
+constexpr u64 write_through_draw = 0x7417;  // drawn apart
 
 }  // namespace
 
@@ -62,6 +63,7 @@ MountSettings random_settings(Random& random) {
   settings.discard = random.one_in(3);
   settings.device.slow_one_in = random.one_in(2) ? 50 : 0;
   settings.device.unit_bytes = random.one_in(2) ? 512 : 4096;
+  settings.device.write_through = Random(settings.seed ^ write_through_draw).one_in(2);
   return settings;
 }
 
