@@ -1,7 +1,5 @@
 #include "engine/device/write_through.h"
 
-#include <algorithm>
-
 namespace cowfs::device {
 
 using runtime::IoOperation;
@@ -10,6 +8,7 @@ namespace {
 
 // A device without durable writes is flushed behind each; the kernel makes one flush of those that wait for one.
 constexpr u64 few_writes = 16;
+constexpr u64 few_bytes = 256 * kib;  // what is large waits in the device for these flushes
 
 void raise(std::atomic<u64>& value, u64 to) {
   u64 now = value.load(std::memory_order_relaxed);
@@ -22,6 +21,7 @@ void raise(std::atomic<u64>& value, u64 to) {
 bool WriteThrough::begins(IoOperation& operation) {
   if (operation.kind == IoOperation::Kind::write) {
     const u64 before = writes_.fetch_add(1, std::memory_order_relaxed);
+    bytes_.fetch_add(operation.length, std::memory_order_relaxed);
     if (before < durable_max_.load(std::memory_order_relaxed)) operation.durable = true;
   }
   if (operation.kind != IoOperation::Kind::flush) return false;
@@ -29,10 +29,12 @@ bool WriteThrough::begins(IoOperation& operation) {
   return operation.note == flushed_.load(std::memory_order_relaxed);
 }
 
-// There will be as many writes until the next flush as there were until this one.
+// As much will be written until the next flush as was until this one.
 void WriteThrough::flush_begins(IoOperation& flush) {
   const u64 writes = writes_.exchange(0, std::memory_order_relaxed);
-  durable_max_.store(writes <= few_writes ? few_writes : 0, std::memory_order_relaxed);
+  const u64 bytes = bytes_.exchange(0, std::memory_order_relaxed);
+  const bool is_little = writes <= few_writes && bytes <= few_bytes;
+  durable_max_.store(is_little ? few_writes : 0, std::memory_order_relaxed);
   flush.note = cached_.load(std::memory_order_relaxed);
 }
 

@@ -1,4 +1,4 @@
-// Spares flushes. Where few writes come between two flushes, as from a client that waits for each of its commits, each of them is
+// Spares flushes. Where little is written between two flushes, as from a client that waits for each of its commits, each of them is
 // written durably: the device then does in one trip what takes two when a flush waits for the writes before it, and that
 // flush has nothing left to do (docs/decisions/037).
 //
@@ -23,7 +23,8 @@ class WriteThrough final : public runtime::IoObserver {
   std::atomic<u64> cached_{1};
   std::atomic<u64> flushed_{0};       // of them: those of which a flush said so
   std::atomic<u64> writes_{0};        // since the newest flush
-  std::atomic<u64> durable_max_{0};   // of them, the first ones: to be durable
+  std::atomic<u64> bytes_{0};         // of them
+  std::atomic<u64> durable_max_{0};   // so many of them, the first ones, are to be durable
 };
 
 }  // namespace cowfs::device

@@ -14,9 +14,10 @@ constexpr int few = 16;
 // What a device sees of requests that it answers one by one.
 class WriteThroughTest : public testing::Test {
  protected:
-  IoOperation begin(IoOperation::Kind kind, bool durable = false) {
+  IoOperation begin(IoOperation::Kind kind, bool durable = false, u64 bytes = block_bytes) {
     IoOperation operation;
     operation.kind = kind;
+    operation.length = bytes;
     operation.durable = durable;
     is_spared_ = write_through_.begins(operation);
     return operation;
@@ -26,8 +27,8 @@ class WriteThroughTest : public testing::Test {
     write_through_.ended(operation);
   }
   // Whether it was durable.
-  bool write(bool durable = false) {
-    IoOperation operation = begin(IoOperation::Kind::write, durable);
+  bool write(bool durable = false, u64 bytes = block_bytes) {
+    IoOperation operation = begin(IoOperation::Kind::write, durable, bytes);
     end(operation);
     return operation.durable;
   }
@@ -69,6 +70,16 @@ TEST_F(WriteThroughTest, after_many_writes_the_next_ones_are_flushed) {
   EXPECT_TRUE(flush());
   EXPECT_TRUE(write()) << "few came meanwhile";
   EXPECT_FALSE(flush());
+}
+
+TEST_F(WriteThroughTest, after_large_writes_the_next_ones_are_flushed) {
+  settle();
+  EXPECT_TRUE(write(false, 256 * kib));
+  EXPECT_TRUE(write());
+  EXPECT_FALSE(flush());
+  EXPECT_FALSE(write(false, 256 * kib));
+  EXPECT_TRUE(flush());
+  EXPECT_TRUE(write());
 }
 
 TEST_F(WriteThroughTest, what_is_asked_to_be_durable_is) {
