@@ -156,12 +156,13 @@ Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> c
       held->release();
     };
     co_await runtime::on(core, std::move(apply));
+    if (i == 0 && forced(Point::half_applied)) co_await close_meanwhile(epoch);
   }
   co_await drop_holds(cores, holds);
   co_return Status{};
 }
 
-// Of the simulator: the other cores leave `epoch`.
+// Of the simulator: cores that do not hold `epoch` leave it.
 Task<void> Operations::close_meanwhile(Epoch epoch) {
   state_.here().stream().want_commit(epoch);
   co_await runtime::sleep_until(runtime::this_reactor().now_ns() + close_meanwhile_ns);

@@ -27,7 +27,7 @@ const std::array places{
     Place{Point::extent_moved, {Point::bucket_cleaned}},
     Place{Point::transaction_cut, {Point::transaction_cut}},
     Place{Point::change_undone, {Point::change_undone}},
-    Place{Point::hold_overtaken, {Point::hold_overtaken}},
+    Place{Point::half_applied, {Point::half_applied}},
     Place{Point::metadata_bucket_freed, {Point::freed_bucket_preferred, Point::checkpoint_begun}},
 };
 
