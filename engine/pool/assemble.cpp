@@ -22,6 +22,7 @@ struct Named {
   Superblock superblock;
   std::optional<PoolMap> map;  // its own; none: damaged
   u16 number = 0;              // in the newest map
+  std::vector<std::string> damaged;  // copies of the superblock, and the map
 };
 
 Error at(Code code, u64 value, std::size_t index) { return {code, value, {.device = static_cast<u32>(index)}}; }
@@ -109,13 +110,16 @@ Task<Result<u64>> newest_epoch(Pool& pool, const Superblock& superblock) {
   co_return newest;
 }
 
+// A superblock names a map that was durable before: who has lost the newest one since was told of it all the same.
+bool knows_last_mount(const Named& one, const PoolMap& newest) {
+  return one.map ? one.map->mounts >= newest.mounts : one.superblock.map_sequence == newest.sequence;
+}
+
 // A mount tells every member of itself before it commits anything: who does not know of the last one, although it committed,
 // is an old copy. If it did not, it may have been cut off while it told them.
 void distrust_ignorant(const std::vector<Named>& named, Pool& pool, u64 epoch) {
-  for (const Named& one : named) {
-    const bool knows = one.map && one.map->mounts >= pool.map().mounts;
-    if (!knows && epoch > pool.map().epoch) pool.distrust(one.number);
-  }
+  for (const Named& one : named)
+    if (!knows_last_mount(one, pool.map()) && epoch > pool.map().epoch) pool.distrust(one.number);
 }
 
 Status check_complete(const std::vector<Named>& named, const Pool& pool, const AssembleOptions& options,
@@ -165,6 +169,10 @@ Task<Result<Assembled>> assemble_pool(std::vector<Named> named, AssembleOptions 
   if (!epoch) co_return epoch.error();
   assembled.superblock.device_index = 0;
   assembled.superblock.device_count = 1;
+  for (const Named& one : named)
+    for (const std::string& copy : one.damaged)
+      if (assembled.pool->is_current(one.number))
+        assembled.damaged_copies.push_back(fmt::format("member {} ({}): {}", one.number, one.device->describe(), copy));
   if (!options.read_only) {
     const Status begun = co_await assembled.pool->begin_mount(*epoch);
     if (!begun) co_return begun.error();
@@ -201,7 +209,6 @@ Task<Status> check_returned(Device& device, const Pool& pool, u16 member) {
 
 Task<Result<Assembled>> assemble(std::vector<Device*> devices, AssembleOptions options) {
   std::vector<Named> named;
-  std::vector<std::string> notes;
   for (std::size_t i = 0; i < devices.size(); ++i) {
     Result<SuperblockFound> found = co_await read_superblock(*devices[i]);
     if (!found) {
@@ -209,8 +216,7 @@ Task<Result<Assembled>> assemble(std::vector<Device*> devices, AssembleOptions o
       error.place.device = static_cast<u32>(i);
       co_return error;
     }
-    notes.insert(notes.end(), found->notes.begin(), found->notes.end());
-    named.push_back({devices[i], found->superblock, std::nullopt});
+    named.push_back({devices[i], found->superblock, std::nullopt, 0, std::move(found->notes)});
     if (named[i].superblock.uuid != named[0].superblock.uuid) co_return at(Code::pool_device_foreign, i + 1, i);
   }
   if (!format::is_of_pool(named[0].superblock)) {
@@ -219,13 +225,16 @@ Task<Result<Assembled>> assemble(std::vector<Device*> devices, AssembleOptions o
     alone.device = devices[0];
     alone.device->set_id(format::short_id(named[0].superblock.device_uuid));
     alone.superblock = named[0].superblock;
-    alone.damaged_copies = std::move(notes);
+    alone.damaged_copies = std::move(named[0].damaged);
     co_return std::move(alone);
   }
-  for (Named& one : named) one.map = co_await read_map(*one.device, one.superblock);
-  Result<Assembled> assembled = co_await assemble_pool(std::move(named), options);
-  if (assembled) assembled->damaged_copies = std::move(notes);
-  co_return std::move(assembled);
+  for (Named& one : named) {
+    one.map = co_await read_map(*one.device, one.superblock);
+    if (!one.map)
+      one.damaged.push_back(
+          fmt::format("map of the devices (block {})", format::pool_map_block(one.superblock.map_sequence)));
+  }
+  co_return co_await assemble_pool(std::move(named), options);
 }
 
 }  // namespace cowfs::pool

@@ -21,7 +21,7 @@ struct Assembled {
   device::Device* device = nullptr;
   std::unique_ptr<Pool> pool;  // null: the one device
   format::Superblock superblock;
-  std::vector<std::string> damaged_copies;  // of the superblocks, for people
+  std::vector<std::string> damaged_copies;  // of the superblock, and maps, of members that count, for people
   std::vector<std::string> absent;          // members that are missing or stale, for people
 };
 
