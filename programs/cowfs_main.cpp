@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -404,10 +405,14 @@ int exit_code_of(const cowfs::repair::RepairReport& report) {
 
 std::string repair_outcome(const cowfs::repair::RepairReport& report, bool dry_run) {
   if (report.found_nothing()) return "clean";
-  if (!report.refused.empty()) return fmt::format("{} errors found, not repaired: {}", report.before.findings_total, report.refused);
-  if (report.repairs.empty()) return fmt::format("{} errors found that cannot be repaired: damaged data", report.before.findings_total);
-  return fmt::format("{} errors found, {} {}", report.before.findings_total,
-                     dry_run ? "nothing written; a repair would leave" : "repaired; left are", report.after.findings_total);
+  const auto copies = std::count_if(report.repairs.begin(), report.repairs.end(),
+                                    [](const auto& repair) { return repair.finding_class == "copy_damaged"; });
+  std::string found = fmt::format("{} errors found", report.before.findings_total);
+  if (copies > 0) found += fmt::format(" and {} damaged copies", copies);
+  if (!report.refused.empty()) return fmt::format("{}, not repaired: {}", found, report.refused);
+  if (report.repairs.empty()) return fmt::format("{} that cannot be repaired: damaged data", found);
+  return fmt::format("{}, {} {}", found, dry_run ? "nothing written; a repair would leave" : "repaired; left are",
+                     report.after.findings_total);
 }
 
 ordered_json to_json(const cowfs::repair::RepairReport& report, bool dry_run) {
@@ -426,11 +431,11 @@ ordered_json to_json(const cowfs::repair::RepairReport& report, bool dry_run) {
   return object;
 }
 
-int repair_verb(const std::string& device, cowfs::repair::RepairOptions options, bool json) {
+int repair_verb(const Devices& devices, cowfs::repair::RepairOptions options, bool json) {
   options.progress = progress_shown(json);
-  const auto report = cowfs::repair::repair(device, options);
+  const auto report = cowfs::repair::repair(devices, options);
   if (options.progress) fmt::print(stderr, "\r\x1b[K");
-  if (!report) return report_error(device, report.error());
+  if (!report) return report_error(devices, report.error());
   if (json) {
     fmt::print("{}\n", dumped(to_json(*report, options.dry_run), 2));
     return exit_code_of(*report);
@@ -440,7 +445,8 @@ int repair_verb(const std::string& device, cowfs::repair::RepairOptions options,
     fmt::print("{}{}: {}: {}\n", options.dry_run ? "would repair" : "repair", repair.is_loss ? " (loss)" : "",
                repair.finding_class, repair.what);
   }
-  fmt::print("{}: {}\n", device, repair_outcome(*report, options.dry_run));
+  print_notes(report->before.notes);
+  fmt::print("{}: {}\n", fmt::join(devices, " "), repair_outcome(*report, options.dry_run));
   return exit_code_of(*report);
 }
 
@@ -453,16 +459,21 @@ void add_check_verb(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand(
       "check",
-      "Verify everything, without writing: history that a crash left is replayed in memory. With --repair, make good what is "
-      "found, in memory first, and write it when it is clean there");
-  verb->add_option("DEV", options->devices, "Block devices or image files, not mounted; --repair takes one");
-  verb->add_flag("--no-data", options->no_data, "Do not read file data");
+      "Verify everything, without writing: history that a crash left is replayed in memory. With --repair, make good "
+      "what is "
+      "found, in memory first, and write it when it is clean there; of several devices, look through all copies, too");
+  verb->add_option("DEV", options->devices, "Block devices or image files, not mounted: all of the filesystem");
+  verb->add_flag("--no-data", options->no_data, "Do not read file data; with --repair, do not look through copies either");
   verb->add_flag("--classes", options->classes, "Only list what can be found");
   CLI::Option* repair = verb->add_flag("--repair", options->repair, "Repair what is found");
   verb->add_flag("--dry-run", options->repairs.dry_run, "With --repair: say what would be done, and write nothing")
       ->needs(repair);
   verb->add_flag("--cut-journal", options->repairs.cut_journal,
                  "With --repair: where the journal is damaged, go on with what comes before; says which epochs that loses")
+      ->needs(repair);
+  verb->add_flag("--degraded", options->repairs.degraded,
+                 "With --repair: also without devices that are missing or stale, while everything has a copy; nothing "
+                 "is written to them")
       ->needs(repair);
   verb->add_flag("--json", options->json, "As JSON, schema cowfs.check/1 or cowfs.repair/1");
   verb->callback([options, &exit_code] {
@@ -471,16 +482,16 @@ void add_check_verb(CLI::App& program, int& exit_code) {
       return;
     }
     if (options->devices.empty()) throw CLI::RequiredError("DEV");
-    if (options->repair && options->devices.size() > 1) throw CLI::ValidationError("--repair", "takes one device");
     options->repairs.data = !options->no_data;
-    exit_code = options->repair ? repair_verb(options->devices.front(), options->repairs, options->json)
+    exit_code = options->repair ? repair_verb(options->devices, options->repairs, options->json)
                                 : check_verb(options->devices, !options->no_data, options->json);
   });
 }
 
-int corrupt_verb(const std::string& device, const cowfs::repair::CorruptOptions& options) {
-  const auto planted = cowfs::repair::corrupt(device, options);
-  if (!planted) return report_error(device, planted.error());
+int corrupt_verb(const Devices& devices, const cowfs::repair::CorruptOptions& options) {
+  const auto planted = cowfs::repair::corrupt(devices, options);
+  if (!planted) return report_error(devices, planted.error());
+  const std::string device = fmt::format("{}", fmt::join(devices, " "));
   if (!planted->impossible.empty()) {
     fmt::print(stderr, "cowfs: {}: {} was not planted: {}\n", device, options.finding_class, planted->impossible);
     return exit_bad_input;
@@ -491,18 +502,20 @@ int corrupt_verb(const std::string& device, const cowfs::repair::CorruptOptions&
 
 void add_debug_verbs(CLI::App& program, int& exit_code) {
   struct Options {
-    std::string device;
+    Devices devices;
     cowfs::repair::CorruptOptions corrupt;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* debug = program.add_subcommand("debug", "For trying cowfs itself");
   debug->require_subcommand(1);
   CLI::App* verb = debug->add_subcommand("corrupt", "Plant one damage that check names, on a sound image that is not mounted");
-  verb->add_option("DEV", options->device, "Image file")->required();
+  verb->add_option("DEV", options->devices, "Image files: all of the filesystem")->required();
   verb->add_option("--what", options->corrupt.finding_class, "A class that check --classes lists")->required();
   verb->add_option("--seed", options->corrupt.seed, "Where");
+  verb->add_option("--member", options->corrupt.member,
+                   "Only on the device with this number: what has a good copy, or can be computed, is no error then");
   verb->add_flag("--force", options->corrupt.force, "Also on a block device");
-  verb->callback([options, &exit_code] { exit_code = corrupt_verb(options->device, options->corrupt); });
+  verb->callback([options, &exit_code] { exit_code = corrupt_verb(options->devices, options->corrupt); });
 }
 
 // A verb that takes `Named`, a device or all devices of a filesystem, and --json.

@@ -46,6 +46,44 @@ class CowfsProgram : public testing::Test {
   std::string image_;
 };
 
+// Empty images of devices beside `image`, which go with the object.
+class Several {
+ public:
+  Several(const std::string& image, int count) {
+    for (int i = 0; i < count; ++i) {
+      paths_.push_back(image + "." + std::to_string(i));
+      std::filesystem::copy_file(image, paths_.back());
+      std::filesystem::resize_file(paths_.back(), 96 << 20);
+    }
+  }
+  ~Several() {
+    for (const std::string& path : paths_)
+      for (const char* suffix : {"", ".saved"}) std::filesystem::remove(path + suffix);
+  }
+  Several(const Several&) = delete;
+  Several& operator=(const Several&) = delete;
+
+  const std::string& path(std::size_t index) const { return paths_[index]; }
+  std::string named() const {
+    std::string all;
+    for (const std::string& path : paths_) all += " " + path;
+    return all;
+  }
+  void save() const {
+    for (const std::string& path : paths_)
+      EXPECT_EQ(std::system(("cp --sparse=always " + path + " " + path + ".saved").c_str()), 0);
+  }
+  bool are_as_saved() const {
+    bool same = true;
+    for (const std::string& path : paths_)
+      same = same && std::system(("cmp " + path + " " + path + ".saved").c_str()) == 0;
+    return same;
+  }
+
+ private:
+  std::vector<std::string> paths_;
+};
+
 TEST_F(CowfsProgram, several_devices_are_one_filesystem) {
   const std::string second = image_ + ".second", third = image_ + ".third";
   for (const std::string& path : {second, third}) std::filesystem::copy_file(image_, path);
@@ -61,7 +99,9 @@ TEST_F(CowfsProgram, several_devices_are_one_filesystem) {
   EXPECT_EQ(alone.exit_code, 0);
   EXPECT_THAT(alone.output, HasSubstr("note: member 0 is missing"));
   EXPECT_EQ(run("check " + image_ + " " + image_ + "x").exit_code, 2);
-  EXPECT_EQ(run("check --repair " + image_).exit_code, 2);
+  const Ran incomplete = run("check --repair " + image_);
+  EXPECT_EQ(incomplete.exit_code, 2);
+  EXPECT_THAT(incomplete.output, HasSubstr("name them all"));
   const Ran replaced = run("device replace --member 1 --json --with " + third + " " + image_);
   EXPECT_EQ(replaced.exit_code, 0);
   EXPECT_THAT(replaced.output, HasSubstr("\"done\": \"is member 1\""));
@@ -156,14 +196,59 @@ TEST_F(CowfsProgram, a_planted_damage_is_repaired) {
   EXPECT_EQ(run("check " + image_).exit_code, 0);
 }
 
+// With copies, without, and in stripes: the same two verbs, given all devices.
+TEST_F(CowfsProgram, a_planted_damage_is_repaired_on_several_devices) {
+  for (const char* layout : {"--replicas 2", "", "--erasure-code 2+1"}) {
+    SCOPED_TRACE(layout);
+    const Several several(image_, 3);
+    ASSERT_EQ(run("format " + std::string(layout) + several.named()).exit_code, 0);
+    const Ran planted = run("debug corrupt --what accounting_wrong --seed 3" + several.named());
+    ASSERT_EQ(planted.exit_code, 0) << planted.output;
+    EXPECT_EQ(run("check" + several.named()).exit_code, 1);
+    several.save();
+    const Ran dry = run("check --repair --dry-run" + several.named());
+    EXPECT_EQ(dry.exit_code, 1);
+    EXPECT_THAT(dry.output, HasSubstr("would repair: accounting_wrong"));
+    EXPECT_TRUE(several.are_as_saved());
+    EXPECT_EQ(run("check --repair" + several.named()).exit_code, 3);
+    several.save();
+    EXPECT_EQ(run("check --repair" + several.named()).exit_code, 0);
+    EXPECT_TRUE(several.are_as_saved());
+    EXPECT_EQ(run("check" + several.named()).exit_code, 0);
+  }
+}
+
+TEST_F(CowfsProgram, a_damage_of_one_device_is_repaired_from_the_others) {
+  const Several several(image_, 2);
+  ASSERT_EQ(run("format --replicas 2" + several.named()).exit_code, 0);
+  const Ran logical = run("debug corrupt --what accounting_wrong --member 1" + several.named());
+  EXPECT_EQ(logical.exit_code, 2);
+  EXPECT_THAT(logical.output, HasSubstr("nobody could tell"));
+  ASSERT_EQ(run("debug corrupt --what slice_header_missing --member 1" + several.named()).exit_code, 0);
+  EXPECT_EQ(run("check" + several.named()).exit_code, 0);
+  EXPECT_EQ(run("check " + several.path(1)).exit_code, 1);
+  const Ran repaired = run("check --repair" + several.named());
+  EXPECT_EQ(repaired.exit_code, 3) << repaired.output;
+  EXPECT_THAT(repaired.output, HasSubstr("repair: copy_damaged"));
+  EXPECT_EQ(run("check " + several.path(1)).exit_code, 0);
+  ASSERT_EQ(run("debug corrupt --what links_wrong" + several.named()).exit_code, 2);  // there is no file
+  ASSERT_EQ(run("debug corrupt --what accounting_wrong" + several.named()).exit_code, 0);
+  EXPECT_EQ(run("check --repair " + several.path(0)).exit_code, 2);
+  EXPECT_EQ(run("check --repair --degraded " + several.path(0)).exit_code, 3);
+  EXPECT_THAT(run("check --repair" + several.named()).output, HasSubstr("pool_device_stale"));
+  EXPECT_THAT(run("check --repair --degraded" + several.named()).output, HasSubstr("member 1"));
+}
+
 TEST_F(CowfsProgram, damage_that_cannot_be_planted_says_why) {
   ASSERT_EQ(run("format " + image_).exit_code, 0);
   const Ran device = run("debug corrupt --what data_unreadable " + image_);
   EXPECT_EQ(device.exit_code, 2);
   EXPECT_THAT(device.output, HasSubstr("cannot refuse to be read"));
-  const Ran none = run("debug corrupt --what extents_overlap " + image_);
-  EXPECT_EQ(none.exit_code, 2);
-  EXPECT_THAT(none.output, HasSubstr("nothing that could be damaged"));
+  for (const char* absent : {"extents_overlap", "node_damaged"}) {
+    const Ran none = run(std::string("debug corrupt --what ") + absent + " " + image_);
+    EXPECT_EQ(none.exit_code, 2);
+    EXPECT_THAT(none.output, HasSubstr("nothing that could be damaged"));
+  }
   EXPECT_THAT(run("debug corrupt --what nonsense " + image_).output, HasSubstr("there is no class"));
   EXPECT_EQ(run("check " + image_).exit_code, 0);
 }

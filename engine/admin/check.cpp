@@ -189,24 +189,24 @@ Task<Result<CheckReport>> check_device(device::Device& device, CheckOptions opti
   Result<pool::SuperblockFound> found = co_await pool::read_superblock(device);
   if (!found) co_return found.error();
   if (format::is_of_pool(found->superblock)) co_return Error{Code::superblock_devices_missing, found->superblock.device_count};
-  co_return co_await check_device(device, std::move(*found), std::move(options));
+  Checker checker(device, *found, options);
+  co_await checker.run();
+  co_return std::move(checker.report);
 }
 
-Task<Result<CheckReport>> check_device(device::Device& device, pool::SuperblockFound found, CheckOptions options) {
-  Checker checker(device, found, options);
+Task<Result<CheckReport>> check_assembled(const pool::Assembled& assembled, CheckOptions options) {
+  const pool::SuperblockFound found{assembled.superblock, assembled.damaged_copies};
+  Checker checker(*assembled.device, found, options);
   co_await checker.run();
+  checker.report.notes.insert(checker.report.notes.begin(), assembled.absent.begin(), assembled.absent.end());
   co_return std::move(checker.report);
 }
 
 Result<CheckReport> check(const DeviceNames& devices, const CheckOptions& options) {
   const auto opened = ReadOnlyDevice::open(devices);
   if (!opened) return opened.error();
-  const pool::SuperblockFound found{(*opened)->superblock(), (*opened)->assembled().damaged_copies};
-  device::Device* device = &(*opened)->device();
-  Result<CheckReport> report = (*opened)->run([device, &found, &options] { return check_device(*device, found, options); });
-  const std::vector<std::string>& absent = (*opened)->assembled().absent;
-  if (report) report->notes.insert(report->notes.begin(), absent.begin(), absent.end());
-  return report;
+  const pool::Assembled* assembled = &(*opened)->assembled();
+  return (*opened)->run([assembled, &options] { return check_assembled(*assembled, options); });
 }
 
 }  // namespace cowfs::admin

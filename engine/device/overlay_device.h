@@ -1,9 +1,12 @@
-// A view of a device whose writes stay in memory: what is changed can be looked at, and kept or thrown away. The device below
-// is only read until write_out(). One core.
+// Devices whose writes stay in memory: what is changed can be looked at, and kept or thrown away. The devices below are only
+// read until write_out(), which writes in the order that flushes asked for: a power cut meanwhile leaves what it could have
+// left of the writes themselves. One core.
 #pragma once
 #include <absl/container/btree_map.h>
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "engine/device/aligned_buffer.h"
 #include "engine/device/device.h"
@@ -11,29 +14,32 @@
 
 namespace cowfs::device {
 
-class OverlayDevice final : public Device {
+class OverlayDevices {
  public:
-  // `below` outlives it.
-  explicit OverlayDevice(Device& below) : below_(below) { set_index(below.index()); }
+  // `below` outlive it.
+  explicit OverlayDevices(std::vector<Device*> below);
+  ~OverlayDevices();
 
-  Bytes capacity() const override { return below_.capacity(); }
-  std::string describe() const override { return below_.describe(); }
-  bool discards() const override { return false; }
-  void start(IoOperation& operation) override;
-
-  // Blocks that were written.
-  u64 changed_blocks() const { return blocks_.size(); }
-  // Writes the changed ones of [first, end) to the device below, where they become durable with its next flush.
-  // Errors: of the device; any part may have been written.
-  runtime::Task<Status> write_out(u64 first_block, u64 end_block);
+  // In the order of those below.
+  std::vector<Device*> devices() const;
+  bool is_written() const { return !stages_.front().empty(); }
+  // Of one device: blocks that hold something else than below. Errors: of that device.
+  runtime::Task<Result<u64>> changed_blocks(std::size_t device);
+  // Writes and flushes what was written to all, or to one. Errors: of the devices; what came before it may have been written.
+  runtime::Task<Status> write_out();
+  runtime::Task<Status> write_out_to(std::size_t device);
 
  private:
-  struct PatchedRead;
-  void patch(u64 first_block, MutableByteSpan data) const;
-  u64 changed_in(u64 first_block, u64 end_block) const;
+  class Overlay;
+  using Block = std::shared_ptr<const std::byte[]>;
+  using Stage = absl::btree_map<std::pair<std::size_t, u64>, Block>;  // by device and block
 
-  Device& below_;
-  absl::btree_map<u64, std::unique_ptr<std::byte[]>> blocks_;
+  static std::pair<Stage::const_iterator, Stage::const_iterator> part_of(const Stage& stage, std::size_t device);
+  void end_stage();
+  runtime::Task<Status> write_out(const Stage& stage, std::size_t device);
+
+  std::vector<std::unique_ptr<Overlay>> overlays_;
+  std::vector<Stage> stages_;  // each was flushed before the next began
 };
 
 }  // namespace cowfs::device

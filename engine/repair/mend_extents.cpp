@@ -5,7 +5,9 @@
 
 #include "engine/codec/checksum.h"
 #include "engine/device/aligned_buffer.h"
+#include "engine/device/copies.h"
 #include "engine/repair/mend_internal.h"
+#include "engine/repair/readings_internal.h"
 
 namespace cowfs::repair {
 
@@ -173,10 +175,19 @@ Task<void> ExtentMender::verify(u16 slice, Claim& claim) {
   const Extent extent = format::decode_extent(value);
   if (extent.checksum_kind == ChecksumKind::none) co_return;
   device::AlignedBuffer data(claim.blocks * block_bytes);
-  device::IoAwaiter reading = device_.read(extent.address.offset_bytes(), data.span());
-  if (const Status read = co_await reading; !read) co_return;
-  claim.verified =
-      codec::first_wrong_block(extent.checksum_kind, data.data(), claim.blocks, extent.checksums) == claim.blocks;
+  const u64 offset = extent.address.offset_bytes();
+  const Error wrong{Code::extent_checksum_mismatch, extent.address.value};
+  Status fine = co_await device_.read(offset, data.span());
+  const auto first_wrong = [&] {
+    return codec::first_wrong_block(extent.checksum_kind, data.data(), claim.blocks, extent.checksums);
+  };
+  if (fine && first_wrong() < claim.blocks) fine = wrong;
+  const auto check = [&extent, wrong](u64 index, ByteSpan block) -> Status {
+    if (codec::is_block(extent.checksum_kind, block, extent.checksum_of(static_cast<u32>(index)))) return {};
+    return wrong;
+  };
+  if (!fine) fine = co_await device::read_blocks_of_other_copies(device_, offset, data.span(), check, fine.error());
+  claim.verified = fine.ok();
 }
 
 // The best of those that exclude each other stays. What is in doubt and not what its key says never does.
@@ -243,8 +254,8 @@ void ExtentMender::lose(u16 slice, const Claim& claim) {
   lost_ranges_[claim.key.inode].emplace_back(claim.key.offset, claim.key.offset + claim.blocks);
 }
 
-// What a lost node of extents said, the backpointers say as well, without the checksums: those of what is there now are taken.
-// Not of files that history changed since: the backpointers are older than that.
+// What a lost node of extents said, the backpointers say as well, without the checksums: those of what is there now are taken,
+// unless copies of it differ. Not of files that history changed since: the backpointers are older than that.
 Task<void> ExtentMender::restore_from_backpointers(u16 slice) {
   SliceSalvaged& from = salvaged_.slices[slice];
   for (const btree::SlotRange& range : from.lost_of(TreeId::extents)) {
@@ -263,8 +274,8 @@ Task<void> ExtentMender::restore_from_backpointers(u16 slice) {
       std::memcpy(&alloc, told->second.data(), sizeof alloc);
       const format::Address address = format::first_block(BucketId{place.inode}, superblock_.bucket_blocks).plus(place.offset);
       device::AlignedBuffer data(back.blocks() * block_bytes);
-      device::IoAwaiter reading = device_.read(address.offset_bytes(), data.span());
-      if (const Status read = co_await reading; !read) continue;
+      const bool is_known = co_await read_alike(device_, address.offset_bytes(), data.span());
+      if (!is_known) continue;
       format::BlockChecksums checksums;
       checksums.kind = static_cast<ChecksumKind>(superblock_.data_checksum);
       codec::checksum_blocks(checksums.kind, data.data(), back.blocks(), checksums.of(0));

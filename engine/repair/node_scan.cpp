@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "engine/device/aligned_buffer.h"
+#include "engine/repair/readings_internal.h"
 
 namespace cowfs::repair {
 
@@ -15,6 +17,7 @@ namespace {
 
 struct Leaf {
   u64 epoch = 0;
+  u64 address = 0;
   SlotRange range;
   Keys keys;
 };
@@ -62,10 +65,19 @@ void look_through(ByteSpan bucket, format::BucketId id, const format::Superblock
       const bool wanted = unreached[i].slice == header.slice && static_cast<u8>(unreached[i].tree) == header.tree &&
                           overlap(unreached[i].range, range);
       if (!wanted) continue;
-      leaves[i].push_back({header.epoch, range, keys_of(header, raw)});
+      leaves[i].push_back({header.epoch, address, range, keys_of(header, raw)});
       all.metadata_buckets.insert(id.value);
     }
   }
+}
+
+// Newest first, none twice.
+void put_in_order(std::vector<Leaf>& leaves) {
+  const auto order = [](const Leaf& leaf) { return std::tuple(~leaf.epoch, leaf.address); };
+  std::sort(leaves.begin(), leaves.end(), [&](const Leaf& a, const Leaf& b) { return order(a) < order(b); });
+  const auto end =
+      std::unique(leaves.begin(), leaves.end(), [&](const Leaf& a, const Leaf& b) { return order(a) == order(b); });
+  leaves.erase(end, leaves.end());
 }
 
 // Takes the keys of [first, last] and answers what of `gaps` is left.
@@ -94,13 +106,17 @@ Task<void> find_unreached(device::Device& device, const format::Superblock& supe
   Leaves leaves(unreached.size());
   device::AlignedBuffer bucket(superblock.bucket_blocks * block_bytes);
   for (u64 number = superblock.first_data_bucket; number < superblock.bucket_count; ++number) {
-    device::IoAwaiter reading = device.read(number * bucket.size(), bucket.span());
-    if (const Status read = co_await reading; !read) continue;
-    look_through(bucket.span(), format::BucketId::of(superblock.device_index, number), superblock, unreached, all, leaves);
+    const u64 offset = number * bucket.size();
+    for (u16 reading = 1; reading <= readings_of(device, offset); ++reading) {
+      const Status read = co_await device.read(offset, bucket.span(), reading);
+      if (!read) continue;
+      look_through(bucket.span(), format::BucketId::of(superblock.device_index, number), superblock, unreached, all,
+                   leaves);
+    }
   }
   for (std::size_t i = 0; i < unreached.size(); ++i) {
     const Unreached& wanted = unreached[i];
-    std::stable_sort(leaves[i].begin(), leaves[i].end(), [](const Leaf& a, const Leaf& b) { return a.epoch > b.epoch; });
+    put_in_order(leaves[i]);
     std::vector<SlotRange> gaps{wanted.range};
     u64 found = 0;
     for (const Leaf& leaf : leaves[i]) gaps = fill(gaps, leaf, all.slices[wanted.slice].tree(wanted.tree), found);

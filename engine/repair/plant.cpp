@@ -8,6 +8,7 @@
 
 #include "engine/admin/tools.h"
 #include "engine/base/random.h"
+#include "engine/format/pool_map.h"
 #include "engine/format/values.h"
 #include "engine/repair/corrupt.h"
 
@@ -47,7 +48,6 @@ class Planter {
       : editor_(editor), medium_(medium), random_(seed) {}
 
   // Each answers what it did; nothing when there is no place for it.
-  std::string superblock_copy_damaged();
   std::string commit_block_damaged();
   std::string journal_damaged();
   std::string slice_header_damaged();
@@ -86,6 +86,9 @@ class Planter {
   std::string root_missing();
   std::string xattr_without_inode();
   std::string accounting_wrong();
+
+  // Nothing but flip() changed anything.
+  bool only_flipped() const { return only_flipped_; }
 
  private:
   u16 any_slice() { return static_cast<u16>(random_.below(editor_.superblock().slices)); }
@@ -141,12 +144,18 @@ class Planter {
   const MetadataEditor& editor_;
   const Medium& medium_;
   Random random_;
+  bool only_flipped_ = false;
 };
 
+void flip_byte(const Medium& medium, u64 offset, Random& random) {
+  RawBytes byte = read(medium, offset, 1);
+  byte[0] ^= static_cast<std::byte>(1 + random.below(255));
+  medium.write(offset, byte);
+}
+
 std::string Planter::flip(u64 offset, std::string what) {
-  RawBytes byte = read(medium_, offset, 1);
-  byte[0] ^= static_cast<std::byte>(1 + random_.below(255));
-  medium_.write(offset, byte);
+  flip_byte(medium_, offset, random_);
+  only_flipped_ = true;
   return fmt::format("a byte at {} of {}", offset, what);
 }
 
@@ -220,13 +229,6 @@ std::optional<KeyPlace> Planter::one_file_with_data() {
   });
 }
 
-std::string Planter::superblock_copy_damaged() {
-  const u64 copies[] = {format::superblock_first_copy, format::superblock_second_copy,
-                        editor_.superblock().capacity_blocks - 1};
-  const u64 copy = random_.below(3);
-  return flip(copies[copy] * block_bytes + random_.below(300), fmt::format("superblock copy {}", copy + 1));
-}
-
 std::string Planter::commit_block_damaged() {
   std::vector<u64> places;
   for (u64 place = 0; place < format::commit_slots; ++place) {
@@ -270,6 +272,7 @@ std::string Planter::space_list_damaged() {
 }
 
 std::string Planter::node_damaged() {
+  if (editor_.nodes().empty()) return {};
   const MetadataEditor::NodePlace& node = editor_.nodes()[random_.below(editor_.nodes().size())];
   return flip(format::Address{node.pointer.address}.offset_bytes() + random_.below(node.pointer.image_bytes),
               fmt::format("slice {} tree {} level {}", node.slice, format::name(node.tree), node.level));
@@ -626,35 +629,77 @@ using Plant = std::string (Planter::*)();
 
 const std::map<std::string, Plant>& plants() {
 #define COWFS_PLANT(name) {#name, &Planter::name}
-  static const std::map<std::string, Plant> all{
-      COWFS_PLANT(superblock_copy_damaged), COWFS_PLANT(commit_block_damaged),   COWFS_PLANT(journal_damaged),
-      COWFS_PLANT(slice_header_damaged),    COWFS_PLANT(slice_header_missing),   COWFS_PLANT(space_list_damaged),
-      COWFS_PLANT(node_damaged),            COWFS_PLANT(node_misplaced),         COWFS_PLANT(metadata_count_wrong),
-      COWFS_PLANT(recovery_refused),        COWFS_PLANT(tree_unreadable),        COWFS_PLANT(lease_invalid),
-      COWFS_PLANT(bucket_not_leased),       COWFS_PLANT(extent_pointer_invalid), COWFS_PLANT(extents_overlap),
-      COWFS_PLANT(blocks_shared),           COWFS_PLANT(extent_past_end),        COWFS_PLANT(extent_misplaced),
-      COWFS_PLANT(blocks_wrong),            COWFS_PLANT(extent_without_inode),   COWFS_PLANT(data_checksum_wrong),
-      COWFS_PLANT(backpointer_missing),     COWFS_PLANT(backpointer_wrong),      COWFS_PLANT(alloc_wrong),
-      COWFS_PLANT(inode_misplaced),         COWFS_PLANT(orphan_missing),         COWFS_PLANT(orphan_needless),
-      COWFS_PLANT(name_without_inode),      COWFS_PLANT(name_without_directory), COWFS_PLANT(name_type_wrong),
-      COWFS_PLANT(name_hash_wrong),         COWFS_PLANT(links_wrong),            COWFS_PLANT(directory_size_wrong),
-      COWFS_PLANT(parent_wrong),            COWFS_PLANT(directory_named_twice),  COWFS_PLANT(unreachable),
-      COWFS_PLANT(root_missing),            COWFS_PLANT(xattr_without_inode),    COWFS_PLANT(accounting_wrong)};
+  static const std::map<std::string, Plant> all{COWFS_PLANT(commit_block_damaged),
+                                                COWFS_PLANT(journal_damaged),
+                                                COWFS_PLANT(slice_header_damaged),
+                                                COWFS_PLANT(slice_header_missing),
+                                                COWFS_PLANT(space_list_damaged),
+                                                COWFS_PLANT(node_damaged),
+                                                COWFS_PLANT(node_misplaced),
+                                                COWFS_PLANT(metadata_count_wrong),
+                                                COWFS_PLANT(recovery_refused),
+                                                COWFS_PLANT(tree_unreadable),
+                                                COWFS_PLANT(lease_invalid),
+                                                COWFS_PLANT(bucket_not_leased),
+                                                COWFS_PLANT(extent_pointer_invalid),
+                                                COWFS_PLANT(extents_overlap),
+                                                COWFS_PLANT(blocks_shared),
+                                                COWFS_PLANT(extent_past_end),
+                                                COWFS_PLANT(extent_misplaced),
+                                                COWFS_PLANT(blocks_wrong),
+                                                COWFS_PLANT(extent_without_inode),
+                                                COWFS_PLANT(data_checksum_wrong),
+                                                COWFS_PLANT(backpointer_missing),
+                                                COWFS_PLANT(backpointer_wrong),
+                                                COWFS_PLANT(alloc_wrong),
+                                                COWFS_PLANT(inode_misplaced),
+                                                COWFS_PLANT(orphan_missing),
+                                                COWFS_PLANT(orphan_needless),
+                                                COWFS_PLANT(name_without_inode),
+                                                COWFS_PLANT(name_without_directory),
+                                                COWFS_PLANT(name_type_wrong),
+                                                COWFS_PLANT(name_hash_wrong),
+                                                COWFS_PLANT(links_wrong),
+                                                COWFS_PLANT(directory_size_wrong),
+                                                COWFS_PLANT(parent_wrong),
+                                                COWFS_PLANT(directory_named_twice),
+                                                COWFS_PLANT(unreachable),
+                                                COWFS_PLANT(root_missing),
+                                                COWFS_PLANT(xattr_without_inode),
+                                                COWFS_PLANT(accounting_wrong)};
 #undef COWFS_PLANT
   return all;
 }
 
 }  // namespace
 
+Planted plant_in_superblocks(const Medium& device, u64 device_blocks, const format::Superblock& superblock, u64 seed) {
+  Random random(seed);
+  const u64 copies[] = {format::superblock_first_copy, format::superblock_second_copy, device_blocks - 1};
+  const u64 place = random.below(format::is_of_pool(superblock) ? 4 : 3);
+  if (place < 3) {
+    const u64 offset = copies[place] * block_bytes + random.below(300);
+    flip_byte(device, offset, random);
+    return {fmt::format("a byte at {} of superblock copy {}", offset, place + 1), {}, true};
+  }
+  const u64 map = format::pool_map_block(superblock.map_sequence) * block_bytes;
+  const u64 bytes = read_as<format::PoolMapHeader>(read(device, map, sizeof(format::PoolMapHeader)), 0).bytes;
+  const u64 offset = map + random.below(bytes);
+  flip_byte(device, offset, random);
+  return {fmt::format("a byte at {} of the map of the devices", offset), {}, true};
+}
+
 Planted plant(const MetadataEditor& editor, const Medium& medium, const std::string& finding_class, u64 seed) {
   if (finding_class == "data_unreadable")
     return {{}, "an image file cannot refuse to be read: a device has to, such as the simulator's"};
+  if (finding_class == "superblock_copy_damaged")
+    return plant_in_superblocks(medium, editor.superblock().capacity_blocks, editor.superblock(), seed);
   const auto known = plants().find(finding_class);
   if (known == plants().end()) return {{}, "there is no class " + finding_class + ": see cowfs check --classes"};
   Planter planter(editor, medium, seed);
   std::string what = (planter.*known->second)();
   if (what.empty()) return {{}, "the filesystem has nothing that could be damaged this way"};
-  return {std::move(what), {}};
+  return {std::move(what), {}, planter.only_flipped()};
 }
 
 }  // namespace cowfs::repair

@@ -52,8 +52,9 @@ void scan_bucket(const JournalLayout& layout, u64 bucket, ByteSpan raw, JournalS
       continue;
     }
     const HistoryEntry entry{pointer, header.stream, header.session, header.records, header.sequence, ~0ull};
-    scan.entries[address] = {entry, header.previous};
-    scan.by_sequence[place_in_chain(header.stream, header.session, header.sequence)] = address;
+    const auto [known, is_new] = scan.entries.try_emplace(address);
+    // One copy may hold what was there before.
+    if (is_new || known->second.entry.epoch() < entry.epoch()) known->second = {entry, header.previous};
     block += (header.bytes + block_bytes - 1) / block_bytes;
   }
 }
@@ -61,10 +62,13 @@ void scan_bucket(const JournalLayout& layout, u64 bucket, ByteSpan raw, JournalS
 Task<void> scan_journal(device::Device& device, const JournalLayout& layout, JournalScan& scan) {
   device::AlignedBuffer bucket(layout.bucket_bytes());
   for (u64 number = 0; number < layout.buckets; ++number) {
-    device::IoAwaiter reading = device.read(layout.bucket_block(number) * block_bytes, bucket.span());
-    if (const Status read = co_await reading; !read) continue;  // what is in it counts as missing
-    scan_bucket(layout, number, bucket.span(), scan);
+    for (u8 copy = 1; copy <= device.copies(); ++copy) {
+      const Status read = co_await device.read(layout.bucket_block(number) * block_bytes, bucket.span(), copy);
+      if (read) scan_bucket(layout, number, bucket.span(), scan);  // otherwise what is in it counts as missing
+    }
   }
+  for (const auto& [address, found] : scan.entries)
+    scan.by_sequence[place_in_chain(found.entry.stream, found.entry.session, found.entry.sequence)] = address;
 }
 
 // Follows the chains of all commits; answers the oldest epoch of which an entry is missing.

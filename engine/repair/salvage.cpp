@@ -55,27 +55,42 @@ class KeyGatherer final : public btree::NodeVisitor {
   std::optional<btree::SlotRange> leaves_;  // below the node of level 1 that was visited last
 };
 
+struct HeaderPlace {
+  format::SliceHeader header{};
+  bool is_valid = false;
+};
+
+// Of the copies that are valid, the newest.
+Task<HeaderPlace> read_header_place(device::Device& device, const format::Superblock& superblock, u16 id, u64 place) {
+  HeaderPlace best;
+  device::AlignedBuffer raw(block_bytes);
+  const u64 offset = (superblock.slice_headers_block + id * 2ull + place) * block_bytes;
+  for (u8 copy = 1; copy <= device.copies(); ++copy) {
+    const Status read = co_await device.read(offset, raw.span(), copy);
+    HeaderPlace found;
+    if (read) std::memcpy(&found.header, raw.data(), sizeof found.header);
+    found.is_valid = read && format::validate_slice_header(found.header, format::filesystem_id(superblock), id).ok();
+    const bool is_better = found.is_valid && (!best.is_valid || found.header.sequence > best.header.sequence);
+    if (copy == 1 || is_better) best = found;
+  }
+  co_return best;
+}
+
 // What a checkpoint, or a repair, left of an epoch that was not committed does not count.
 Task<void> read_header(device::Device& device, const format::Superblock& superblock, u16 id, u64 committed, Salvaged& all) {
   SliceSalvaged& slice = all.slices[id];
-  device::AlignedBuffer raw(block_bytes);
-  std::array<format::SliceHeader, 2> headers;
-  std::array<bool, 2> valid;
-  for (std::size_t place = 0; place < 2; ++place) {
-    device::IoAwaiter reading =
-        device.read((superblock.slice_headers_block + id * 2ull + place) * block_bytes, raw.span());
-    const Status read = co_await reading;
-    format::SliceHeader& header = headers[place];
-    std::memcpy(&header, raw.data(), sizeof header);
-    valid[place] = read && format::validate_slice_header(header, format::filesystem_id(superblock), id).ok();
-    if (!valid[place]) continue;
+  std::array<HeaderPlace, 2> places;
+  for (u64 place = 0; place < 2; ++place) {
+    places[place] = co_await read_header_place(device, superblock, id, place);
+    const format::SliceHeader& header = places[place].header;
+    if (!places[place].is_valid) continue;
     all.newest_epoch = std::max<u64>(all.newest_epoch, header.publish_epoch);
     if (header.checkpoint_epoch > committed) continue;
     if (!slice.header || header.sequence > slice.header->sequence) slice.header = header;
   }
   if (!slice.header) co_return;
-  const std::size_t other = 1 - slice.header->sequence % 2;
-  slice.twin_is_sound = valid[other] || format::is_superseded(headers[other], *slice.header);
+  const HeaderPlace& other = places[1 - slice.header->sequence % 2];
+  slice.twin_is_sound = other.is_valid || format::is_superseded(other.header, *slice.header);
 }
 
 Task<Status> gather_slice(device::Device& device, const format::Superblock& superblock, u16 id, Salvaged& all,

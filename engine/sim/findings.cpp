@@ -12,8 +12,7 @@ Task<Result<admin::CheckReport>> check_all(SimulatedFilesystem* filesystem) {
     if (filesystem->has_device(i)) devices.push_back(&filesystem->device(i));
   const Result<pool::Assembled> assembled = co_await pool::assemble(devices, {.degraded = true, .read_only = true});
   if (!assembled) co_return assembled.error();
-  pool::SuperblockFound found{assembled->superblock, assembled->damaged_copies};
-  co_return co_await admin::check_device(*assembled->device, std::move(found), admin::CheckOptions{});
+  co_return co_await admin::check_assembled(*assembled, admin::CheckOptions{});
 }
 
 }  // namespace

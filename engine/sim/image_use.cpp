@@ -50,7 +50,7 @@ void plan_repair(const Image& image) {
   runtime::SimCores cores({.cores = 1});
   device::SimDevice device(image, {});
   const repair::RepairOptions options{.dry_run = true, .cut_journal = true};
-  (void)cores.run(0, [&] { return repair::repair_device(device, options); });
+  (void)cores.run(0, [&] { return repair::repair_devices({&device}, options); });
   assert(device.counts().writes == 0);
 }
 
