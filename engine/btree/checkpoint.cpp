@@ -153,7 +153,7 @@ void Tree::written(Node& node, const NodePointer& pointer) {
   node.pending = false;
   if (node.shadow != nullptr) cache_.put(std::exchange(node.shadow, nullptr));
   if (node.dirty_generation != generation_) node.dirty_generation = 0;
-  cache_.count_dirty(-1);
+  cache_.count_written();
   if (node.parent != nullptr) node.parent->set_pointer(slot_in_parent(node), pointer);
 }
 

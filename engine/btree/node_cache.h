@@ -38,7 +38,15 @@ class NodeCache {
   }
   u8 checksum_kind() const { return static_cast<u8>(checksum_kind_); }
   format::NodeIdentity identity(format::TreeId tree) const { return {base_.filesystem, base_.slice, tree}; }
-  void count_dirty(i64 by) { dirty_ += static_cast<u64>(by); }
+  // Grows with each node that becomes dirty, and shrinks when one goes that was not written: by as much, more room is claimed on the
+  // medium than before.
+  u64 claimed_nodes() const { return claimed_; }
+
+  void count_dirty(i64 by) {
+    dirty_ += static_cast<u64>(by);
+    claimed_ += static_cast<u64>(by);
+  }
+  void count_written() { --dirty_; }
   void checkpoint_begins() { ++checkpoints_; }
   void checkpoint_ends() { --checkpoints_; }
 
@@ -53,6 +61,7 @@ class NodeCache {
   ChecksumKind checksum_kind_;
   u64 used_ = 0;
   u64 dirty_ = 0;
+  u64 claimed_ = 0;
   u32 checkpoints_ = 0;
   u64 resident_trees_ = 0;  // a bit for each TreeId
 };

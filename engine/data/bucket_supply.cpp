@@ -16,16 +16,28 @@ constexpr std::size_t ready_max = 8;
 constexpr std::size_t ready_share = 32;
 constexpr int rounds_without_gain_max = 16;
 
+// Who may wait for cleaners, which wait for nobody.
+bool is_patient(Watermark watermark) { return watermark == Watermark::user || watermark == Watermark::changes; }
+
 // What lacks space has gained nothing; others may still give some.
 bool is_lack(const Error& error) { return error_class(error.code) == ErrorClass::space; }
 
 }  // namespace
 
 Task<Status> BucketSupply::wait_for_bucket(Watermark watermark) {
-  if (watermark != Watermark::user) co_return co_await find_bucket(watermark);
+  if (!is_patient(watermark)) co_return co_await find_bucket(watermark);
   co_await users_turn_.acquire();
   const runtime::MutexHold turn(users_turn_);
   co_return co_await find_bucket(watermark);
+}
+
+Task<Status> BucketSupply::wait_for_room() {
+  while (!slice_.allow_changes()) {
+    reached(Point::room_awaited);
+    const Status there = co_await wait_for_bucket(Watermark::changes);
+    if (!there) co_return there;
+  }
+  co_return Status{};
 }
 
 Task<Status> BucketSupply::find_bucket(Watermark watermark) {
@@ -59,19 +71,26 @@ Task<Result<bool>> BucketSupply::make_room(Watermark watermark) {
     if (slice_.may_take(watermark)) co_return true;
   }
   if (slice_.checkpoint_makes_room(watermark)) {
-    const Status checkpointed = co_await slice_.checkpoint();
-    if (checkpointed) co_return true;
-    if (!is_lack(checkpointed.error())) co_return checkpointed.error();
+    const Result<bool> nearer = co_await checkpoint(watermark);
+    if (!nearer || *nearer) co_return nearer;
   }
   bool gained = false;
-  if (watermark == Watermark::user) {
+  if (is_patient(watermark)) {
     const Result<bool> cleaned = co_await cleaner_->clean_one(Need::now);
     if (!cleaned && !is_lack(cleaned.error())) co_return cleaned.error();
     gained = cleaned && *cleaned;
   }
-  const Result<bool> given = co_await pressure_.ask_others(slice_.id(), watermark == Watermark::user);
+  const Result<bool> given = co_await pressure_.ask_others(slice_.id(), is_patient(watermark));
   if (!given) co_return given.error();
   co_return gained || *given;
+}
+
+// One for changes takes buckets as well as it gives some back.
+Task<Result<bool>> BucketSupply::checkpoint(Watermark watermark) {
+  const std::size_t lacking = slice_.lacking(watermark);
+  const Status done = co_await slice_.checkpoint();
+  if (!done && !is_lack(done.error())) co_return done.error();
+  co_return done && (watermark != Watermark::changes || slice_.lacking(watermark) < lacking);
 }
 
 bool BucketSupply::is_low() const {

@@ -38,6 +38,8 @@ class BucketSupply {
   // Returns when the slice has an empty bucket for `watermark` (somebody else may take it: try again).
   // Error space_no_buckets: nothing can be emptied.
   Task<Status> wait_for_bucket(Watermark watermark);
+  // Returns when the slice has allowed more changes. Error space_no_buckets.
+  Task<Status> wait_for_room();
   // A user took one.
   void bucket_taken();
   // Keeps some buckets ready for users; ends after stop().
@@ -53,6 +55,7 @@ class BucketSupply {
   Task<Result<bool>> make_ready();
   Task<Status> find_bucket(Watermark watermark);
   Task<Result<bool>> make_room(Watermark watermark);
+  Task<Result<bool>> checkpoint(Watermark watermark);
 
   Slice& slice_;
   SpacePressure& pressure_;

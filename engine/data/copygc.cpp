@@ -190,7 +190,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
       const ExtentValue value = ExtentValue::data(move.to.address, move.to.generation, move.blocks, move.checksums);
       const ExtentRange range{move.key.inode, move.key.offset, move.key.offset + move.blocks};
       resident = resident && plan_extents(home_.slice, range, &value, ~0ull, plan, missing) &&
-                 ready(home_.slice, plan, missing);
+                 ready(home_.slice, plan, missing, slice::Room::kept);
       if (resident && stream.try_reserve(plan.journal_bytes, journal::Urgency::reclaim)) {
         data::apply(home_.slice, plan);
         counters_.moved_blocks += move.blocks;

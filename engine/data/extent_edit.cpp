@@ -83,9 +83,9 @@ bool plan_extents(Slice& slice, const ExtentRange& range, const ExtentValue* rep
   return true;
 }
 
-bool ready(Slice& slice, const ExtentPlan& plan, slice::Missing& missing) {
+bool ready(Slice& slice, const ExtentPlan& plan, slice::Missing& missing, slice::Room room) {
   for (const PlannedUpdate& planned : plan.updates) {
-    if (!slice.ready(plan.update(planned), missing)) return false;
+    if (!slice.ready(plan.update(planned), missing, room)) return false;
   }
   return true;
 }

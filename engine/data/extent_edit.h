@@ -42,7 +42,7 @@ bool plan_extents(Slice& slice, const ExtentRange& range, const format::ExtentVa
                   ExtentPlan& plan, slice::Missing& missing);
 
 // True when every node that the plan's updates change is resident.
-bool ready(Slice& slice, const ExtentPlan& plan, slice::Missing& missing);
+bool ready(Slice& slice, const ExtentPlan& plan, slice::Missing& missing, slice::Room room = slice::Room::awaited);
 void apply(Slice& slice, const ExtentPlan& plan);
 
 }  // namespace cowfs::data

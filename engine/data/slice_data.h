@@ -28,7 +28,7 @@ struct CoreData {
   u64 direct_blocks = 0;             // of direct writes: tokens are taken, the keys are not in yet
 };
 
-// Counts one of a core's removals until the end of the scope. It waits for no space, so who lacks space may wait for it.
+// Counts one of a core's removals until the end of the scope. It waits for no tokens, so who lacks tokens may wait for it.
 class Removal {
  public:
   explicit Removal(CoreData& core) : core_(core) { ++core_.removals; }

@@ -182,6 +182,11 @@ Task<Status> Operations::set_xattr_locked(InodeNumber number, std::string_view n
   }
   put(name, value);
   if (chain.size() > format::node_value_bytes_max) co_return Error{Code::attribute_too_large, chain.size()};
+  const u64 old_bytes = *old ? (*old)->size() : 0;
+  if (chain.size() > old_bytes && state_.here().data().tokens.free() == 0) {
+    const Status room = co_await wait_for_tokens();
+    if (!room) co_return room;
+  }
   Inode& inode = *state_.here().find_inode(number);
   inode.has_xattrs = true;
   inode.change_ns = runtime::this_reactor().wall_clock_ns();

@@ -13,7 +13,7 @@ constexpr u64 flushes_at_once_max = 16;
 }  // namespace
 
 void CoreState::start_background() {
-  charged_blocks_ = metadata_blocks();
+  each_slice([](SliceState& state) { state.slice.limit_changes(); });
   gate_.spawn(flusher());
   checkpoint_gate_.spawn(checkpointer());
   gate_.spawn(discarder());
@@ -315,13 +315,20 @@ void CoreState::checkpoint_wanted(Epoch up_to) {
   checkpoint_work_.wake_all();
 }
 
-// Metadata takes its buckets when it needs them; what it took is not for users any more, so that a filesystem of many small
-// files says that it is full while checkpoints still find room.
+// What it claims is not for users any more, so that a filesystem of many small files says that it is full while checkpoints still
+// find room.
 void CoreState::charge_metadata() {
-  const u64 blocks = metadata_blocks();
+  const u64 blocks = claimed_blocks();
   if (blocks > charged_blocks_) data_.tokens.force(blocks - charged_blocks_);
   if (blocks < charged_blocks_) data_.tokens.give(charged_blocks_ - blocks);
   charged_blocks_ = blocks;
+}
+
+Task<void> CoreState::pay_for_metadata() {
+  charge_metadata();
+  if (data_.tokens.free() > 0) co_return;
+  const Status paid = co_await data_.tokens.take_free(1);
+  if (paid) data_.tokens.give(1);
 }
 
 Task<Status> CoreState::checkpoint(slice::Slice& slice) {
@@ -416,15 +423,21 @@ Task<void> CoreState::forced_work() {
   }
 }
 
-u64 CoreState::metadata_blocks() {
+u64 CoreState::claimed_blocks() {
   u64 blocks = 0;
-  each_slice([&](SliceState& state) { blocks += state.slice.metadata().bucket_count() * state.slice.bucket_blocks(); });
+  each_slice([&](SliceState& state) { blocks += state.slice.metadata_claim_blocks(); });
+  return blocks;
+}
+
+u64 CoreState::live_blocks() {
+  u64 blocks = 0;
+  each_slice([&](SliceState& state) { blocks += state.slice.buckets().live_blocks(); });
   return blocks;
 }
 
 u64 CoreState::used_blocks() {
-  u64 blocks = metadata_blocks();
-  each_slice([&](SliceState& state) { blocks += state.slice.buckets().live_blocks(); });
+  u64 blocks = live_blocks();
+  each_slice([&](SliceState& state) { blocks += state.slice.metadata().bucket_count() * state.slice.bucket_blocks(); });
   return blocks;
 }
 

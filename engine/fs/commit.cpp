@@ -55,18 +55,18 @@ Task<Status> Operations::run_here(ChangeSet& changes) {
 
 // On `core`: everything the changes touch here is resident and stays so while it is held, until the changes are applied or
 // undone; journal room is reserved.
-Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held) {
+Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes, Prepared* prepared) {
   CoreState& here = state_.core(core);
-  held->begin(here.nodes());
+  u64& bytes = prepared->journal_bytes;
   Status result;
   while (true) {
-    u64 bytes = 0;
+    prepared->nodes.begin(here.nodes());
     u16 slice_id = 0;
     slice::Missing missing;
     result = here.prepare(changes, bytes, missing, slice_id);
     if (!result) break;
     if (missing) {
-      result = co_await here.slice(slice_id).slice.load(missing, *held);
+      result = co_await here.slice(slice_id).slice.load(missing, prepared->nodes);
       if (!result) break;
       continue;
     }
@@ -75,44 +75,38 @@ Task<Status> Operations::make_ready(CoreIndex core, const ChangeSet& changes, bt
     if (!result) break;
     here.stream().unreserve(bytes);
   }
-  held->release();
+  prepared->nodes.release();
   co_return result;
 }
 
-Task<Status> Operations::undo_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held) {
-  CoreState& here = state_.core(core);
-  u64 bytes = 0;
-  u16 slice_id = 0;
-  slice::Missing missing;
-  const Status prepared = here.prepare(changes, bytes, missing, slice_id);
-  assert(prepared.ok() && !missing);
-  here.stream().unreserve(bytes);
-  held->release();
+Task<Status> Operations::undo_ready(CoreIndex core, Prepared* prepared) {
+  state_.core(core).stream().unreserve(prepared->journal_bytes);
+  prepared->nodes.release();
   co_return Status{};
 }
 
 // On all cores, or on none.
 Task<Status> Operations::prepare_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
-                                        std::vector<btree::NodesHeld>& nodes) {
-  for (std::size_t ready = 0; ready < cores.size(); ++ready) {
-    const CoreIndex core = cores[ready];
-    btree::NodesHeld* const held = &nodes[ready];
-    auto prepare = [this, core, &changes, held] { return make_ready(core, changes, held); };
-    const Status prepared = co_await state_.call(core, prepare);
-    if (prepared) continue;
-    co_await undo_across(changes, cores, nodes, ready);
-    co_return prepared;
+                                        std::vector<Prepared>& prepared) {
+  for (std::size_t count = 0; count < cores.size(); ++count) {
+    const CoreIndex core = cores[count];
+    Prepared* const here = &prepared[count];
+    auto prepare = [this, core, &changes, here] { return make_ready(core, changes, here); };
+    const Status ready = co_await state_.call(core, prepare);
+    if (ready) continue;
+    co_await undo_across(cores, prepared, count);
+    co_return ready;
   }
   co_return Status{};
 }
 
 // On the first `count` cores.
-Task<void> Operations::undo_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
-                                   std::vector<btree::NodesHeld>& nodes, std::size_t count) {
+Task<void> Operations::undo_across(const std::vector<CoreIndex>& cores, std::vector<Prepared>& prepared,
+                                   std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     const CoreIndex core = cores[i];
-    btree::NodesHeld* const held = &nodes[i];
-    auto undo = [this, core, &changes, held] { return undo_ready(core, changes, held); };
+    Prepared* const here = &prepared[i];
+    auto undo = [this, core, here] { return undo_ready(core, here); };
     const Status undone = co_await state_.call(core, undo);
     assert(undone.ok());
   }
@@ -121,11 +115,11 @@ Task<void> Operations::undo_across(const ChangeSet& changes, const std::vector<C
 // This core applies last: who reads that a directory was moved (directory_moves), which the core of its old name counts, finds
 // its new parent in place.
 Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> cores) {
-  std::vector<btree::NodesHeld> nodes(cores.size());  // each of its core, where it begins and ends
-  Status result = co_await prepare_across(changes, cores, nodes);
+  std::vector<Prepared> prepared(cores.size());
+  Status result = co_await prepare_across(changes, cores, prepared);
   if (result && forced(Point::change_undone)) {
-    co_await undo_across(changes, cores, nodes, cores.size());
-    result = co_await prepare_across(changes, cores, nodes);
+    co_await undo_across(cores, prepared, cores.size());
+    result = co_await prepare_across(changes, cores, prepared);
   }
   if (!result) co_return result;
 
@@ -150,7 +144,7 @@ Task<Status> Operations::run_across(ChangeSet& changes, std::vector<CoreIndex> c
   }
   for (std::size_t i = 0; i < cores.size(); ++i) {
     const CoreIndex core = cores[i];
-    btree::NodesHeld* const held = &nodes[i];
+    btree::NodesHeld* const held = &prepared[i].nodes;
     auto apply = [this, core, &changes, held] {
       state_.core(core).apply(changes);
       held->release();

@@ -132,7 +132,10 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   }
   u64 remote_forgets() const { return remote_forgets_; }
 
-  // Blocks of data that live and of buckets that metadata holds, in all slices of this core.
+  // Takes tokens for what metadata claims, or gives some back. What nobody has stays a debt.
+  Task<void> pay_for_metadata();
+  // Blocks of data that live, in all slices of this core; and with those of buckets that metadata holds.
+  u64 live_blocks();
   u64 used_blocks();
   // For statfs on any core: as of a moment ago.
   void publish_use();
@@ -161,7 +164,7 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<Result<format::InodeValue>> read_inode(InodeNumber number);
   void trim_inodes();
   void charge_metadata();
-  u64 metadata_blocks();
+  u64 claimed_blocks();
   Task<Status> write_back(data::FileData& file);
 
   FilesystemState& filesystem_;

@@ -144,7 +144,7 @@ Task<Status> FilesystemState::store_counters(bool may_wait) {
     const format::CounterValue value = format::encode_counter(counted[next].totals);
     const slice::Update update{TreeId::counters, UpdateKind::upsert, counted[next].key, bytes_of(value)};
     slice::Missing missing;
-    if (!zero.ready(update, missing)) {
+    if (!zero.ready(update, missing, slice::Room::kept)) {
       btree::NodesHeld held;
       const Status loaded = co_await zero.load(missing, held);
       if (!loaded) co_return loaded;

@@ -81,13 +81,13 @@ Task<Status> FilesystemState::open() {
   if (done) done = journal_->start();
   if (!done) co_return done;
 
-  u64 used = 0;
+  u64 live = 0;
   for (CoreIndex index = 0; index < cores(); ++index) {
-    auto count = [this, index] { return used_blocks(index); };
-    used += co_await runtime::on(index, std::move(count));
+    auto count = [this, index] { return live_blocks(index); };
+    live += co_await runtime::on(index, std::move(count));
   }
   usable_blocks_ = usable_buckets() * superblock_.bucket_blocks;
-  free_tokens_ = usable_blocks_ - std::min(usable_blocks_, used);
+  free_tokens_ = usable_blocks_ - std::min(usable_blocks_, live);
   done = co_await load_counters();
   if (done) done = co_await make_root();
   if (done) done = co_await on_each_core(&FilesystemState::start_core);
@@ -125,13 +125,11 @@ void FilesystemState::watch_devices() {
 
 // What users may fill. The rest keeps copygc and checkpoints moving: a share of the whole, and on small devices at least the
 // free buckets that users are refused, for each slice those that are never full (open ones, copygc's, metadata being filled,
-// being freed), and what metadata can grow to: 104 bytes of keys for each 4 KiB block overwritten alone, in leaves that are
-// two thirds full and buckets that are three quarters alive, and as much again during a checkpoint that rewrites it all.
+// being freed), and what metadata of data can grow to. Other metadata takes tokens itself.
 u64 FilesystemState::usable_buckets() const {
   constexpr u64 unfilled_per_slice = 8;
-  constexpr u64 checkpoint_per_slice_max = 16;
   const u64 total = leases_->total_count();
-  const u64 metadata = total / 16 + std::min(total / 16, superblock_.slices * checkpoint_per_slice_max);
+  const u64 metadata = slice::metadata_reserve_buckets(total, superblock_.slices);
   const u64 kept = leases_->kept_back(slice::Watermark::user) + superblock_.slices * unfilled_per_slice + metadata;
   return std::min(total * superblock_.usable_percent / 100, total - std::min(total, kept));
 }
@@ -214,7 +212,7 @@ Task<Status> FilesystemState::end_replay(CoreIndex index) {
   co_return Status{};
 }
 
-Task<u64> FilesystemState::used_blocks(CoreIndex index) { co_return core(index).used_blocks(); }
+Task<u64> FilesystemState::live_blocks(CoreIndex index) { co_return core(index).live_blocks(); }
 
 // A filesystem that was never mounted has no root yet.
 Task<Status> FilesystemState::make_root() {
@@ -248,6 +246,7 @@ Task<Status> FilesystemState::make_root() {
 Task<Status> FilesystemState::start_core(CoreIndex index) {
   core(index).start_background();
   if (settings_.read_only) co_return Status{};
+  co_await core(index).pay_for_metadata();
   co_return co_await finish_orphans(index);
 }
 

@@ -100,6 +100,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
 
   // slice::BucketSource
   Task<Result<slice::LeaseGrant>> lease(u16 slice, std::size_t count, slice::Watermark watermark) override;
+  Task<Status> make_room(u16 slice) override;
   // data::TokenSource
   Task<Result<u64>> acquire(u64 wanted) override;
   Task<Result<bool>> await_freed() override;
@@ -146,7 +147,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Status> load_counter(format::Key key);
   Task<void> count_copygc(CoreIndex index, Totals* moved);
   Task<Status> finish_orphans(CoreIndex index);
-  Task<u64> used_blocks(CoreIndex index);
+  Task<u64> live_blocks(CoreIndex index);
   Task<Status> on_each_core(Task<Status> (FilesystemState::*step)(CoreIndex));
   Task<void> on_one_core(Task<Status> (FilesystemState::*step)(CoreIndex), CoreIndex index, Status* result);
   Task<Status> write_back_core(CoreIndex index) { return core(index).write_back_all(); }

@@ -59,9 +59,8 @@ Task<Result<InodeNumber>> Operations::create_locked(InodeNumber parent, std::str
   const bool is_directory = S_ISDIR(node.mode);
   if (is_directory && directory.links >= links_max) co_return Error{Code::too_many_links, parent};
   if (here.data().tokens.free() == 0) {
-    const Status room = co_await here.data().tokens.take(1);
+    const Status room = co_await wait_for_tokens();
     if (!room) co_return room.error();
-    here.data().tokens.give(1);
   }
   InodeNumber number;
   if (state_.is_here(format::inode_number(node.slice, 1))) {
@@ -80,6 +79,14 @@ Task<Result<InodeNumber>> Operations::create_locked(InodeNumber parent, std::str
   const Status done = co_await run(changes);
   if (!done) co_return done.error();
   co_return number;
+}
+
+// Names and attributes take no tokens, but are charged later, with all metadata: there must be some left.
+Task<Status> Operations::wait_for_tokens() {
+  data::SpaceTokens& tokens = state_.here().data().tokens;
+  const Status taken = co_await tokens.take(1);
+  if (taken) tokens.give(1);
+  co_return taken;
 }
 
 Task<Result<InodeNumber>> Operations::new_inode_number(u16 slice) {
@@ -156,6 +163,10 @@ Task<Status> Operations::make_symlink_locked(InodeNumber parent, std::string_vie
   const Inode& directory = *here.find_inode(parent);
   if (!directory.is_directory()) co_return Error{Code::not_a_directory, parent};
   if (directory.links == 0) co_return Error{Code::no_such_entry, parent};
+  if (here.data().tokens.free() == 0) {
+    const Status room = co_await wait_for_tokens();
+    if (!room) co_return room;
+  }
 
   const u16 slice = format::slice_of(parent);
   const InodeNumber number = format::inode_number(slice, here.slice(slice).slice.take_inode_counter());
@@ -303,6 +314,10 @@ Task<Status> Operations::add_link_locked(InodeNumber inode, InodeNumber parent, 
   if (!attributes) co_return attributes.error();
   if (attributes->links == 0) co_return Error{Code::no_such_entry, parent};
   if (attributes->links >= links_max) co_return Error{Code::too_many_links, inode};
+  if (state_.here().data().tokens.free() == 0) {
+    const Status room = co_await wait_for_tokens();
+    if (!room) co_return room;
+  }
   ChangeSet changes;
   changes.names.push_back({parent, name, inode, type_of(attributes->mode)});
   InodeChange more;

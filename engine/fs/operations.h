@@ -95,18 +95,23 @@ class Operations {
   Task<Status> check_not_below(InodeNumber moved, InodeNumber directory);
   Task<Result<bool>> is_empty(InodeNumber directory);
   Task<Result<InodeNumber>> new_inode_number(u16 slice);
+  Task<Status> wait_for_tokens();
   Task<Result<Attributes>> attributes_of(InodeNumber inode);
 
   // Applying (commit.cpp).
   Task<Status> run(ChangeSet& changes);
   Task<Status> run_here(ChangeSet& changes);
   Task<Status> run_across(ChangeSet& changes, std::vector<CoreIndex> cores);
-  Task<Status> make_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held);
+  // Of one core, where it begins and ends.
+  struct Prepared {
+    btree::NodesHeld nodes;
+    u64 journal_bytes = 0;
+  };
+  Task<Status> make_ready(CoreIndex core, const ChangeSet& changes, Prepared* prepared);
   Task<Status> prepare_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
-                              std::vector<btree::NodesHeld>& nodes);
-  Task<void> undo_across(const ChangeSet& changes, const std::vector<CoreIndex>& cores,
-                         std::vector<btree::NodesHeld>& nodes, std::size_t count);
-  Task<Status> undo_ready(CoreIndex core, const ChangeSet& changes, btree::NodesHeld* held);
+                              std::vector<Prepared>& prepared);
+  Task<void> undo_across(const std::vector<CoreIndex>& cores, std::vector<Prepared>& prepared, std::size_t count);
+  Task<Status> undo_ready(CoreIndex core, Prepared* prepared);
   Task<Epoch> hold_at(CoreIndex core, Epoch epoch, journal::EpochHold* hold);
   Task<void> close_meanwhile(Epoch epoch);
   Task<void> drop_holds(const std::vector<CoreIndex>& cores, std::vector<journal::EpochHold>& holds);

@@ -24,6 +24,11 @@ Task<Result<slice::LeaseGrant>> FilesystemState::lease(u16 slice, std::size_t co
   co_return granted;
 }
 
+Task<Status> FilesystemState::make_room(u16 slice) {
+  co_await here().pay_for_metadata();
+  co_return co_await here().slice(slice).data.supply.wait_for_room();
+}
+
 void FilesystemState::space_grew(const format::Superblock& superblock) {
   leases_->extend(superblock.bucket_count);
   superblock_.bucket_count = superblock.bucket_count;

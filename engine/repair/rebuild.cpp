@@ -43,6 +43,8 @@ class Rebuilder final : public slice::BucketSource {
 
   Task<Result<Rebuilt>> run(const absl::flat_hash_set<u64>& buckets_in_use);
   Task<Result<slice::LeaseGrant>> lease(u16 slice, std::size_t count, slice::Watermark watermark) override;
+  // Changes are not limited here.
+  Task<Status> make_room(u16) override { co_return Status{}; }
 
  private:
   std::vector<BucketId> data_buckets(u16 slice) const;

@@ -18,11 +18,11 @@ using format::SliceHeader;
 
 namespace {
 
-constexpr u64 checkpoint_slack_blocks = 64;   // growth between making room and the freeze
+constexpr u64 room_for_moved_block = 2;  // more than its node has is claimed, and its parents move as well
+constexpr u64 path_blocks_max = 4 * format::node_blocks_max;
 constexpr u64 freeze_attempts_max = 64;
 constexpr u64 put_off_ns = 15'000'000;
 constexpr int put_off_commits = 8;
-constexpr u64 leaves_of_block = 3;  // of the extents tree, and of backpointers where it lies and where it lay
 
 // Collects the nodes of a tree that lie in some buckets.
 class NodesInBuckets final : public btree::NodeVisitor {
@@ -52,55 +52,6 @@ class NodesInBuckets final : public btree::NodeVisitor {
 };
 
 }  // namespace
-
-u64 Slice::dirty_blocks_bound() const {
-  u64 blocks = 0;
-  for (const auto& one : trees_) blocks += one->dirty_blocks_bound();
-  return blocks;
-}
-
-// What a checkpoint of `node_blocks` of nodes takes, with its list of buckets.
-u64 Slice::checkpoint_blocks(u64 node_blocks) const {
-  const u64 blocks = checkpoint_slack_blocks + node_blocks;
-  return blocks + blocks / 4 + (metadata_.bucket_count() + 64) * sizeof(format::MetadataBucket) / block_bytes + 1;
-}
-
-// Empty ones that a checkpoint of what is dirty takes.
-std::size_t Slice::buckets_for_checkpoint(u64 dirty_blocks) const {
-  const u64 wanted = checkpoint_blocks(dirty_blocks);
-  const u64 room = metadata_.room_blocks();
-  return wanted <= room ? 0 : (wanted - room - 1) / (bucket_blocks() - format::node_blocks_max) + 1;
-}
-
-// What metadata may come to hold, less what it holds: a checkpoint moves buckets from one to the other and back, and changes
-// nothing in their sum. Live nodes lie in buckets that are half alive or better, and what a checkpoint writes comes on top:
-// all nodes when all are dirty; before the next bucket of data is full, no more than are dirty now and those that its blocks
-// touch. One bucket is being filled.
-std::size_t Slice::buckets_for_metadata(u64 dirty_blocks) const {
-  const u64 live = metadata_.settled_blocks();
-  const u64 soon = dirty_blocks + bucket_blocks() * leaves_of_block * format::node_blocks_max;
-  const u64 written = checkpoint_blocks(std::max(dirty_blocks, std::min(live + live / 2, soon)));
-  const u64 wanted = (2 * live + written) / (bucket_blocks() - format::node_blocks_max) + 2;
-  return wanted - std::min(wanted, metadata_.bucket_count());
-}
-
-std::size_t Slice::kept_back(Watermark watermark, u64 dirty_blocks) const {
-  switch (watermark) {
-    case Watermark::user:
-      return std::max(buckets_for_metadata(dirty_blocks), buckets_for_checkpoint(dirty_blocks)) + buckets_for_copygc;
-    case Watermark::copygc:
-      return buckets_for_checkpoint(dirty_blocks);
-    case Watermark::metadata:
-      break;
-  }
-  return 0;
-}
-
-bool Slice::checkpoint_frees_metadata() const {
-  std::vector<format::NodePointer> released;
-  for (const auto& one : trees_) released.insert(released.end(), one->released().begin(), one->released().end());
-  return metadata_.shrinks_without(released);
-}
 
 Task<Status> Slice::prepare_checkpoint() {
   // Leased ones before the last two, which are what copygc moves data into: without it nothing gets free.
@@ -168,6 +119,7 @@ void Slice::freeze(Epoch epoch) {
   frozen_->inode_count = inode_count_;
   frozen_->data_blocks = buckets_.live_blocks();
   for (u8 id = 0; id < format::tree_count; ++id) frozen_->trees[id] = trees_[id]->freeze();
+  if (claimed_nodes_max_ != unlimited) claimed_nodes_max_ = nodes_.claimed_nodes();
   // What a checkpoint froze that failed since is still needed.
   first_logged_frozen_ = std::min(first_logged_frozen_, std::exchange(first_logged_, Epoch{~0ull}));
 }
@@ -293,16 +245,36 @@ Task<Status> Slice::publish(SliceHeader& header) {
   co_return co_await stream_.commit(stream_.current());
 }
 
+// Of the sparse buckets, or under pressure the emptiest, those for whose nodes there is room elsewhere.
+Task<Result<std::vector<format::BucketId>>> Slice::choose_scattered() {
+  std::vector<format::BucketId> chosen = metadata_.sparse_buckets();
+  if (chosen.empty() && !may_take(Watermark::changes)) chosen = metadata_.emptiest_buckets();
+  u64 wanted = 0;
+  for (const format::BucketId id : chosen) wanted += metadata_.live_blocks_of(id) * room_for_moved_block;
+  if (wanted > blocks_left_by_checkpoint(0)) {
+    const u64 lacking = (wanted - blocks_left_by_checkpoint(0)) / (bucket_blocks() - format::node_blocks_max) + 1;
+    const Result<bool> leased = co_await lease_more(lacking, Watermark::changes);
+    if (!leased) co_return leased.error();
+  }
+  while (wanted > blocks_left_by_checkpoint(0)) {
+    wanted -= metadata_.live_blocks_of(chosen.back()) * room_for_moved_block;
+    chosen.pop_back();
+  }
+  co_return chosen;
+}
+
 // Rewrites the nodes that keep sparse metadata buckets alive, so that metadata does not grow for ever.
 Task<Status> Slice::scatter_sparse_metadata() {
-  const std::vector<format::BucketId> sparse = metadata_.sparse_buckets();
-  if (sparse.empty()) co_return Status{};
+  const Result<std::vector<format::BucketId>> chosen = co_await choose_scattered();
+  if (!chosen) co_return chosen.error();
+  if (chosen->empty()) co_return Status{};
   for (u8 id = 0; id < format::tree_count; ++id) {
-    NodesInBuckets nodes(sparse, bucket_blocks());
+    NodesInBuckets nodes(*chosen, bucket_blocks());
     const format::NodeIdentity identity{format::filesystem_id(superblock_), id_, static_cast<TreeId>(id)};
     const Status walked = co_await btree::walk(metadata_, identity, {header_.roots[id], header_.levels[id]}, nodes);
     if (!walked) co_return walked;
     for (const NodesInBuckets::Place& place : nodes.places) {
+      if (blocks_left_by_checkpoint(path_blocks_max) == 0) co_return Status{};
       reached(Point::metadata_scattered);
       btree::NodesHeld held;
       Missing missing{static_cast<TreeId>(id), {}};

@@ -42,7 +42,7 @@ Task<Result<std::vector<std::vector<BucketId>>>> LeaseTable::restore() {
   }
 }
 
-// The last free buckets: none for users, half of them for copygc, all for checkpoints.
+// The last free buckets: none for users, half of them for copygc and for changes, all for checkpoints.
 std::size_t LeaseTable::kept_back(Watermark watermark) const {
   if (watermark == Watermark::metadata) return 0;
   const std::size_t reserve = std::min<std::size_t>(superblock_.slices * 2u + 2, total_ / 16 + 1);
@@ -93,7 +93,7 @@ Task<Status> LeaseTable::write(std::vector<Update> updates) {
     btree::NodesHeld held;
     for (std::size_t i = 0; i < some.size();) {
       Missing missing;
-      if (zero_.ready(some[i], missing)) {
+      if (zero_.ready(some[i], missing, Room::kept)) {
         ++i;
         continue;
       }

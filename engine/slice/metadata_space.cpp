@@ -203,6 +203,22 @@ std::vector<BucketId> MetadataSpace::sparse_buckets(const std::vector<Held>& hel
   return sparse;
 }
 
+std::vector<BucketId> MetadataSpace::emptiest_buckets() const {
+  std::vector<Held> held(buckets_held_.begin(), buckets_held_.begin() + static_cast<std::ptrdiff_t>(open_));
+  std::erase_if(held, [this](const Held& bucket) { return bucket.live_blocks * 8 > buckets_.bucket_blocks() * 7; });
+  std::stable_sort(held.begin(), held.end(),
+                   [](const Held& a, const Held& b) { return a.live_blocks < b.live_blocks; });
+  std::vector<BucketId> emptiest;
+  for (const Held& bucket : held) emptiest.push_back(bucket.id);
+  return emptiest;
+}
+
+u64 MetadataSpace::live_blocks_of(BucketId id) const {
+  for (const Held& bucket : buckets_held_)
+    if (bucket.id == id) return bucket.live_blocks;
+  return 0;
+}
+
 bool MetadataSpace::shrinks_without(const std::vector<format::NodePointer>& nodes) const {
   std::vector<Held> held = buckets_held_;
   for (const format::NodePointer& node : nodes) {

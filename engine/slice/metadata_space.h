@@ -4,6 +4,7 @@
 // Nodes are appended. Space that a checkpoint no longer names counts as dead at once in the next header, but its bucket
 // is used again only when that header is durable (published()).
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "engine/btree/tree.h"
@@ -12,6 +13,16 @@
 #include "engine/space/bucket_table.h"
 
 namespace cowfs::slice {
+
+// Of live blocks of metadata: they lie in buckets of which a third has died.
+constexpr u64 metadata_blocks_held(u64 live_blocks) { return live_blocks + live_blocks / 2; }
+
+// Buckets of all slices that no user may fill, for metadata of data: 104 bytes of keys for each 4 KiB block overwritten alone, in
+// leaves that are two thirds full and buckets that are three quarters alive, and as much again during a checkpoint that rewrites it all.
+constexpr u64 metadata_reserve_buckets(u64 total, u64 slices) {
+  constexpr u64 checkpoint_per_slice_max = 16;
+  return total / 16 + std::min(total / 16, slices * checkpoint_per_slice_max);
+}
 
 class MetadataSpace final : public btree::NodeStore {
  public:
@@ -43,8 +54,12 @@ class MetadataSpace final : public btree::NodeStore {
 
   // Buckets whose live share is below half, once such buckets waste more than a quarter of all metadata space.
   std::vector<format::BucketId> sparse_buckets() const { return sparse_buckets(buckets_held_); }
+  // Those of which an eighth or more has died, emptiest first.
+  std::vector<format::BucketId> emptiest_buckets() const;
+  u64 live_blocks_of(format::BucketId id) const;
   // Without these nodes a bucket would be empty, or too sparse to stay.
   bool shrinks_without(const std::vector<format::NodePointer>& nodes) const;
+  u64 full_buckets() const { return open_; }
   u64 bucket_count() const { return buckets_held_.size() + leaving_.size(); }
   u64 live_blocks() const;
   // The live blocks of the newest header: what a checkpoint that rewrites everything replaces.

@@ -31,7 +31,10 @@ Slice::Slice(u16 id, const format::Superblock& superblock, const device::DeviceS
       nodes_({format::filesystem_id(superblock), id, TreeId::inodes}, nodes,
              static_cast<ChecksumKind>(superblock.metadata_checksum)),
       buckets_(superblock.bucket_blocks, discard),
-      metadata_(devices, buckets_) {
+      metadata_(devices, buckets_),
+      metadata_reserve_blocks_(
+          metadata_reserve_buckets(superblock.bucket_count - superblock.first_data_bucket, superblock.slices) *
+          superblock.bucket_blocks / superblock.slices) {
   for (u8 tree = 0; tree < format::tree_count; ++tree) {
     trees_[tree] = std::make_unique<btree::Tree>(nodes_, static_cast<TreeId>(tree));
   }
@@ -39,6 +42,10 @@ Slice::Slice(u16 id, const format::Superblock& superblock, const device::DeviceS
 }
 
 Task<Status> Slice::load(Missing missing, btree::NodesHeld& held) {
+  if (missing.room) {
+    held.release();
+    return source_.make_room(id_);
+  }
   held.begin(nodes_.pool());
   btree::Missing same;
   (void)tree(missing.tree).ready(missing.node.key, same);  // what leads there is in use: room is made of others
@@ -73,7 +80,9 @@ Task<Result<std::optional<std::vector<std::byte>>>> Slice::get(TreeId id, Key ke
   }
 }
 
-bool Slice::ready(const Update& update, Missing& missing) {
+bool Slice::ready(const Update& update, Missing& missing, Room room) {
+  missing.room = room == Room::awaited && nodes_.claimed_nodes() + nodes_of_transaction > claimed_nodes_max_;
+  if (missing.room) return false;
   missing.tree = update.tree;
   if (!tree(update.tree).ready(update.key, missing.node)) return false;
   if (update.tree == TreeId::inodes) {

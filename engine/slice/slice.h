@@ -41,8 +41,12 @@ inline u64 journal_bytes(const Update& update) { return sizeof(format::RecordHea
 struct Missing {
   TreeId tree = TreeId::inodes;
   btree::Missing node;
-  explicit operator bool() const { return static_cast<bool>(node); }
+  bool room = false;  // it is no node: a checkpoint would not find its buckets if more became dirty
+  explicit operator bool() const { return room || node; }
 };
+
+// Whose change it is: one that waits until a checkpoint will fit; or one that others wait for, which has its share of what is kept back.
+enum class Room : u8 { awaited, kept };
 
 class Slice {
  public:
@@ -72,7 +76,8 @@ class Slice {
   // Reading.
   btree::Tree& tree(TreeId id) { return *trees_[static_cast<std::size_t>(id)]; }
   // Brings a node in, for which others may go; but none that `held` keeps, which begins here at the latest. One for all
-  // loads of a question that needs several nodes at once, or of a transaction.
+  // loads of a question that needs several nodes at once, or of a transaction. Or waits for room, with `held` let go of.
+  // Errors: of the device, of the node; space_no_buckets: there is no room.
   Task<Status> load(Missing missing, btree::NodesHeld& held);
   // What keeps a transaction from being applied: not all of its nodes are resident, and `missing` is loaded; or the journal had no room
   // for `bytes`, and there is some when this resumes, with `held` let go of. Others may have changed the trees: it is planned anew.
@@ -85,7 +90,7 @@ class Slice {
   Task<Result<std::optional<std::vector<std::byte>>>> get(TreeId tree, Key key);
 
   // Writing.
-  bool ready(const Update& update, Missing& missing);
+  bool ready(const Update& update, Missing& missing, Room room = Room::awaited);
   void apply(const Update& update);
   u64 take_inode_counter() { return next_inode_++; }
   u64 next_inode_counter() const { return next_inode_; }
@@ -94,15 +99,21 @@ class Slice {
   space::BucketTable& buckets() { return buckets_; }
   const space::BucketTable& buckets() const { return buckets_; }
   MetadataSpace& metadata() { return metadata_; }
-  // Empty buckets that `watermark` leaves to others. copygc leaves what a checkpoint now would need; users leave two to
-  // copygc, and what metadata may come to need. They belong to this slice and are counted anew each time, so what was used of
-  // them is put back before users take one more.
-  std::size_t kept_back(Watermark watermark) const { return kept_back(watermark, dirty_blocks_bound()); }
+  // From now on nodes become dirty only while a checkpoint of them finds its buckets. Before, all may, as in replay.
+  void limit_changes() { claimed_nodes_max_ = nodes_.claimed_nodes(); }
+  // Lets some more nodes become dirty. False: too few buckets are empty for Watermark::changes.
+  bool allow_changes();
+  // Blocks that no user may fill: those of metadata's full buckets, or what it may come to hold when what is dirty has been written.
+  u64 metadata_claim_blocks() const;
+  // Empty buckets that `watermark` leaves to others. copygc leaves what a checkpoint needs of what is dirty and what may become so;
+  // users leave what lets changes go on, and what metadata may come to need. They belong to this slice and are
+  // counted anew each time, so what was used of them is put back before users take one more.
+  std::size_t kept_back(Watermark watermark) const;
   bool may_take(Watermark watermark) const { return buckets_.empty_count() > kept_back(watermark); }
-  // A checkpoint now would need so many fewer the next time that `watermark` could take one.
-  bool checkpoint_makes_room(Watermark watermark) const {
-    return !may_take(watermark) && buckets_.empty_count() > kept_back(watermark, 0);
-  }
+  // A checkpoint now would need so many fewer the next time that `watermark` could take one; for changes: it may.
+  bool checkpoint_makes_room(Watermark watermark) const;
+  // Empty buckets that `watermark` would need besides.
+  std::size_t lacking(Watermark watermark) const;
   // What metadata holds is more than it needs, and a checkpoint gives it back.
   bool checkpoint_frees_metadata() const;
   // Leases buckets for this slice; true when at least one came.
@@ -128,6 +139,10 @@ class Slice {
   u64 bucket_blocks() const { return buckets_.bucket_blocks(); }
 
  private:
+  static constexpr u64 checkpoint_slack_blocks = 64;  // growth between making room and the freeze
+  // A transaction that was ready may make so many nodes dirty. Larger ones draw on what is kept for copygc and moved nodes.
+  static constexpr u64 nodes_of_transaction = 16;
+
   struct FrozenState {
     Epoch epoch;
     u64 next_inode = 0;
@@ -152,12 +167,15 @@ class Slice {
 
   void freeze(Epoch epoch);
   Task<Status> prepare_checkpoint();
+  Task<Result<std::vector<format::BucketId>>> choose_scattered();
   Task<Status> scatter_sparse_metadata();
   Task<Status> write_frozen(FrozenState& frozen, format::SliceHeader& header);
   Task<Status> write_space_list(format::SliceHeader& header);
   Task<Status> publish(format::SliceHeader& header);
   u64 dirty_blocks_bound() const;
+  u64 claimed_blocks() const;
   u64 checkpoint_blocks(u64 node_blocks) const;
+  u64 blocks_left_by_checkpoint(u64 node_blocks) const;
   std::size_t kept_back(Watermark watermark, u64 dirty_blocks) const;
   std::size_t buckets_for_checkpoint(u64 dirty_blocks) const;
   std::size_t buckets_for_metadata(u64 dirty_blocks) const;
@@ -183,6 +201,9 @@ class Slice {
   u64 inode_count_ = 0;
   bool from_future_ = false;  // the other place of the header holds one
   bool replaying_ = false;
+  static constexpr u64 unlimited = ~0ull;
+  u64 claimed_nodes_max_ = unlimited;  // as NodeCache::claimed_nodes
+  const u64 metadata_reserve_blocks_;  // this slice's share
   Epoch replay_epoch_;
   std::vector<format::BucketId> borrowed_;  // by replay: history used them, the lease table gives them to others
 
