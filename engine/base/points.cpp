@@ -41,6 +41,11 @@ void PointRecord::favour(Point point) {
   one_in_[static_cast<std::size_t>(point)] = frequencies.front();
 }
 
+void PointRecord::avoid(Point point) {
+  assert(kind(point) == PointKind::forced);
+  one_in_[static_cast<std::size_t>(point)] = 0;
+}
+
 bool PointRecord::take(Point point) {
   assert(kind(point) == PointKind::forced);
   const u8 one_in = one_in_[static_cast<std::size_t>(point)];

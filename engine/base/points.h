@@ -52,6 +52,8 @@ class PointRecord {
 
   // A forced point, which is taken every other time from now on.
   void favour(Point point);
+  // One that is not taken any more.
+  void avoid(Point point);
   // One at a time; nobody with nullptr.
   void set_observer(PointObserver* observer) { observer_ = observer; }
 
