@@ -39,6 +39,7 @@ struct Around {
 
 // What lies outside of the device reads as zeros.
 Task<Status> read_bytes(device::Device* device, u64 offset, MutableByteSpan into) {
+  if (into.empty()) co_return Status{};
   const u64 first = round_down(offset, block_bytes);
   device::AlignedBuffer raw(round_up(offset + into.size(), block_bytes) - first);
   const Status read = co_await device->read(first, raw.span());
@@ -47,6 +48,7 @@ Task<Status> read_bytes(device::Device* device, u64 offset, MutableByteSpan into
 }
 
 Task<Status> write_bytes(device::Device* device, u64 bucket_bytes, u64 offset, ByteSpan from) {
+  if (from.empty()) co_return Status{};  // of a list nothing is left
   const Around around(*device, bucket_bytes, offset, from.size());
   device::AlignedBuffer raw(around.end - around.first);
   const Status read = co_await device->read(around.first, raw.span());
