@@ -177,9 +177,10 @@ void FileData::read_ahead(u64 window, u64 ahead_end) {
   }
 }
 
+// Nothing but the lock keeps the file while this runs, and who waits for memory does not hold it.
 Task<void> FileData::load_ahead(u64 window, BlockMask wanted) {
   ++users_;
-  (void)co_await load(window, wanted);
+  (void)co_await load(window, wanted, Memory::if_there_is_some);
   --users_;
 }
 

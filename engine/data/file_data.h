@@ -108,7 +108,8 @@ class FileData {
   bool prepare_block(Folio& folio, u32 block);
   void copy_in(Folio& folio, u32 begin, ByteSpan from);
 
-  Task<Status> load(u64 window, BlockMask wanted);
+  enum class Memory : u8 { awaited, if_there_is_some };
+  Task<Status> load(u64 window, BlockMask wanted, Memory memory = Memory::awaited);
   void read_ahead(u64 window, u64 ahead_end);
   Task<void> load_ahead(u64 window, BlockMask wanted);
   Task<Status> fill(Folio& folio, BlockMask blocks);

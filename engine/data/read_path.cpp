@@ -16,7 +16,7 @@ using format::ExtentKind;
 using format::TreeId;
 
 // Brings `wanted` blocks of a window into the cache.
-Task<Status> FileData::load(u64 window, BlockMask wanted) {
+Task<Status> FileData::load(u64 window, BlockMask wanted, Memory memory) {
   co_await lock_.acquire_shared();
   std::optional<SharedHold> hold(std::in_place, lock_);
   const u32 needed = static_cast<u32>(std::bit_width(wanted));
@@ -27,6 +27,7 @@ Task<Status> FileData::load(u64 window, BlockMask wanted) {
   }
   folio = find_or_create(window, needed);
   if (folio == nullptr) {
+    if (memory == Memory::if_there_is_some) co_return Status{};
     hold.reset();  // a truncation that waits for it holds up write-back
     co_return co_await wait_for_memory();
   }
