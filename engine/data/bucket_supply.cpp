@@ -12,7 +12,7 @@ constexpr std::size_t lease_count = 8;
 // Beyond what users may not take. A small slice has few to spare: what is kept ready cannot hold data, and the fuller the
 // buckets, the more has to be moved for an empty one.
 constexpr std::size_t ready_min = 2;
-constexpr std::size_t ready_max = 8;
+constexpr std::size_t ready_max = 32;
 constexpr std::size_t ready_share = 32;
 constexpr int rounds_without_gain_max = 16;
 
@@ -64,8 +64,12 @@ Task<Status> BucketSupply::find_bucket(Watermark watermark) {
   co_return Error{Code::space_no_buckets, slice_.id(), Place{.slice = slice_.id()}};
 }
 
-// True when a bucket is nearer than before.
+// True when a bucket is nearer than before. What pays comes first: a checkpoint gives only what it takes again.
 Task<Result<bool>> BucketSupply::make_room(Watermark watermark) {
+  if (is_patient(watermark)) {
+    const Result<bool> cleaned = co_await clean(Need::ahead);
+    if (!cleaned || *cleaned) co_return cleaned;
+  }
   if (slice_.checkpoint_running()) {
     co_await slice_.checkpoint_ended();  // the metadata that it replaces is free then
     if (slice_.may_take(watermark)) co_return true;
@@ -76,13 +80,19 @@ Task<Result<bool>> BucketSupply::make_room(Watermark watermark) {
   }
   bool gained = false;
   if (is_patient(watermark)) {
-    const Result<bool> cleaned = co_await cleaner_->clean_one(Need::now);
-    if (!cleaned && !is_lack(cleaned.error())) co_return cleaned.error();
-    gained = cleaned && *cleaned;
+    const Result<bool> cleaned = co_await clean(Need::now);
+    if (!cleaned) co_return cleaned;
+    gained = *cleaned;
   }
   const Result<bool> given = co_await pressure_.ask_others(slice_.id(), is_patient(watermark));
   if (!given) co_return given.error();
   co_return gained || *given;
+}
+
+Task<Result<bool>> BucketSupply::clean(Need need) {
+  const Result<bool> cleaned = co_await cleaner_->clean_one(need);
+  if (!cleaned && is_lack(cleaned.error())) co_return false;
+  co_return cleaned;
 }
 
 // One for changes takes buckets as well as it gives some back.
@@ -93,20 +103,30 @@ Task<Result<bool>> BucketSupply::checkpoint(Watermark watermark) {
   co_return done && (watermark != Watermark::changes || slice_.lacking(watermark) < lacking);
 }
 
+std::size_t BucketSupply::ready_wanted() const {
+  return std::clamp(slice_.buckets().owned_count() / ready_share, ready_min, ready_max);
+}
+
 bool BucketSupply::is_low() const {
   const space::BucketTable& buckets = slice_.buckets();
-  const std::size_t ready = std::clamp(buckets.owned_count() / ready_share, ready_min, ready_max);
-  return buckets.empty_count() < slice_.kept_back(Watermark::user) + ready;
+  return buckets.empty_count() + buckets.freeing_count() < slice_.kept_back(Watermark::user) + ready_wanted();
+}
+
+// A commit is dear, so it is left until half of what is ready is used up.
+bool BucketSupply::is_commit_due() const {
+  const space::BucketTable& buckets = slice_.buckets();
+  const std::size_t half = slice_.kept_back(Watermark::user) + (ready_wanted() + 1) / 2;
+  return !committing_ && buckets.freeing_count() > 0 && buckets.empty_count() < half;
 }
 
 void BucketSupply::bucket_taken() {
-  if (is_low()) low_.wake_all();
+  if (is_low() || is_commit_due()) low_.wake_all();
 }
 
 Task<void> BucketSupply::run() {
   while (!stopping_) {
     co_await low_.wait();
-    while (!stopping_ && is_low()) {
+    while (!stopping_) {
       const Result<bool> nearer = co_await make_ready();
       // What fails here fails again for whoever needs it, and is told then.
       if (!nearer || !*nearer) break;
@@ -121,14 +141,18 @@ void BucketSupply::stop() {
 
 // One step towards buckets that are ready; false when there is none that pays.
 Task<Result<bool>> BucketSupply::make_ready() {
-  const Result<bool> leased = co_await slice_.lease_more(lease_count, Watermark::user);
-  if (!leased || *leased) co_return leased;
-  if (slice_.buckets().freeing_count() > 0) {
-    const Status committed = co_await slice_.stream().commit(slice_.stream().current());
-    if (!committed) co_return committed.error();
-    if (!is_low()) co_return true;
+  if (is_low()) {
+    const Result<bool> leased = co_await slice_.lease_more(lease_count, Watermark::user);
+    if (!leased || *leased) co_return leased;
+    const Result<bool> cleaned = co_await cleaner_->clean_one(Need::ahead);
+    if (!cleaned || *cleaned) co_return cleaned;
   }
-  co_return co_await cleaner_->clean_one(Need::ahead);
+  if (!is_commit_due()) co_return false;
+  committing_ = true;
+  const Status committed = co_await slice_.stream().commit(slice_.stream().current());
+  committing_ = false;
+  if (!committed) co_return committed.error();
+  co_return true;
 }
 
 }  // namespace cowfs::data

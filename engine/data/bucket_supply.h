@@ -42,19 +42,24 @@ class BucketSupply {
   Task<Status> wait_for_room();
   // A user took one.
   void bucket_taken();
-  // Keeps some buckets ready for users; ends after stop().
+  // Keeps some buckets ready for users; ends after stop(). Several do it quicker: what one waits for is the device.
+  static constexpr int runs = 4;
   Task<void> run();
   void stop();
   // How often a user found none, and none to lease.
   u64 shortages() const { return shortages_; }
 
-  // Fewer buckets are empty than should be ready.
+  // Fewer buckets are empty, or will be with the next commit, than should be ready.
   bool is_low() const;
 
  private:
+  // Beyond what users may not take.
+  std::size_t ready_wanted() const;
+  bool is_commit_due() const;
   Task<Result<bool>> make_ready();
   Task<Status> find_bucket(Watermark watermark);
   Task<Result<bool>> make_room(Watermark watermark);
+  Task<Result<bool>> clean(Need need);
   Task<Result<bool>> checkpoint(Watermark watermark);
 
   Slice& slice_;
@@ -63,6 +68,7 @@ class BucketSupply {
   runtime::Mutex users_turn_;
   runtime::WaitList low_;  // where run() waits
   bool stopping_ = false;
+  bool committing_ = false;
   u64 shortages_ = 0;
 };
 

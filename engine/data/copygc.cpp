@@ -1,12 +1,13 @@
 #include "engine/data/copygc.h"
 
 #include <algorithm>
+#include <array>
 
 #include "engine/base/points.h"
 #include "engine/codec/checksum.h"
 #include "engine/data/extent_edit.h"
-#include "engine/device/aligned_buffer.h"
 #include "engine/device/copies.h"
+#include "engine/slice/extent_ahead.h"
 
 namespace cowfs::data {
 
@@ -18,24 +19,36 @@ using format::Key;
 using format::TreeId;
 using format::UpdateKind;
 
+// What one leaves unfinished, since all buckets are full of what others moved, would be in vain.
+bool CopyGc::may_begin() const {
+  const std::size_t wanted = home_.slice.kept_back(Watermark::copygc) + slice::buckets_for_copygc + running_;
+  return running_ == 0 || home_.slice.buckets().empty_count() >= wanted;
+}
+
 Task<Result<bool>> CopyGc::clean_one(Need need) {
-  co_await lock_.acquire();
-  const runtime::MutexHold hold(lock_);
+  while (!may_begin()) co_await ended_.wait();
+  ++running_;
+  const Result<bool> cleaned = co_await evacuate(need);
+  --running_;
+  ended_.wake_all();
+  co_return cleaned;
+}
+
+Task<Result<bool>> CopyGc::evacuate(Need need) {
   space::BucketTable& buckets = home_.slice.buckets();
   const auto victim = buckets.choose_victim(home_.slice.stream().current(), need == Need::now);
   if (!victim) co_return false;
 
   const u32 live_before = buckets.find(*victim)->live_blocks;
-  const u64 moved_before = counters_.moved_blocks;
+  u64 moved_blocks = 0;
   std::vector<Move> moves;
   Status result = co_await find_moves(*victim, moves);
-  if (result) result = co_await copy(moves);
+  if (result) result = co_await copy(moves, moved_blocks);
   // A bucket with a damaged block, or with live blocks that no extent names, stays marked: trying it again and again would
   // bring nothing.
   const bool damaged = !result && error_class(result.error().code) == ErrorClass::corrupt;
   const space::Bucket* after = buckets.find(*victim);
-  const bool in_vain = result && counters_.moved_blocks == moved_before && after != nullptr && after->pins == 0 &&
-                       after->live_blocks == live_before;
+  const bool in_vain = result && moved_blocks == 0 && after != nullptr && after->pins == 0 && after->live_blocks == live_before;
   if (!damaged && !in_vain) buckets.evacuation_ended(*victim);
   if (!result && !damaged) co_return result.error();
   ++counters_.buckets;
@@ -81,32 +94,17 @@ Task<Result<bool>> CopyGc::still_there(Move& move) {
   }
 }
 
-Task<Status> CopyGc::copy(std::vector<Move>& moves) {
-  std::vector<Move> copied;
-  Status result;
-  home_.moved.gather();
-  for (Move& move : moves) {
-    const Result<bool> there = co_await still_there(move);
-    if (!there) {
-      result = there.error();
-      break;
-    }
-    if (!*there) {
-      ++counters_.lost_races;
-      continue;
-    }
-    const Status one = co_await copy_one(std::move(move), copied);
-    if (!one) {
-      result = one;
-      break;
-    }
-  }
-  home_.moved.let_go();
-  const Status applied = co_await apply(copied);
-  co_return result ? applied : result;
-}
-
 namespace {
+
+constexpr u64 blocks_read_at_once_max = 512;
+
+// The first of them that are not too many blocks to be read at once.
+std::span<CopyGc::Move> first_of(std::span<CopyGc::Move> moves) {
+  u64 blocks = 0;
+  std::size_t count = 0;
+  while (count < moves.size() && blocks < blocks_read_at_once_max) blocks += moves[count++].blocks;
+  return moves.first(count);
+}
 
 bool has_checksums(ByteSpan data, const format::BlockChecksums& checksums) {
   const std::size_t blocks = data.size() / block_bytes;
@@ -115,22 +113,75 @@ bool has_checksums(ByteSpan data, const format::BlockChecksums& checksums) {
 
 }  // namespace
 
-// Reads, verifies and places one extent, in as many pieces as the write point gives.
-Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
-  device::AlignedBuffer data(move.blocks * block_bytes);
-  const space::BucketPin pin = home_.slice.buckets().pin(move.from);
+Task<Status> CopyGc::copy(std::span<Move> moves, u64& moved_blocks) {
+  std::vector<Move> copied;
+  Status result;
+  home_.moved.gather();
+  while (result && !moves.empty()) {
+    const std::span<Move> some = first_of(moves);
+    moves = moves.subspan(some.size());
+    result = co_await copy_some(some, copied);
+  }
+  home_.moved.let_go();
+  const Status applied = co_await apply(copied, moved_blocks);
+  co_return result ? applied : result;
+}
+
+// Their keys lie all over the tree.
+void CopyGc::go_ahead(std::span<const Move> moves) const {
+  constexpr std::size_t at_once = 16;
+  std::array<slice::ExtentAhead, at_once> aheads;
+  for (std::size_t first = 0; first < moves.size(); first += at_once) {
+    const std::span<const Move> some = moves.subspan(first, std::min(at_once, moves.size() - first));
+    for (u32 step = 0; step < slice::ExtentAhead::steps; ++step)
+      for (std::size_t i = 0; i < some.size(); ++i) aheads[i].take(step, home_.slice, some[i].key);
+  }
+}
+
+Task<Status> CopyGc::copy_some(std::span<Move> moves, std::vector<Move>& copied) {
+  go_ahead(moves);
+  const space::BucketPin pin = home_.slice.buckets().pin(moves.front().from);
+  std::vector<const Move*> there;
+  std::vector<LiveBlocks> live;
+  for (Move& move : moves) {
+    const Result<bool> found = co_await still_there(move);
+    if (!found) co_return found.error();
+    if (!*found) {
+      ++counters_.lost_races;
+      continue;
+    }
+    there.push_back(&move);
+    live.push_back({move.from, move.blocks});
+  }
+  BucketReads reads(home_.slice.devices()[moves.front().from.device()]);
+  co_await reads.read(live);
+  for (const Move* move : there) {
+    const Status one = co_await copy_one(*move, reads, copied);
+    if (!one) co_return one;
+  }
+  co_return Status{};
+}
+
+// With one copy, blocks are checked as they are copied. A request that failed may have failed for what lies beside.
+Task<Status> CopyGc::verified(const Move& move, BucketReads::Answer read) {
   device::Device& device = home_.slice.devices()[move.from.device()];
   const auto check = [&move](u64 index, ByteSpan block) -> Status {
     if (codec::is_block(move.checksums.kind, block, move.checksums.of(static_cast<u32>(index)))) return {};
     return Error{Code::extent_damaged_in_place, move.key.inode};
   };
   const u64 offset = move.from.offset_bytes();
-  Status read = co_await device.read(offset, data.span());
-  // With one copy, they are checked as they are copied.
-  const bool is_right = device.copies() == 1 || has_checksums(data.span(), move.checksums);
-  const Error wrong = read ? Error{Code::extent_damaged_in_place, move.key.inode} : read.error();
-  if (!read || !is_right) read = co_await device::read_blocks_of_other_copies(device, offset, data.span(), check, wrong);
-  if (!read) co_return read;
+  if (!read.result) read.result = co_await device.read(offset, read.bytes);
+  const bool is_right = device.copies() == 1 || has_checksums(read.bytes, move.checksums);
+  if (read.result && is_right) co_return Status{};
+  const Error wrong = read.result ? Error{Code::extent_damaged_in_place, move.key.inode} : read.result.error();
+  co_return co_await device::read_blocks_of_other_copies(device, offset, read.bytes, check, wrong);
+}
+
+// Places one extent, in as many pieces as the write point gives.
+Task<Status> CopyGc::copy_one(const Move& move, BucketReads& reads, std::vector<Move>& copied) {
+  const BucketReads::Answer read = reads.ask({move.from, move.blocks});
+  const Status good = co_await verified(move, read);
+  if (!good) co_return good;
   for (u32 done = 0; done < move.blocks;) {
     Result<Placement> placed = co_await home_.moved.place(move.blocks - done);
     if (!placed) co_return placed.error();
@@ -141,7 +192,7 @@ Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
     piece.blocks = placed->blocks;
     piece.to = std::move(*placed);
     piece.checksums.kind = move.checksums.kind;
-    codec::copy_blocks(piece.checksums.kind, piece.to.staging, data.data() + done * block_bytes, piece.blocks,
+    codec::copy_blocks(piece.checksums.kind, piece.to.staging, read.bytes.data() + done * block_bytes, piece.blocks,
                        piece.checksums.of(0));
     for (u32 i = 0; i < piece.blocks; ++i) {
       if (std::equal(piece.checksums.of(i), piece.checksums.of(i + 1), move.checksums.of(done + i))) continue;
@@ -156,7 +207,7 @@ Task<Status> CopyGc::copy_one(Move move, std::vector<Move>& copied) {
   co_return Status{};
 }
 
-Task<Status> CopyGc::apply(std::vector<Move>& copied) {
+Task<Status> CopyGc::apply(std::vector<Move>& copied, u64& moved_blocks) {
   journal::Stream& stream = home_.slice.stream();
   Status result;
   for (Move& move : copied) {
@@ -193,6 +244,7 @@ Task<Status> CopyGc::apply(std::vector<Move>& copied) {
                  ready(home_.slice, plan, missing, slice::Room::kept);
       if (resident && stream.try_reserve(plan.journal_bytes, journal::Urgency::reclaim)) {
         data::apply(home_.slice, plan);
+        moved_blocks += move.blocks;
         counters_.moved_blocks += move.blocks;
         reached(Point::extent_moved);
         break;

@@ -2,6 +2,7 @@
 // the bucket is free once that is durable. Live extents are found by backpointers; a move that lost a race against a write
 // or a truncation is simply not applied.
 #pragma once
+#include "engine/data/bucket_reads.h"
 #include "engine/data/slice_data.h"
 
 namespace cowfs::data {
@@ -16,6 +17,7 @@ class CopyGc final : public Cleaner {
  public:
   explicit CopyGc(SliceData& home) : home_(home) { home.supply.set_cleaner(*this); }
 
+  // Several at once evacuate as many buckets, while there are empty ones for all that each may move.
   // Errors: of the device or journal; extent_checksum_mismatch: the damaged extent stays where it is.
   Task<Result<bool>> clean_one(Need need) override;
 
@@ -35,12 +37,18 @@ class CopyGc final : public Cleaner {
   Task<Result<bool>> still_there(Move& move);
 
  private:
-  Task<Status> copy(std::vector<Move>& moves);
-  Task<Status> copy_one(Move move, std::vector<Move>& copied);
-  Task<Status> apply(std::vector<Move>& copied);
+  bool may_begin() const;
+  Task<Result<bool>> evacuate(Need need);
+  void go_ahead(std::span<const Move> moves) const;
+  Task<Status> copy(std::span<Move> moves, u64& moved_blocks);
+  Task<Status> copy_some(std::span<Move> moves, std::vector<Move>& copied);
+  Task<Status> copy_one(const Move& move, BucketReads& reads, std::vector<Move>& copied);
+  Task<Status> verified(const Move& move, BucketReads::Answer read);
+  Task<Status> apply(std::vector<Move>& copied, u64& moved_blocks);
 
   SliceData& home_;
-  runtime::Mutex lock_;
+  std::size_t running_ = 0;
+  runtime::WaitList ended_;
   CopyGcCounters counters_;
 };
 

@@ -133,7 +133,8 @@ bool WritePoint::open_batch() {
   open_->pin = slice_.buckets().pin(open_->address);
   open_->epoch = slice_.stream().write_began();
   open_->opened_ns = runtime::this_reactor().now_ns();
-  if (!gathering_) turns_.wait(*this);
+  const bool has_time = gathering_ > 0 && stripe_blocks_ > 1;
+  if (!has_time) turns_.wait(*this);
   return true;
 }
 
@@ -143,7 +144,7 @@ void WritePoint::hurry() {
 
 void WritePoint::let_go() {
   hurry();
-  gathering_ = false;
+  --gathering_;
 }
 
 bool WritePoint::expects_more() const {

@@ -82,8 +82,8 @@ class WritePoint {
   Task<Result<Placement>> place(u32 blocks);
   // The same without waiting; nothing when a bucket or a buffer has to be waited for.
   std::optional<Placement> try_place(u32 blocks);
-  // What comes until let_go() leaves in full stripes: nobody waits for it, but a commit (hurry).
-  void gather() { gathering_ = stripe_blocks_ > 1; }
+  // What comes until as many let_go() leaves in full stripes: nobody waits for it, but a commit (hurry), and who lets go.
+  void gather() { ++gathering_; }
   void let_go();
   // A commit has begun, which may wait for what is open.
   void hurry();
@@ -125,7 +125,7 @@ class WritePoint {
 
   std::shared_ptr<Filling> filling_;
   std::shared_ptr<Batch> open_;  // being filled
-  bool gathering_ = false;
+  u32 gathering_ = 0;
   u32 in_flight_ = 0;
   u64 bytes_written_ = 0;
 };

@@ -18,7 +18,9 @@ void CoreState::start_background() {
   checkpoint_gate_.spawn(checkpointer());
   gate_.spawn(discarder());
   if (has_points()) gate_.spawn(forced_work());
-  each_slice([&](SliceState& state) { gate_.spawn(state.data.supply.run()); });
+  each_slice([&](SliceState& state) {
+    for (int i = 0; i < data::BucketSupply::runs; ++i) gate_.spawn(state.data.supply.run());
+  });
 }
 
 Task<void> CoreState::stop_background() {

@@ -7,7 +7,7 @@
 namespace cowfs::space {
 namespace {
 
-constexpr u32 victim_candidates_max = 4096;
+constexpr u32 victim_candidates_max = 512;
 constexpr u64 unhurried_gain_share = 8;  // of a bucket has to be gained
 
 u32 generation_of(Epoch epoch) { return static_cast<u32>(epoch.value); }
@@ -265,26 +265,39 @@ BucketPin BucketTable::pin(Address address) {
   return {*this, index_.at(format::bucket_of(address, bucket_blocks_).value)};
 }
 
-std::optional<BucketId> BucketTable::choose_victim(Epoch now, bool urgent) {
-  const u64 live_max = bucket_blocks_ - (urgent ? 1 : bucket_blocks_ / unhurried_gain_share);
+// Some of the closed buckets, taken in turn.
+void BucketTable::find_candidates(u64 live_max) {
+  candidates_.clear();
   const u32 total = static_cast<u32>(buckets_.size());
-  double best_score = 0;
-  Bucket* best = nullptr;
-  for (u32 seen = 0; seen < std::min(total, victim_candidates_max); ++seen) {
+  for (u32 seen = 0; seen < total && (seen < victim_candidates_max || candidates_.empty()); ++seen) {
     victim_cursor_ = (victim_cursor_ + 1) % total;
-    Bucket& bucket = buckets_[victim_cursor_];
+    const Bucket& bucket = buckets_[victim_cursor_];
     if (bucket.state != BucketState::closed || bucket.evacuating || bucket.live_blocks > live_max) continue;
-    const double full = static_cast<double>(bucket.live_blocks) / static_cast<double>(bucket_blocks_);
-    const double age = static_cast<double>(now.value - std::min(now, bucket.written).value + 1);
-    const double score = urgent ? 1 - full : (1 - full) * age / (1 + full);
-    if (score > best_score) {
-      best_score = score;
-      best = &bucket;
-    }
+    candidates_.push_back(victim_cursor_);
   }
-  if (best == nullptr) return std::nullopt;
-  best->evacuating = true;
-  return best->id;
+}
+
+std::optional<BucketId> BucketTable::choose_victim(Epoch now, bool urgent) {
+  find_candidates(bucket_blocks_ - (urgent ? 1 : bucket_blocks_ / unhurried_gain_share));
+  if (candidates_.empty()) return std::nullopt;
+  const auto age_of = [now](const Bucket& bucket) {
+    return static_cast<double>(now.value - std::min(now, bucket.written).value + 1);
+  };
+  const auto middle = candidates_.begin() + static_cast<std::ptrdiff_t>(candidates_.size() / 2);
+  const auto is_younger = [&](u32 a, u32 b) { return buckets_[a].written > buckets_[b].written; };
+  std::nth_element(candidates_.begin(), middle, candidates_.end(), is_younger);
+  const double middle_age = age_of(buckets_[*middle]);
+  const auto score_of = [&](u32 index) {
+    const Bucket& bucket = buckets_[index];
+    const double live = static_cast<double>(bucket.live_blocks);
+    const double gain_per_move = (static_cast<double>(bucket_blocks_) - live) / live;
+    const double age = age_of(bucket);
+    return urgent ? -live : gain_per_move * age / (age + middle_age);
+  };
+  const auto is_worse = [&](u32 a, u32 b) { return score_of(a) < score_of(b); };
+  Bucket& best = buckets_[*std::max_element(candidates_.begin(), candidates_.end(), is_worse)];
+  best.evacuating = true;
+  return best.id;
 }
 
 void BucketTable::evacuation_ended(BucketId id) {

@@ -94,9 +94,10 @@ class BucketTable {
 
   BucketPin pin(Address address);
 
-  // The closed bucket whose evacuation pays most: free space gained and age against blocks to move (the cost-benefit
-  // rule of Rosenblum and Ousterhout, SOSP 1991), if an eighth of it is free. `urgent`: the one that gains most, whatever
-  // its age, and be it a block. Nothing when there is none.
+  // The closed bucket whose evacuation pays most, if an eighth of it is free: blocks gained for each that has to be moved, and less for
+  // young buckets, of which more will have died soon. After the cost-benefit rule of Rosenblum and Ousterhout (SOSP 1991), but age
+  // counts up to about the median: what is much older is not worth more. `urgent`: the one that gains most, whatever its age, and be it
+  // a block. Nothing when there is none.
   std::optional<BucketId> choose_victim(Epoch now, bool urgent);
   void evacuation_ended(BucketId id);
 
@@ -141,6 +142,7 @@ class BucketTable {
   void finish_freeing(u32 index);
   void become_empty(u32 index);
   void unpin(u32 index);
+  void find_candidates(u64 live_max);
 
   u64 bucket_blocks_;
   bool discard_;
@@ -154,6 +156,7 @@ class BucketTable {
   std::deque<Freeing> freeing_;
   std::deque<u32> to_discard_;
   std::vector<u32> changed_;
+  std::vector<u32> candidates_;  // scratch
   u32 victim_cursor_ = 0;
 };
 

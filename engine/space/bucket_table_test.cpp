@@ -119,6 +119,33 @@ TEST(BucketTable, an_old_bucket_is_preferred_over_a_young_one_just_as_full) {
   EXPECT_EQ(table.choose_victim(Epoch{100}, false), bucket(2));
 }
 
+// What was written once and never again was always the oldest, and was moved again and again for the little that it gained.
+TEST(BucketTable, one_much_older_than_the_others_is_not_preferred_over_an_emptier_one) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  const u32 live[] = {14, 6, 6, 6};
+  for (u64 number = 1; number <= 4; ++number) {
+    table.adopt(bucket(number));
+    ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+    table.add_live(block(number, 0), live[number - 1], 1);
+    table.close(bucket(number), Epoch{number == 1 ? 1 : 9900 + 10 * number});
+  }
+  EXPECT_EQ(table.choose_victim(Epoch{10000}, false), bucket(2));
+}
+
+TEST(BucketTable, of_very_many_buckets_the_one_with_room_is_found) {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  constexpr u64 count = 3000;
+  for (u64 number = 1; number <= count; ++number) {
+    table.adopt(bucket(number));
+    ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
+    table.add_live(block(number, 0), number == count ? 4 : bucket_blocks, 1);
+    table.close(bucket(number), Epoch{1});
+  }
+  EXPECT_EQ(table.choose_victim(Epoch{10}, true), bucket(count));
+}
+
 TEST(BucketTable, pointers_that_history_cannot_contain_are_refused) {
   BucketTable table(bucket_blocks, false);
   table.opened({});
