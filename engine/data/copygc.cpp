@@ -27,32 +27,45 @@ bool CopyGc::may_begin() const {
 
 Task<Result<bool>> CopyGc::clean_one(Need need) {
   while (!may_begin()) co_await ended_.wait();
-  ++running_;
-  const Result<bool> cleaned = co_await evacuate(need);
-  --running_;
-  ended_.wake_all();
-  co_return cleaned;
+  const auto victim = home_.slice.buckets().choose_victim(home_.slice.stream().current(), need == Need::now);
+  if (!victim) co_return false;
+  const Status cleaned = co_await evacuate(*victim);
+  if (!cleaned && error_class(cleaned.error().code) != ErrorClass::corrupt) co_return cleaned.error();
+  co_return true;
 }
 
-Task<Result<bool>> CopyGc::evacuate(Need need) {
-  space::BucketTable& buckets = home_.slice.buckets();
-  const auto victim = buckets.choose_victim(home_.slice.stream().current(), need == Need::now);
+Task<Result<bool>> CopyGc::clean_beyond() {
+  while (!may_begin()) co_await ended_.wait();
+  const auto victim = home_.slice.buckets().choose_beyond();
   if (!victim) co_return false;
+  const Status cleaned = co_await evacuate(*victim);
+  if (!cleaned) co_return cleaned.error();
+  co_return true;
+}
 
-  const u32 live_before = buckets.find(*victim)->live_blocks;
+Task<Status> CopyGc::evacuate(format::BucketId victim) {
+  ++running_;
+  const Status evacuated = co_await move_all(victim);
+  --running_;
+  ended_.wake_all();
+  co_return evacuated;
+}
+
+Task<Status> CopyGc::move_all(format::BucketId victim) {
+  space::BucketTable& buckets = home_.slice.buckets();
+  const u32 live_before = buckets.find(victim)->live_blocks;
   u64 moved_blocks = 0;
   std::vector<Move> moves;
-  Status result = co_await find_moves(*victim, moves);
+  Status result = co_await find_moves(victim, moves);
   if (result) result = co_await copy(moves, moved_blocks);
   // A bucket with a damaged block, or with live blocks that no extent names, stays marked: trying it again and again would
   // bring nothing.
   const bool damaged = !result && error_class(result.error().code) == ErrorClass::corrupt;
-  const space::Bucket* after = buckets.find(*victim);
+  const space::Bucket* after = buckets.find(victim);
   const bool in_vain = result && moved_blocks == 0 && after != nullptr && after->pins == 0 && after->live_blocks == live_before;
-  if (!damaged && !in_vain) buckets.evacuation_ended(*victim);
-  if (!result && !damaged) co_return result.error();
-  ++counters_.buckets;
-  co_return true;
+  if (!damaged && !in_vain) buckets.evacuation_ended(victim);
+  if (result || damaged) ++counters_.buckets;
+  co_return result;
 }
 
 Task<Status> CopyGc::find_moves(format::BucketId bucket, std::vector<Move>& moves) {

@@ -20,6 +20,9 @@ class CopyGc final : public Cleaner {
   // Several at once evacuate as many buckets, while there are empty ones for all that each may move.
   // Errors: of the device or journal; extent_checksum_mismatch: the damaged extent stays where it is.
   Task<Result<bool>> clean_one(Need need) override;
+  // One beyond the end of the space, whatever that gains. False: there is none that can be. Errors: the same, and corrupt ones of
+  // what stays where it is.
+  Task<Result<bool>> clean_beyond();
 
   const CopyGcCounters& counters() const { return counters_; }
 
@@ -38,7 +41,8 @@ class CopyGc final : public Cleaner {
 
  private:
   bool may_begin() const;
-  Task<Result<bool>> evacuate(Need need);
+  Task<Status> evacuate(format::BucketId victim);
+  Task<Status> move_all(format::BucketId victim);
   void go_ahead(std::span<const Move> moves) const;
   Task<Status> copy(std::span<Move> moves, u64& moved_blocks);
   Task<Status> copy_some(std::span<Move> moves, std::vector<Move>& copied);

@@ -112,17 +112,23 @@ bool WritePoint::open_bucket() {
   return true;
 }
 
-// Of the simulator, while there are buckets enough: as if this one were full.
-bool WritePoint::leave_bucket() {
+// As if it were full.
+void WritePoint::leave_bucket() {
   filling_->filled_blocks = slice_.bucket_blocks();
   close_when_written(*filling_);
   filling_.reset();
-  return open_bucket();
+}
+
+void WritePoint::leave_beyond() {
+  if (filling_ && !open_ && slice_.buckets().is_beyond(filling_->bucket)) leave_bucket();
 }
 
 bool WritePoint::open_batch() {
   if (open_) return true;
-  if (has_points() && !supply_.is_low() && forced(Point::data_bucket_left) && !leave_bucket()) return false;
+  leave_beyond();
+  // Of the simulator, while there are buckets enough.
+  if (has_points() && !supply_.is_low() && filling_ && forced(Point::data_bucket_left)) leave_bucket();
+  if (!open_bucket()) return false;
   std::byte* buffer = buffers_.try_take();
   if (buffer == nullptr) return false;
   open_ = std::make_shared<Batch>();

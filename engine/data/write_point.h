@@ -85,6 +85,8 @@ class WritePoint {
   // What comes until as many let_go() leaves in full stripes: nobody waits for it, but a commit (hurry), and who lets go.
   void gather() { ++gathering_; }
   void let_go();
+  // What comes next goes into another bucket, if the one that is being filled is beyond the end of the space.
+  void leave_beyond();
   // A commit has begun, which may wait for what is open.
   void hurry();
   // The placement's key goes in now. A write that fails afterwards breaks the journal.
@@ -105,7 +107,7 @@ class WritePoint {
   void send();
 
   bool open_bucket();
-  bool leave_bucket();
+  void leave_bucket();
   u64 batch_blocks_left() const;
   void fill_stripe();
   bool open_batch();

@@ -137,6 +137,8 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   // Blocks of data that live, in all slices of this core; and with those of buckets that metadata holds.
   u64 live_blocks();
   u64 used_blocks();
+  // What metadata keeps from users.
+  u64 claimed_blocks();
   // For statfs on any core: as of a moment ago.
   void publish_use();
   u64 published_used_blocks() const { return published_used_blocks_.load(std::memory_order_relaxed); }
@@ -164,7 +166,6 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<Result<format::InodeValue>> read_inode(InodeNumber number);
   void trim_inodes();
   void charge_metadata();
-  u64 claimed_blocks();
   Task<Status> write_back(data::FileData& file);
 
   FilesystemState& filesystem_;

@@ -2,6 +2,7 @@
 // of space tokens). Answers the questions that lower rooms declared.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -40,6 +41,15 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   const device::DeviceSet& devices() const { return devices_; }
   // On core 0: the space is as large as this superblock says, not smaller than before.
   void space_grew(const format::Superblock& superblock);
+  // On core 0: the space may end before this bucket, if what is stored fits. Nothing lies from there on any more, or is needed of
+  // what lay there, and nobody is given a bucket there. Errors: space_still_needed; space_bucket_stuck; extent_damaged_in_place;
+  // pool_move_stopped; of the journal, of the device. Then the space is what it was.
+  using VacateProgress = std::function<bool(u64 buckets_done, u64 buckets_total)>;  // false: stop
+  Task<Status> vacate(u64 bucket_count, VacateProgress progress);
+  // On core 0, behind vacate: this superblock says so.
+  Task<void> space_shrank(const format::Superblock& superblock);
+  // On core 0: what is stored beyond what users could fill of so small a space.
+  Task<u64> bytes_too_many(u64 bucket_count);
   // Those that these are made of; null: missing.
   std::vector<device::Device*> members() const;
   journal::Journal& journal() { return *journal_; }
@@ -156,6 +166,17 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Status> stop_checkpoints(CoreIndex index);
   Task<Status> drop_core(CoreIndex index);
   Task<Result<bool>> empty_one(SliceState& state);
+  Task<u64> needed_blocks(CoreIndex index);
+  Task<Status> withdraw_tokens(u64 wanted);
+  Task<Status> pay_for_metadata_of_core(CoreIndex index);
+  Task<void> limit_slices(format::BucketId end);
+  Task<Status> empty_beyond(VacateProgress progress);
+  Task<Status> vacate_slice(u16 id);
+  Task<Status> give_back_beyond(SliceState& state);
+  Task<Status> forget_beyond();
+  Task<Status> checkpoint_slices(CoreIndex index);
+  Task<u64> some_bucket_beyond();
+  Task<void> find_beyond(u16 id, u64* some);
   Task<Result<u64>> grant_tokens(u64 wanted, CoreIndex asking);
   Task<u64> surrender_tokens(CoreIndex index, u64 wanted);
 

@@ -155,6 +155,13 @@ Task<Status> Slice::checkpoint() {
   co_return Status{};
 }
 
+Task<void> Slice::limit_space(format::BucketId end) {
+  co_await checkpoint_lock_.acquire();
+  const runtime::MutexHold hold(checkpoint_lock_);
+  buckets_.limit(end);
+  metadata_.leave_beyond();
+}
+
 Task<Status> Slice::make_room() {
   write_alloc_changes();
   return prepare_checkpoint();
@@ -245,9 +252,10 @@ Task<Status> Slice::publish(SliceHeader& header) {
   co_return co_await stream_.commit(stream_.current());
 }
 
-// Of the sparse buckets, or under pressure the emptiest, those for whose nodes there is room elsewhere.
+// Of those beyond the end of the space, the sparse buckets, or under pressure the emptiest, those for whose nodes there is room elsewhere.
 Task<Result<std::vector<format::BucketId>>> Slice::choose_scattered() {
-  std::vector<format::BucketId> chosen = metadata_.sparse_buckets();
+  std::vector<format::BucketId> chosen = metadata_.buckets_beyond();
+  if (chosen.empty()) chosen = metadata_.sparse_buckets();
   if (chosen.empty() && !may_take(Watermark::changes)) chosen = metadata_.emptiest_buckets();
   u64 wanted = 0;
   for (const format::BucketId id : chosen) wanted += metadata_.live_blocks_of(id) * room_for_moved_block;

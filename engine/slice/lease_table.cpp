@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/points.h"
+
 namespace cowfs::slice {
 
 using format::BucketId;
@@ -18,6 +20,19 @@ void LeaseTable::extend(u64 bucket_count) {
   total_ += bucket_count - end_;
   for (; end_ < bucket_count; ++end_) free_.insert(BucketId::of(superblock_.device_index, end_).value);
 }
+
+void LeaseTable::limit(u64 bucket_count) {
+  free_.merge(free_beyond_);
+  end_ = bucket_count;
+  total_ = bucket_count - superblock_.first_data_bucket;
+  const auto beyond = free_.lower_bound(BucketId::of(superblock_.device_index, end_).value);
+  free_beyond_.insert(beyond, free_.end());
+  free_.erase(beyond, free_.end());
+}
+
+std::size_t LeaseTable::leased_beyond() const { return superblock_.bucket_count - end_ - free_beyond_.size(); }
+
+void LeaseTable::put_back(BucketId bucket) { (bucket.number() < end_ ? free_ : free_beyond_).insert(bucket.value); }
 
 Task<Result<std::vector<std::vector<BucketId>>>> LeaseTable::restore() {
   std::vector<std::vector<BucketId>> owners(superblock_.slices);
@@ -53,8 +68,9 @@ Task<Result<LeaseGrant>> LeaseTable::grant(u16 slice, std::size_t count, Waterma
   LeaseGrant grant;
   const std::size_t kept = kept_back(watermark);
   while (grant.buckets.size() < count && free_.size() > kept) {
-    grant.buckets.push_back(BucketId{*free_.begin()});
-    free_.erase(free_.begin());
+    const auto next = forced(Point::lease_far) ? std::prev(free_.end()) : free_.begin();
+    grant.buckets.push_back(BucketId{*next});
+    free_.erase(next);
   }
   if (grant.buckets.empty()) co_return grant;
   format::LeaseValue lease{};
@@ -65,7 +81,7 @@ Task<Result<LeaseGrant>> LeaseTable::grant(u16 slice, std::size_t count, Waterma
   }
   const Status written = co_await write(std::move(updates));
   if (!written) {
-    for (BucketId bucket : grant.buckets) free_.insert(bucket.value);
+    for (BucketId bucket : grant.buckets) put_back(bucket);
     co_return written.error();
   }
   grant.epoch = zero_.stream().current();
@@ -77,7 +93,7 @@ Task<Status> LeaseTable::take_back(std::vector<BucketId> buckets) {
   for (BucketId bucket : buckets) updates.push_back({TreeId::leases, UpdateKind::erase, lease_key(bucket.value), {}});
   const Status written = co_await write(std::move(updates));
   if (!written) co_return written;
-  for (BucketId bucket : buckets) free_.insert(bucket.value);
+  for (BucketId bucket : buckets) put_back(bucket);
   co_return Status{};
 }
 

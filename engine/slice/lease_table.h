@@ -22,6 +22,12 @@ class LeaseTable {
 
   // The space has so many buckets now; those beyond were nobody's.
   void extend(u64 bucket_count);
+  // The space is to have no more than so many buckets: none beyond is leased any more, nor counted. The superblock's number lifts it.
+  void limit(u64 bucket_count);
+  // The superblock says so now. Precondition: none beyond is leased.
+  void forget_beyond() { free_beyond_.clear(); }
+  // That are leased although they are beyond it.
+  std::size_t leased_beyond() const;
 
   std::size_t free_count() const { return free_.size(); }
   std::size_t total_count() const { return total_; }
@@ -30,10 +36,12 @@ class LeaseTable {
 
  private:
   Task<Status> write(std::vector<Update> updates);
+  void put_back(format::BucketId bucket);
 
   Slice& zero_;
   const format::Superblock& superblock_;
   std::set<u64> free_;  // bucket ids; low ones first, so that runs stay together
+  std::set<u64> free_beyond_;
   std::size_t total_ = 0;
   u64 end_;  // of the buckets
 };

@@ -213,6 +213,25 @@ std::vector<BucketId> MetadataSpace::emptiest_buckets() const {
   return emptiest;
 }
 
+void MetadataSpace::leave_beyond() {
+  const auto first = buckets_held_.begin() + static_cast<std::ptrdiff_t>(open_);
+  const auto left = std::stable_partition(first, buckets_held_.end(),
+                                          [this](const Held& bucket) { return buckets_.is_beyond(bucket.id); });
+  open_ += static_cast<std::size_t>(left - first);
+}
+
+std::vector<BucketId> MetadataSpace::buckets_beyond() const {
+  std::vector<BucketId> beyond;
+  for (const Held& bucket : buckets_held_)
+    if (buckets_.is_beyond(bucket.id)) beyond.push_back(bucket.id);
+  return beyond;
+}
+
+u64 MetadataSpace::count_beyond() const {
+  const auto goes = [this](const Held& bucket) { return buckets_.is_beyond(bucket.id); };
+  return static_cast<u64>(std::count_if(buckets_held_.begin(), buckets_held_.end(), goes));
+}
+
 u64 MetadataSpace::live_blocks_of(BucketId id) const {
   for (const Held& bucket : buckets_held_)
     if (bucket.id == id) return bucket.live_blocks;

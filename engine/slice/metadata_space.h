@@ -56,6 +56,10 @@ class MetadataSpace final : public btree::NodeStore {
   std::vector<format::BucketId> sparse_buckets() const { return sparse_buckets(buckets_held_); }
   // Those of which an eighth or more has died, emptiest first.
   std::vector<format::BucketId> emptiest_buckets() const;
+  // Nodes are appended to none of those beyond the end of the space. Not while a checkpoint is being written.
+  void leave_beyond();
+  std::vector<format::BucketId> buckets_beyond() const;
+  u64 count_beyond() const;
   u64 live_blocks_of(format::BucketId id) const;
   // Without these nodes a bucket would be empty, or too sparse to stay.
   bool shrinks_without(const std::vector<format::NodePointer>& nodes) const;

@@ -56,7 +56,8 @@ std::size_t Slice::buckets_for_metadata(u64 dirty_blocks) const {
   const u64 rewritten = std::min(checkpoint_blocks(std::min(live + live / 2, soon)), metadata_reserve_blocks_);
   const u64 written = std::max(rewritten, checkpoint_blocks(dirty_blocks));
   const u64 wanted = (metadata_blocks_held(live) + written) / (bucket_blocks() - format::node_blocks_max) + 2;
-  return wanted - std::min(wanted, metadata_.bucket_count());
+  const u64 staying = metadata_.bucket_count() - metadata_.count_beyond();
+  return wanted - std::min(wanted, staying);
 }
 
 std::size_t Slice::kept_back(Watermark watermark) const {

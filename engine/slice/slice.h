@@ -116,6 +116,8 @@ class Slice {
   std::size_t lacking(Watermark watermark) const;
   // What metadata holds is more than it needs, and a checkpoint gives it back.
   bool checkpoint_frees_metadata() const;
+  // The space is to end before `end`, or, no_end, not: nothing more is written from there on, and checkpoints move nodes away.
+  Task<void> limit_space(format::BucketId end);
   // Leases buckets for this slice; true when at least one came.
   Task<Result<bool>> lease_more(std::size_t count, Watermark watermark);
 

@@ -56,7 +56,15 @@ void BucketTable::adopt(BucketId id) {
   }
   buckets_[index].id = id;
   index_.emplace(id.value, index);
-  if (!opening_) empty_.push_back(index);
+  if (!opening_) add_empty(index);
+}
+
+void BucketTable::add_empty(u32 index) {
+  if (is_beyond(buckets_[index].id)) {
+    empty_beyond_.push_back(index);
+  } else {
+    empty_.push_back(index);
+  }
 }
 
 std::vector<BucketId> BucketTable::give_back(std::size_t count) {
@@ -66,16 +74,67 @@ std::vector<BucketId> BucketTable::give_back(std::size_t count) {
   for (std::size_t tries = empty_.size(); tries > 0 && given.size() < count; --tries) {
     const u32 index = empty_.back();
     empty_.pop_back();
-    if (buckets_[index].changed) {
+    if (!may_leave(index)) {
       reached(Point::bucket_kept_from_lease);
       empty_.push_front(index);
       continue;
     }
-    given.push_back(buckets_[index].id);
-    index_.erase(buckets_[index].id.value);
-    unused_.push_back(index);
+    given.push_back(leave(index));
   }
   return given;
+}
+
+BucketId BucketTable::leave(u32 index) {
+  const BucketId id = buckets_[index].id;
+  index_.erase(id.value);
+  unused_.push_back(index);
+  return id;
+}
+
+void BucketTable::limit(BucketId end) {
+  end_ = end;
+  std::deque<u32> empty = std::move(empty_);
+  empty.insert(empty.end(), empty_beyond_.begin(), empty_beyond_.end());
+  empty_.clear();
+  empty_beyond_.clear();
+  for (const u32 index : empty) add_empty(index);
+}
+
+std::vector<BucketId> BucketTable::give_back_beyond() {
+  std::vector<BucketId> given;
+  std::vector<u32> kept;
+  for (const u32 index : std::exchange(empty_beyond_, {})) {
+    if (may_leave(index)) {
+      reached(Point::bucket_vacated);
+      given.push_back(leave(index));
+    } else {
+      kept.push_back(index);
+    }
+  }
+  empty_beyond_ = std::move(kept);
+  return given;
+}
+
+// The emptiest: its move needs least.
+std::optional<u32> BucketTable::find_beyond() const {
+  std::optional<u32> best;
+  for (u32 index = 0; index < buckets_.size(); ++index) {
+    const Bucket& bucket = buckets_[index];
+    if (bucket.state != BucketState::closed || bucket.evacuating || !is_beyond(bucket.id)) continue;
+    if (!best || bucket.live_blocks < buckets_[*best].live_blocks) best = index;
+  }
+  return best;
+}
+
+std::optional<BucketId> BucketTable::choose_beyond() {
+  const std::optional<u32> chosen = find_beyond();
+  if (!chosen) return std::nullopt;
+  buckets_[*chosen].evacuating = true;
+  return buckets_[*chosen].id;
+}
+
+bool BucketTable::owns_beyond() const {
+  return std::any_of(index_.begin(), index_.end(), [this](const auto& one) { return is_beyond(BucketId{one.first}); });
 }
 
 Status BucketTable::restore(BucketId id, const format::AllocValue& value) {
@@ -221,10 +280,10 @@ void BucketTable::finish_freeing(u32 index) {
 
 void BucketTable::become_empty(u32 index) {
   buckets_[index].state = BucketState::empty;
-  if (forced(Point::freed_bucket_preferred)) {
+  if (forced(Point::freed_bucket_preferred) && !is_beyond(buckets_[index].id)) {
     empty_.push_front(index);
   } else {
-    empty_.push_back(index);
+    add_empty(index);
   }
 }
 
@@ -273,7 +332,7 @@ void BucketTable::find_candidates(u64 live_max) {
     victim_cursor_ = (victim_cursor_ + 1) % total;
     const Bucket& bucket = buckets_[victim_cursor_];
     if (bucket.state != BucketState::closed || bucket.evacuating || bucket.live_blocks > live_max) continue;
-    candidates_.push_back(victim_cursor_);
+    if (!is_beyond(bucket.id)) candidates_.push_back(victim_cursor_);
   }
 }
 

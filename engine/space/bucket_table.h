@@ -37,6 +37,9 @@ struct Bucket {
   Epoch written;               // when it was closed: its age
 };
 
+// Of a space that stays as large as it is.
+constexpr BucketId no_end;
+
 class BucketTable;
 
 // Keeps a bucket from being used again while it lives.
@@ -63,6 +66,16 @@ class BucketTable {
   void adopt(BucketId id);
   // Up to `count` empty buckets go back to where leases come from.
   std::vector<BucketId> give_back(std::size_t count);
+
+  // The space is to end before `end`: from now on no bucket from there on is taken, or counts as empty.
+  void limit(BucketId end);
+  bool is_beyond(BucketId id) const { return id >= end_; }
+  // Those beyond the end that are empty.
+  std::vector<BucketId> give_back_beyond();
+  // A closed bucket beyond the end, to be evacuated like a victim. Nothing when there is none.
+  std::optional<BucketId> choose_beyond();
+  bool has_choice_beyond() const { return find_beyond().has_value(); }
+  bool owns_beyond() const;
 
   // Open: what the checkpoint's alloc tree says of a leased bucket. Error alloc_bucket_not_leased.
   Status restore(BucketId id, const format::AllocValue& value);
@@ -141,6 +154,10 @@ class BucketTable {
   void start_freeing(u32 index, Epoch now);
   void finish_freeing(u32 index);
   void become_empty(u32 index);
+  void add_empty(u32 index);
+  bool may_leave(u32 index) const { return !buckets_[index].changed; }
+  BucketId leave(u32 index);
+  std::optional<u32> find_beyond() const;
   void unpin(u32 index);
   void find_candidates(u64 live_max);
 
@@ -153,6 +170,8 @@ class BucketTable {
   std::vector<u32> unused_;  // places in buckets_ of buckets given back
   absl::flat_hash_map<u64, u32> index_;
   std::deque<u32> empty_;
+  BucketId end_ = no_end;
+  std::vector<u32> empty_beyond_;
   std::deque<Freeing> freeing_;
   std::deque<u32> to_discard_;
   std::vector<u32> changed_;

@@ -207,5 +207,48 @@ TEST(BucketTable, only_buckets_without_pending_changes_are_given_back) {
   EXPECT_EQ(table.owned_count(), 0u);
 }
 
+// Two buckets in front of the end, and two beyond it.
+BucketTable table_that_ends_before_bucket_3() {
+  BucketTable table(bucket_blocks, false);
+  table.opened({});
+  for (u64 number = 1; number <= 4; ++number) table.adopt(bucket(number));
+  table.limit(bucket(3));
+  return table;
+}
+
+TEST(BucketTable, nothing_beyond_the_end_of_the_space_is_taken_or_counts_as_empty) {
+  BucketTable table = table_that_ends_before_bucket_3();
+  EXPECT_EQ(table.empty_count(), 2u);
+  EXPECT_EQ(table.take(Stream::user, Epoch{1}), bucket(1));
+  EXPECT_EQ(table.take(Stream::metadata, Epoch{1}), bucket(2));
+  EXPECT_EQ(table.take(Stream::metadata, Epoch{1}), std::nullopt);
+  table.adopt(bucket(5));  // whose lease was under way
+  EXPECT_EQ(table.empty_count(), 0u);
+  EXPECT_EQ(table.give_back_beyond(), (std::vector{bucket(3), bucket(4), bucket(5)}));
+  EXPECT_EQ(table.owned_count(), 2u);
+}
+
+TEST(BucketTable, what_is_emptied_beyond_the_end_goes_when_its_alloc_entry_is_written) {
+  BucketTable table(bucket_blocks, false);
+  close_with_one_live_block(table);
+  table.limit(bucket(1));
+  EXPECT_EQ(table.choose_victim(Epoch{2}, true), std::nullopt);
+  EXPECT_EQ(table.choose_beyond(), bucket(1));
+  EXPECT_EQ(table.choose_beyond(), std::nullopt);
+  table.remove_live(block(1, 2), 1, Epoch{2});
+  table.epoch_durable(Epoch{2});
+  EXPECT_EQ(table.empty_count(), 0u);
+  EXPECT_TRUE(table.give_back_beyond().empty());
+  table.take_changes([](const Bucket&) {});
+  EXPECT_EQ(table.give_back_beyond(), std::vector{bucket(1)});
+}
+
+TEST(BucketTable, a_limit_that_is_lifted_gives_back_what_it_kept) {
+  BucketTable table = table_that_ends_before_bucket_3();
+  table.limit(no_end);
+  EXPECT_EQ(table.empty_count(), 4u);
+  EXPECT_TRUE(table.give_back_beyond().empty());
+}
+
 }  // namespace
 }  // namespace cowfs::space
