@@ -517,7 +517,7 @@ runtime::Task<Status> Pool::publish_to(u16 index) {
   superblock.sequence = map_.sequence;
   superblock.map_sequence = map_.sequence;
   std::memcpy(superblock.device_label, map_.members[index].label, sizeof superblock.device_label);
-  co_return co_await write_superblocks(device, superblock);
+  co_return co_await write_superblocks(device, superblock, map_.members[index].capacity_blocks);
 }
 
 }  // namespace cowfs::pool

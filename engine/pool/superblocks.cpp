@@ -67,11 +67,19 @@ Task<std::vector<device::BadPlace>> bad_superblocks(device::Device& device, cons
   co_return bad;
 }
 
-Task<Status> write_superblocks(device::Device& device, Superblock superblock) {
+Task<Status> write_superblocks(device::Device& device, const Superblock& superblock) {
+  return write_superblocks(device, superblock, superblock.capacity_blocks);
+}
+
+Task<Status> write_superblocks(device::Device& device, Superblock superblock, u64 capacity_blocks) {
   format::seal(superblock);
   device::AlignedBuffer raw(block_bytes);
   std::memcpy(raw.data(), &superblock, sizeof superblock);
   const std::array<u64, 3> places = copy_blocks(device.capacity().value);
+  if (capacity_blocks <= places[2] && capacity_blocks > places[1] + 1) {
+    const Status written = co_await device.write((capacity_blocks - 1) * block_bytes, raw.span(), true);
+    if (!written) co_return written;
+  }
   for (std::size_t i = places.size(); i-- > 1;) {
     const Status written = co_await device.write(places[i] * block_bytes, raw.span());
     if (!written) co_return written;
