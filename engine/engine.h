@@ -175,11 +175,13 @@ struct DeviceChange {
     spare,     // a new device, which has room for what others hold; the space stays as it is
     evacuate,  // what is on it moves to the others
     remove,    // the same, and it does not belong to the filesystem any more
-    resize,    // the room on it that is not used, since it has become larger or was a spare, is: the space grows
+    resize,  // the room on it that is not used, since it has become larger or was a spare, is: the space grows. Or, with a size: no more
+             // of it is used than that, so that it may be cut off there when it is not mounted
   };
   Kind kind = Kind::offline;
   u16 member = 0;     // its number; add, spare: of no meaning
   std::string label = {};  // label, add, spare
+  std::optional<u64> capacity_bytes = {};  // resize; none: all of the device
 };
 
 struct DeviceWork {
@@ -254,8 +256,8 @@ class Filesystem {
   // not count up to date: what is written goes there from the beginning, and when it has everything it counts; a crash, or an error, leaves
   // it stale. Chunks that move count where they were, or where they come, whatever is cut off; stopped, they go on when the same is asked
   // for again. What is refused has changed nothing. Errors: pool_change_under_way; pool_alone; pool_stripes_fixed; pool_member_unknown;
-  // pool_copies_needed (offline); pool_chunks_unplaced (label, evacuate, remove); pool_move_stopped, pool_move_failed (evacuate, remove,
-  // add, resize); pool_members_too_many, pool_map_full, device_too_small, device_has_signature (add, spare); read_only_filesystem;
+  // pool_copies_needed (offline); pool_chunks_unplaced (label, evacuate, remove, resize); space_still_needed, space_bucket_stuck (the same,
+  // where the space has to become smaller); pool_move_stopped, pool_move_failed (evacuate, remove, add, resize); pool_members_too_many, pool_map_full, device_too_small, device_has_signature (add, spare); read_only_filesystem;
   // superblock_devices_missing (online, resize); of online pool_device_silent, pool_refill_failed, pool_refill_stopped,
   // pool_device_foreign, pool_split_brain, device_truncated; of the devices.
   virtual Task<Status> change_device(DeviceChange change, DeviceWork work = {}) = 0;

@@ -106,9 +106,15 @@ void add_scrub_verb(CLI::App& program, int& exit_code) {
 
 namespace {
 
-admin::ChunksDone chunks_shown(bool json) {
+admin::ChunksDone shown(const char* what, bool json) {
   if (json || isatty(STDERR_FILENO) == 0) return {};
-  return [](u64 done, u64 total) { fmt::print(stderr, "\r\x1b[K{} of {} chunks{}", done, total, done == total ? "\n" : ""); };
+  return [what](u64 done, u64 total) {
+    fmt::print(stderr, "\r\x1b[K{} of {} {}{}", done, total, what, done == total ? "\n" : "");
+  };
+}
+admin::ChunksDone chunks_shown(bool json) { return shown("chunks", json); }
+admin::ChangeProgress change_shown(bool json) {
+  return {.emptied = shown("buckets of the part that goes are empty", json), .moved = chunks_shown(json)};
 }
 
 int print_done(const std::string& device, const std::string& done, bool json) {
@@ -131,16 +137,23 @@ using cowfs::DeviceChange;
 
 int device_change_verb(const Devices& devices, const DeviceChange& change, const std::string& added, bool force, bool json,
                        const char* done_text) {
-  const cowfs::Status done = admin::change_devices(devices, change, added, force, chunks_shown(json));
+  const cowfs::Status done = admin::change_devices(devices, change, added, force, change_shown(json));
   if (!done) {
     Devices all = devices;
     if (!added.empty()) all.push_back(added);
     const int exit_code = report_error(all, done.error());
+    if (done.error().code == cowfs::Code::space_still_needed) {
+      fmt::print(stderr, "cowfs: {} too much\n", size_text(done.error().value));
+      return exit_bad_input;
+    }
     if (done.error().code != cowfs::Code::pool_chunks_unplaced) return exit_code;
     if (change.kind != DeviceChange::Kind::label) fmt::print(stderr, "cowfs: room for it comes with: cowfs device add --spare\n");
     return exit_bad_input;
   }
-  return print_done(added.empty() ? fmt::format("member {}", change.member) : added, done_text, json);
+  const std::string is_cut =
+      fmt::format("is used up to byte {}: what lies behind may be cut off", change.capacity_bytes.value_or(0));
+  return print_done(added.empty() ? fmt::format("member {}", change.member) : added,
+                    change.capacity_bytes ? is_cut : done_text, json);
 }
 
 // One verb for each kind of change; which options it has.
@@ -154,12 +167,18 @@ struct ChangeVerb {
 constexpr ChangeVerb change_verbs[] = {
     {"offline", DeviceChange::Kind::offline, "Let a device not count any more, while everything has another copy",
      "does not count any more", false},
-    {"set-label", DeviceChange::Kind::label, "Say what a device fails together with; copies are on devices with different labels",
-     "has the label", true},
-    {"add", DeviceChange::Kind::add, "Take a new device in, so that there is more space", "belongs to the filesystem", true},
-    {"evacuate", DeviceChange::Kind::evacuate, "Move all that is on a device to room that others have", "is empty", false},
-    {"remove", DeviceChange::Kind::remove, "Evacuate a device and let it go", "does not belong to the filesystem any more", false},
-    {"resize", DeviceChange::Kind::resize, "Use room on a device that is not used: it has become larger, or was a spare",
+    {"set-label", DeviceChange::Kind::label,
+     "Say what a device fails together with; copies are on devices with different labels", "has the label", true},
+    {"add", DeviceChange::Kind::add, "Take a new device in, so that there is more space", "belongs to the filesystem",
+     true},
+    {"evacuate", DeviceChange::Kind::evacuate,
+     "Move all that is on a device to room that others have; where they have too little, the space becomes smaller",
+     "is empty", false},
+    {"remove", DeviceChange::Kind::remove, "Evacuate a device and let it go",
+     "does not belong to the filesystem any more", false},
+    {"resize", DeviceChange::Kind::resize,
+     "Use room on a device that is not used: it has become larger, or was a spare. With --size use no more of it than "
+     "that, and move away what lies behind",
      "is used to its end", false},
 };
 
@@ -173,22 +192,27 @@ void add_change_verb(CLI::App& device, const ChangeVerb& verb, int& exit_code) {
   const auto options = std::make_shared<Options>();
   options->change.kind = verb.kind;
   CLI::App* sub = device.add_subcommand(verb.name, verb.description);
-  const bool is_add = verb.kind == DeviceChange::Kind::add;
+  const bool is_add = verb.kind == DeviceChange::Kind::add, is_resize = verb.kind == DeviceChange::Kind::resize;
   sub->add_option("DEV", options->devices, is_add ? "The filesystem's devices" : "The filesystem's devices, all that there are")->required();
   if (is_add) {
     sub->add_option("--with", options->added, "The new one; what it holds is lost")->required();
     sub->add_flag("--spare", options->spare, "Only as room for what is evacuated; resize uses it later");
     sub->add_flag("--force", options->force, "Also when the new one carries a filesystem or another signature");
   } else {
-    sub->add_option("--member", options->change.member, "Its number, as show-super lists them")->required();
+    sub->add_option("--member", options->change.member, "Its number, as show-super lists them")->required(!is_resize);
   }
+  if (is_resize)
+    sub->add_option("--size", options->change.capacity_bytes,
+                    "How much of the device to use: 1300M. The rest may be cut off then")
+        ->transform(CLI::AsSizeValue(false));
   if (verb.takes_label) {
     CLI::Option* label = sub->add_option("--label", options->change.label, "What it fails together with, at most 63 bytes");
     label->check([](const std::string& text) { return text.size() < 64 ? "" : "longer than 63 bytes"; });
     if (!is_add) label->required();
   }
   sub->add_flag("--json", options->json, "As JSON, schema cowfs.device/1");
-  sub->callback([options, done = verb.done, &exit_code] {
+  sub->callback([options, sub, is_resize, done = verb.done, &exit_code] {
+    if (is_resize && options->devices.size() > 1 && sub->count("--member") == 0) throw CLI::RequiredError("--member");
     if (options->spare) options->change.kind = DeviceChange::Kind::spare;
     exit_code = device_change_verb(options->devices, options->change, options->added, options->force, options->json, done);
   });

@@ -116,6 +116,22 @@ TEST_F(CowfsProgram, several_devices_are_one_filesystem) {
   for (const std::string& path : {second, third}) std::filesystem::remove(path);
 }
 
+TEST_F(CowfsProgram, a_device_is_used_up_to_a_size) {
+  std::filesystem::resize_file(image_, 128 << 20);
+  EXPECT_EQ(run("format " + image_).exit_code, 0);
+  EXPECT_EQ(run("device resize --size 16M " + image_).exit_code, 2);
+  EXPECT_EQ(run("device resize --size 1G " + image_).exit_code, 2);
+  EXPECT_EQ(run("device resize --size 90M " + image_ + " " + image_).exit_code, 2);  // which one?
+  const Ran smaller = run("device resize --size 90M --json " + image_);
+  EXPECT_EQ(smaller.exit_code, 0) << smaller.output;
+  EXPECT_THAT(smaller.output, HasSubstr("is used up to byte 94371840"));
+  EXPECT_EQ(run("check " + image_).exit_code, 0);
+  std::filesystem::resize_file(image_, 90 << 20);
+  EXPECT_EQ(run("check " + image_).exit_code, 0);
+  EXPECT_THAT(run("show-super " + image_).output, HasSubstr("94371840 bytes"));
+  EXPECT_EQ(run("device resize " + image_).exit_code, 0);
+}
+
 TEST_F(CowfsProgram, stripes_lie_on_several_devices) {
   std::vector<std::string> paths;
   std::string all;

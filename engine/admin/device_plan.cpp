@@ -1,5 +1,9 @@
 #include "engine/admin/device_plan.h"
 
+#include <algorithm>
+
+#include "engine/pool/reduce.h"
+
 namespace cowfs::admin {
 
 using device::Device;
@@ -8,15 +12,14 @@ using Kind = DeviceChange::Kind;
 
 bool brings_device(Kind kind) { return kind == Kind::add || kind == Kind::spare; }
 
-namespace {
-
-// As it is with the devices that are there.
 PoolMap map_now(const pool::Pool& pool) {
   PoolMap map = pool.map();
   for (u16 member = 0; member < map.members.size(); ++member)
     if (!pool.is_current(member)) map.members[member].state = static_cast<u8>(format::MemberState::stale);
   return map;
 }
+
+namespace {
 
 bool moves_chunks(Kind kind) { return kind != Kind::offline && kind != Kind::online && kind != Kind::label; }
 
@@ -39,8 +42,19 @@ class Planner {
       case Kind::remove:
         return remove();
       default:
-        return moved(pool::evacuated(map_, asked_.member));
+        return moved(pool::moved_off(map_, asked_.member, 0));
     }
+  }
+
+  Result<u32> chunks_that_fit() {
+    if (map_.is_striped()) return Error{Code::pool_stripes_fixed, map_.data_shards};
+    if (asked_.member >= map_.members.size()) return Error{Code::pool_member_unknown, asked_.member};
+    if (asked_.kind == Kind::evacuate || asked_.kind == Kind::remove)
+      return pool::chunks_without(map_, asked_.member, 0);
+    if (asked_.kind != Kind::resize) return map_.chunks();
+    const Result<format::PoolMember> sized = resized();
+    if (!sized) return sized.error();
+    return pool::chunks_without(map_, asked_.member, sized->chunks);
   }
 
  private:
@@ -63,10 +77,27 @@ class Planner {
   Result<PlannedChange> label() const { return mapped(pool::relabelled(map_, asked_.member, asked_.label)); }
 
   Result<PlannedChange> resize() {
+    const Result<format::PoolMember> sized = resized();
+    if (!sized) return sized.error();
+    format::PoolMember& member = map_.members[asked_.member];
+    if (sized->capacity_blocks >= member.capacity_blocks) {
+      member = *sized;
+      return moved(pool::extended(map_));
+    }
+    Result<pool::Change> change = pool::moved_off(map_, asked_.member, sized->chunks);
+    if (change) change->map.members[asked_.member] = *sized;
+    return moved(std::move(change));
+  }
+
+  Result<format::PoolMember> resized() const {
     const Device* device = pool_.member(asked_.member);
     if (device == nullptr) return Error{Code::superblock_devices_missing, 1};
-    pool::grow(map_, map_.members[asked_.member], device->capacity().value / block_bytes, bucket_blocks());
-    return moved(pool::extended(map_));
+    const Result<u64> capacity = asked_capacity(asked_, *device);
+    if (!capacity) return capacity.error();
+    format::PoolMember member = map_.members[asked_.member];
+    pool::set_size(map_, member, *capacity / block_bytes, bucket_blocks());
+    if (member.chunks == 0) return Error{Code::device_too_small, *capacity};
+    return member;
   }
 
   // Emptied already: the caller sees to that.
@@ -99,6 +130,24 @@ class Planner {
 };
 
 }  // namespace
+
+Result<u64> asked_capacity(const DeviceChange& change, const Device& device) {
+  const u64 there = device.capacity().value;
+  const u64 asked = change.capacity_bytes.value_or(there);
+  if (asked > there || asked < format::superblock_second_copy * 2 * block_bytes)
+    return Error{Code::device_too_small, std::min(asked, there)};
+  return asked;
+}
+
+std::optional<PoolMap> smaller_space(const pool::Pool& pool, const DeviceChange& change) {
+  const Result<u32> chunks = Planner(pool, change, nullptr, {}).chunks_that_fit();
+  if (!chunks || *chunks == pool.map().chunks()) return std::nullopt;
+  PoolMap smaller = pool::reduced(map_now(pool), *chunks);
+  format::Superblock superblock = pool::with_space_of(pool.superblock(), smaller);
+  format::seal(superblock);
+  if (!format::validate(superblock)) return std::nullopt;
+  return smaller;
+}
 
 Result<PlannedChange> plan_change(const pool::Pool& pool, const DeviceChange& change, Device* added, const format::Uuid& uuid) {
   return Planner(pool, change, added, uuid).plan();

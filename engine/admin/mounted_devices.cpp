@@ -27,14 +27,43 @@ Task<Status> bring_online(fs::FilesystemState& state, pool::Pool& pool, u16 memb
   co_return co_await refill(state, pool, member, std::move(work));
 }
 
+// Where the chunks that are to move have no room, the last ones of the space go first.
+Task<Status> make_places(fs::FilesystemState& state, pool::Pool& pool, const DeviceChange* change,
+                         const DeviceWork* work) {
+  const std::optional<format::PoolMap> smaller = smaller_space(pool, *change);
+  if (!smaller) co_return Status{};
+  fs::FilesystemState::VacateProgress progress = work->progress;
+  const Status vacated = co_await state.vacate(smaller->copied_buckets(), std::move(progress));
+  if (!vacated) co_return vacated;
+  const Status told = co_await pool.set_space(*smaller);
+  co_await state.space_shrank(pool.superblock());
+  co_return told;
+}
+
+// A member on which less is used when everything has moved.
+bool any_shorter(const format::PoolMap& planned, const format::PoolMap& now) {
+  for (std::size_t member = 0; member < now.members.size(); ++member)
+    if (planned.members[member].capacity_blocks < now.members[member].capacity_blocks) return true;
+  return false;
+}
+
 // What is planned, and done while clients use the filesystem, which then learns how much space it has.
 Task<Status> carry_out(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* added, DeviceWork work) {
+  const Status placed = co_await make_places(state, pool, &change, &work);
+  if (!placed) co_return placed;
   Result<PlannedChange> planned = plan_change(pool, change, added, random_identity().device);
   if (!planned) co_return planned.error();
   device::BackgroundReader reader([&state] { return state.operations(); }, work.bytes_per_second);
   pool::LiveChange live(pool, reader, std::move(work.progress));
-  const Status done = co_await live.carry_out(std::move(planned->change), added);
+  const format::PoolMap sized = planned->change.map;
+  const bool is_shorter = any_shorter(sized, pool.map());
+  if (is_shorter) planned->change.map.members = pool.map().members;
+  Status done = co_await live.carry_out(std::move(planned->change), added);
   state.space_grew(pool.superblock());
+  if (done && is_shorter) {
+    co_await pool.set_sizes(sized);
+    done = co_await pool.renew();
+  }
   co_return done;
 }
 

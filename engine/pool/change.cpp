@@ -33,7 +33,10 @@ class Editor {
     was_used_ = used_;
   }
 
-  // False: no other member has a place for it.
+  // The member has no places behind these.
+  void keep_places(u16 member, u32 chunks) { used_[member].resize(chunks); }
+
+  // False: there is no other place for it.
   bool move_off(u32 chunk, u8 copy) {
     std::optional<u16> best;
     for (u16 member = 0; member < map_.members.size(); ++member)
@@ -79,14 +82,14 @@ class Editor {
     if (!is_current(member) || !place_for_moved(member)) return false;
     for (u8 other = 0; other < map_.copies; ++other) {
       const u16 holder = map_.place(chunk, other).member;
-      if (holder == member || (other != copy && share_domain(map_.members[holder], map_.members[member]))) return false;
+      if (other != copy && (holder == member || share_domain(map_.members[holder], map_.members[member]))) return false;
     }
     return true;
   }
 
   void move(u32 chunk, u8 copy, u16 to) {
     ChunkPlace& place = map_.places[u64{chunk} * map_.copies + copy];
-    used_[place.member][place.chunk] = false;
+    if (place.chunk < used_[place.member].size()) used_[place.member][place.chunk] = false;
     place.chunk = *place_for_moved(to);
     place.member = to;
     used_[to][place.chunk] = true;
@@ -173,12 +176,16 @@ u64 session_after(const PoolMap& map) {
 
 }  // namespace
 
-Result<Change> evacuated(const PoolMap& map, u16 member) {
+Result<Change> moved_off(const PoolMap& map, u16 member, u32 chunks) {
   Editor editor(map);
+  editor.keep_places(member, chunks);
   u64 unplaced = 0;
-  for (u32 chunk = 0; chunk < map.chunks(); ++chunk)
-    for (u8 copy = 0; copy < map.copies; ++copy)
-      if (map.place(chunk, copy).member == member && !editor.move_off(chunk, copy)) ++unplaced;
+  for (u32 chunk = 0; chunk < map.chunks(); ++chunk) {
+    for (u8 copy = 0; copy < map.copies; ++copy) {
+      const ChunkPlace& place = map.place(chunk, copy);
+      if (place.member == member && place.chunk >= chunks && !editor.move_off(chunk, copy)) ++unplaced;
+    }
+  }
   if (unplaced > 0) return Error{Code::pool_chunks_unplaced, unplaced};
   return editor.take();
 }
@@ -221,11 +228,11 @@ PoolMember member_of_size(const PoolMap& map, const format::Uuid& device, const 
   std::copy_n(label.data(), std::min(label.size(), sizeof member.label - 1), member.label);
   member.first_bucket = map.members.front().first_bucket;
   member.state = static_cast<u8>(format::MemberState::current);
-  grow(map, member, capacity_blocks, bucket_blocks);
+  set_size(map, member, capacity_blocks, bucket_blocks);
   return member;
 }
 
-void grow(const PoolMap& map, PoolMember& member, u64 capacity_blocks, u64 bucket_blocks) {
+void set_size(const PoolMap& map, PoolMember& member, u64 capacity_blocks, u64 bucket_blocks) {
   const u64 chunks = format::whole_chunks(capacity_blocks, member.first_bucket, bucket_blocks, map.chunk_buckets);
   member.capacity_blocks = capacity_blocks;
   member.chunks = static_cast<u32>(std::min<u64>(chunks, 1u << 16));

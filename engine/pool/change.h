@@ -25,8 +25,8 @@ struct Change {
 // cannot be read is read from the others. Errors: of the devices.
 runtime::Task<Status> read_moved(Pool& pool, u64 offset_bytes, u8 copy, MutableByteSpan into);
 
-// Nothing lies on the member any more. Error pool_chunks_unplaced (value: how many have no place on others).
-Result<Change> evacuated(const format::PoolMap& map, u16 member);
+// Nothing lies on the member behind its first `chunks` any more. Error pool_chunks_unplaced (value: how many have no place elsewhere).
+Result<Change> moved_off(const format::PoolMap& map, u16 member, u32 chunks);
 
 // As many chunks more as there is room for, behind those that there are; where copies on different members need it, chunks move
 // to those that have most room.
@@ -44,8 +44,8 @@ Result<format::PoolMap> without(const format::PoolMap& map, u16 member);
 // A new member of this size, on which no chunk lies.
 format::PoolMember member_of_size(const format::PoolMap& map, const format::Uuid& device, const std::string& label,
                                   u64 capacity_blocks, u64 bucket_blocks);
-// The same member on a device that has become larger.
-void grow(const format::PoolMap& map, format::PoolMember& member, u64 capacity_blocks, u64 bucket_blocks);
+// The same member, which uses so much of its device from now on.
+void set_size(const format::PoolMap& map, format::PoolMember& member, u64 capacity_blocks, u64 bucket_blocks);
 
 // On one core, while nothing else is asked of the devices: copies what moves from `from`, as it is, and lets the new map count.
 // `members`: by their numbers in it, null where one is missing. `added`: of them, the one that is new; its superblocks are

@@ -26,7 +26,7 @@ runtime::Task<Status> LiveChange::carry_out(Change change, device::Device* added
   co_await pool_.set_sizes(change.map);
   const Status moved = co_await move_chunks(change);
   if (!moved || change.map.chunks() == pool_.map().chunks()) co_return moved;
-  co_return co_await pool_.extend(change.map);
+  co_return co_await pool_.set_space(change.map);
 }
 
 runtime::Task<Status> LiveChange::move_chunks(const Change& change) {
@@ -187,8 +187,8 @@ runtime::Task<void> Pool::set_sizes(const format::PoolMap& planned) {
   return while_nobody_asks(exchange);
 }
 
-runtime::Task<Status> Pool::extend(const format::PoolMap& larger) {
-  const auto exchange = [this, &larger] { map_.places = larger.places; };
+runtime::Task<Status> Pool::set_space(const format::PoolMap& planned) {
+  const auto exchange = [this, &planned] { map_.places = planned.places; };
   co_await while_nobody_asks(exchange);
   co_return co_await change_superblock(with_space_of(superblock_, map_));
 }

@@ -137,8 +137,8 @@ class Pool final : public device::Device {
   // All know, the new one first. Errors: of the devices.
   runtime::Task<Status> announce(u16 member);
   // The map has these places, and the superblocks say how large the space is. Errors: of the devices. Precondition: they begin with
-  // all that there are.
-  runtime::Task<Status> extend(const format::PoolMap& larger);
+  // all that there are, or are the first of them, and nobody asks for what lies in the others.
+  runtime::Task<Status> set_space(const format::PoolMap& planned);
   // The member, on which nothing lies, does not belong to the pool any more; those behind it have other numbers. Errors: of the devices.
   runtime::Task<Status> let_go(u16 member);
 
