@@ -34,6 +34,15 @@ void Image::write(u64 offset, ByteSpan from) {
   }
 }
 
+Image Image::resized(u64 size_bytes) const {
+  Image image(size_bytes);
+  std::copy_n(chunks_.begin(), std::min(chunks_.size(), image.chunks_.size()), image.chunks_.begin());
+  const u64 rest = size_bytes % chunk_bytes;
+  if (rest == 0 || image.chunks_.back() == nullptr) return image;
+  std::memset(image.writable(size_bytes / chunk_bytes) + rest, 0, chunk_bytes - rest);
+  return image;
+}
+
 void Image::flip_bit(u64 offset, unsigned bit) {
   assert(offset < size_ && bit < 8);
   writable(offset / chunk_bytes)[offset % chunk_bytes] ^= std::byte{1} << bit;

@@ -21,6 +21,8 @@ class Image {
   void read(u64 offset, MutableByteSpan into) const;
   void write(u64 offset, ByteSpan from);
   void flip_bit(u64 offset, unsigned bit);
+  // Its first bytes, or zeros behind all of them.
+  Image resized(u64 size_bytes) const;
   bool operator==(const Image& other) const;
   // Of all bytes: equal images have equal hashes. Chunks remember theirs, so it costs only what changed since.
   u64 hash() const;

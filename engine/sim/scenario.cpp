@@ -1,5 +1,6 @@
 #include "engine/sim/scenario.h"
 
+#include "engine/admin/device_change.h"
 #include "engine/admin/scrub.h"
 
 namespace cowfs::sim {
@@ -117,6 +118,36 @@ void Scenario::close() {
   add("close", filesystem_->close());
   images_ = filesystem_->crash_images_all_lost();
   filesystem_.reset();
+}
+
+namespace {
+
+// No filesystem has less of a device.
+u64 least_bytes(SimulatedFilesystem& closed, u16 member) {
+  const auto found = closed.run(0, [&] { return pool::read_superblock(closed.device(member)); });
+  if (!found) return 0;
+  const format::Superblock& superblock = found->superblock;
+  if (format::is_of_pool(superblock)) return closed.device(member).capacity().value / 4;
+  const u64 buckets = superblock.first_data_bucket + superblock.slices * format::data_buckets_per_slice_min + 1;
+  return buckets * superblock.bucket_blocks * block_bytes;
+}
+
+}  // namespace
+
+void Scenario::shrink(u16 member, u64 percent_left, bool cut) {
+  SimulatedFilesystem closed(images_, {.seed = random_.next(), .cores = 1});
+  std::vector<device::Device*> devices;
+  for (std::size_t i = 0; i < closed.device_count(); ++i) devices.push_back(&closed.device(i));
+  const u64 whole = closed.device(member).capacity().value;
+  const u64 least = std::min(least_bytes(closed, member), whole);
+  const u64 bytes = round_down(least + (whole - least) * percent_left / 100, block_bytes);
+  const DeviceChange change{.kind = DeviceChange::Kind::resize, .member = member, .capacity_bytes = bytes};
+  const Status done = closed.run(0, [&] { return admin::change_devices(devices, change, nullptr, {}, {}); });
+  const bool is_refused =
+      !done && (error_class(done.error().code) == ErrorClass::space || done.error().code == Code::device_too_small);
+  if (!is_refused) add("a smaller device", done);
+  images_ = closed.crash_images_all_lost();
+  if (done && cut) images_[member] = images_[member].resized(bytes);
 }
 
 void Scenario::abandon() { filesystem_->abandon(); }

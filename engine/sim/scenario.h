@@ -43,6 +43,10 @@ class Scenario {
   bool mount(MountSettings settings);
   void close();
   void abandon();
+  // While it is not mounted, a device is used up to a smaller size, if what is stored fits: so much of what may go stays. The rest is
+  // cut off, if `cut`.
+  void shrink(u16 member, u64 percent_left, bool cut);
+  const Images& images() const { return images_; }
   // Every client does so many random operations, all at once; or what a list for each client says.
   void run_clients(u64 operations);
   void run_lists(const std::vector<Operations>& lists);

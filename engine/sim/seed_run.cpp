@@ -26,6 +26,7 @@ constexpr u64 scrub_draw = 0x5c7ab;
 constexpr u64 return_draw = 0x2e702;
 constexpr u64 cut_draw = 0xc07a7;
 constexpr u64 change_draw = 0xde51c;
+constexpr u64 shrink_draw = 0x5412c;
 constexpr u64 flips = 64;
 constexpr u64 written_bytes = 24 * mib;  // of the device: superblocks, journal and the first buckets
 
@@ -69,7 +70,13 @@ std::string redundancy_text(const FormatSettings& format) {
 class History {
  public:
   History(const SeedOptions& options, PointRecord& points)
-      : options_(options), points_(points), random_(options.seed), kinds_(options.seed), returning_(options.seed ^ return_draw), changing_(options.seed ^ change_draw) {}
+      : options_(options),
+        points_(points),
+        random_(options.seed),
+        kinds_(options.seed),
+        returning_(options.seed ^ return_draw),
+        changing_(options.seed ^ change_draw),
+        shrinking_(options.seed ^ shrink_draw) {}
 
   SeedResult run() {
     ScenarioSettings settings = random_scenario(random_);
@@ -102,19 +109,22 @@ class History {
     if (!settings.errors_expected && random_.one_in(2)) scenario.try_crashes_after_syncs(one_sync_in);
     for (u64 round = 0; round < rounds && scenario.sound(); ++round) {
       mount(scenario);
-      if (scenario.sound() && is_of_device(result_.fault)) break;
+      if (!scenario.sound() || is_of_device(result_.fault)) break;
       draw_changes(scenario);
       load(scenario, round);
       if (scenario.sound()) scenario.expect_exact();
       close(scenario);
+      if (scenario.sound()) draw_shrink(scenario, settings);
     }
     if (scenario.sound()) {
       if (is_of_device(result_.fault)) {
         meet_fault(scenario);
       } else {
         mount(scenario);
-        if (scenario.sound()) scenario.expect_exact();
-        close(scenario);
+        if (scenario.sound()) {
+          scenario.expect_exact();
+          close(scenario);
+        }
       }
     }
     result_.problems = scenario.problems();
@@ -217,18 +227,48 @@ class History {
     lost_.push_back(next);
   }
 
+  // In half of the histories a device is used up to a smaller size after some mounts; clients that may not be refused space keep what
+  // they need. Drawn apart.
+  void draw_shrink(Scenario& scenario, const ScenarioSettings& settings) {
+    constexpr u64 needed_percent = 30;
+    if (settings.format.erasure.data_shards > 0 || !shrinking_.one_in(2)) return;
+    const u64 least = settings.refusals == Refusals::none ? needed_percent : 0;
+    const u16 member = static_cast<u16>(shrinking_.below(scenario.images().size()));
+    result_.configuration += ", made smaller";
+    scenario.shrink(member, least + shrinking_.below(100 - least), shrinking_.one_in(2));
+  }
+
   // In a third of the histories of pools of copies a device is taken in while the clients work: as more space, or to take what is
   // on another one. Where a device has a fault, that may fail. Drawn apart.
   void draw_changes(Scenario& scenario) {
     const pool::Pool* pool = scenario.filesystem().assembled().pool.get();
-    if (pool == nullptr || pool->map().is_striped() || result_.fault == Fault::device_lost || !changing_.one_in(3)) return;
-    result_.configuration += ", a device is taken in";
-    scenario.work_beside("a device that is taken in", [this, &scenario] { return take_in(&scenario.filesystem()); });
+    if (pool == nullptr || pool->map().is_striped() || result_.fault == Fault::device_lost) return;
+    if (changing_.one_in(3)) {
+      result_.configuration += ", a device is taken in";
+      scenario.work_beside("a device that is taken in", [this, &scenario] { return take_in(&scenario.filesystem()); });
+    } else if (shrinking_.one_in(2)) {
+      result_.configuration += ", a device is emptied";
+      scenario.work_beside("a device that is emptied", [this, &scenario] { return empty(&scenario.filesystem()); });
+    }
+  }
+
+  // The others may have room for what is stored, if the space becomes smaller.
+  Task<Status> empty(SimulatedFilesystem* filesystem) {
+    pool::Assembled& assembled = filesystem->assembled();
+    const u16 leaving = static_cast<u16>(shrinking_.below(assembled.pool->map().members.size()));
+    const DeviceChange emptied{.kind = DeviceChange::Kind::evacuate, .member = leaving};
+    const DeviceWork work;
+    const Status done = co_await admin::change_mounted(filesystem->state(), assembled, emptied, nullptr, work);
+    const bool is_refused = !done && error_class(done.error().code) == ErrorClass::space;
+    co_return is_refused || is_of_device(result_.fault) ? Status{} : done;
   }
 
   Task<Status> take_in(SimulatedFilesystem* filesystem) {
     pool::Assembled& assembled = filesystem->assembled();
-    device::SimDevice* const fresh = &filesystem->add_device(Image(filesystem->device(0).capacity().value));
+    u64 bytes = 0;
+    for (std::size_t i = 0; i < filesystem->device_count(); ++i)
+      bytes = std::max(bytes, filesystem->device(i).capacity().value);
+    device::SimDevice* const fresh = &filesystem->add_device(Image(bytes));
     const u16 leaving = static_cast<u16>(changing_.below(assembled.pool->map().members.size()));
     const bool is_spare = changing_.one_in(2);
     const DeviceChange taken{.kind = is_spare ? DeviceChange::Kind::spare : DeviceChange::Kind::add};
@@ -411,6 +451,7 @@ class History {
   u64 operations_ = 0;  // of one client in one mount
   Random returning_;    // of devices
   Random changing_;     // of devices
+  Random shrinking_;    // of the space
   std::optional<std::size_t> struck_;  // the device that has the fault
   std::vector<std::size_t> lost_;  // devices, at the end
   u64 spare_devices_ = 0;
