@@ -223,13 +223,14 @@ u64 FileData::try_write(u64 offset, ByteSpan from) {
   return done;
 }
 
-Task<Result<u64>> FileData::write(u64 offset, ByteSpan from) {
+Task<Result<u64>> FileData::write(u64 offset, ByteSpan from, AttributeWriter* attributes) {
   ++users_;
   u64 done = 0;
   Status result;
   while (true) {
     done += try_write(offset + done, from.subspan(done));
     if (done == from.size()) break;
+    if (attributes != nullptr && done > 0) attributes->cached(offset + done);
     const Part part = first_part(offset + done, from.size() - done);
     result = co_await make_writable(offset + done, part.length());
     if (!result) break;

@@ -33,6 +33,8 @@ class AttributeWriter {
   virtual slice::Update update(const DataChange& change) = 0;
   // That update was applied.
   virtual void applied(const DataChange& change) = 0;
+  // A write that has to wait has put everything before `end_bytes` into the cache, from where it may be written back.
+  virtual void cached(u64 end_bytes) = 0;
 };
 
 enum class Then : u8 { nothing, commit };
@@ -54,7 +56,7 @@ class FileData {
   u64 try_write(u64 offset, ByteSpan from);
   // Answers how many bytes are written, from the front: fewer than asked for when an error came behind them. Errors, when
   // there are none: space_full, those of read (a partial block is read first).
-  Task<Result<u64>> write(u64 offset, ByteSpan from);
+  Task<Result<u64>> write(u64 offset, ByteSpan from, AttributeWriter* attributes);
 
   // Writes everything dirty and inserts the extents, one file state in one epoch where it fits into one transaction.
   // `file_bytes`: a file that ends at or before inline_bytes_max is kept in the key. Answers the epoch to commit.
@@ -123,7 +125,7 @@ class FileData {
   Task<Status> take_tokens(u64 first_block, u64 blocks);
   Task<Result<bool>> replaces_data(u64 first_block, u64 blocks);
 
-  std::vector<ExtentRange> dirty_runs();
+  std::vector<ExtentRange> dirty_runs(u64 file_bytes);
   Task<Status> place_runs(const std::vector<ExtentRange>& runs, std::vector<Piece>& pieces);
   void stage(Piece& piece);
   Task<Status> wait_for_pieces(std::vector<Piece>& pieces);

@@ -52,7 +52,7 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
   } else {
     writing_back_ = true;
     std::vector<Piece> pieces;
-    const std::vector<ExtentRange> runs = dirty_runs();
+    const std::vector<ExtentRange> runs = dirty_runs(file_bytes);
     result = co_await place_runs(runs, pieces);
     std::size_t inserted = 0;
     const bool early = then == Then::commit && result.ok();
@@ -69,7 +69,9 @@ Task<Result<Epoch>> FileData::write_back(u64 file_bytes, AttributeWriter* attrib
   co_return home_.slice.stream().current();
 }
 
-std::vector<ExtentRange> FileData::dirty_runs() {
+// What came behind the end since it was asked for is left to the next one: no extent lies behind the end that goes with it.
+std::vector<ExtentRange> FileData::dirty_runs(u64 file_bytes) {
+  const u64 end_block = file_bytes / block_bytes + (file_bytes % block_bytes != 0);
   std::vector<const Folio*> dirty;
   for (const auto& [window, folio] : folios_) {
     if (folio->dirty != 0) dirty.push_back(folio);
@@ -80,6 +82,7 @@ std::vector<ExtentRange> FileData::dirty_runs() {
     for (u32 block = 0; block < window_blocks; ++block) {
       if ((folio->dirty & mask_of(block, 1)) == 0) continue;
       const u64 at = folio->window * window_blocks + block;
+      if (at >= end_block) break;
       if (runs.empty() || runs.back().end_block != at) runs.push_back({inode_, at, at});
       ++runs.back().end_block;
     }
@@ -231,7 +234,6 @@ Task<Status> FileData::insert_for_commit(std::span<Piece> pieces, AttributeWrite
   co_return result;
 }
 
-// What is dirty behind the end, of a write that is under way or before a truncation, is written like anything else.
 bool FileData::fits_inline(u64 file_bytes) const {
   if (file_bytes == 0 || file_bytes > format::inline_bytes_max || extent_end_block_ > 1 || folios_.size() != 1) return false;
   const Folio& folio = *folios_.begin()->second;

@@ -166,7 +166,8 @@ Task<Result<u64>> Operations::write_here(FileHandle handle, u64 offset, ByteSpan
     const u64 at_once = data.try_write(offset, from);
     written = at_once;
     if (at_once < from.size()) {
-      const Result<u64> more = co_await data.write(offset + at_once, from.subspan(at_once));
+      if (at_once > 0) inode.cached(offset + at_once);
+      const Result<u64> more = co_await data.write(offset + at_once, from.subspan(at_once), &inode.follower);
       written = sum(at_once, more);
     }
   } else {
@@ -240,6 +241,7 @@ Task<Result<u64>> Operations::write_each_region(Inode& inode, u64 offset, ByteSp
     const Result<u64> written = co_await write_region(inode, at, from.subspan(done, length), direct);
     if (!written || *written < length) co_return sum(done, written);
     done += length;
+    if (!direct) inode.cached(offset + done);
   }
   co_return done;
 }
@@ -248,12 +250,12 @@ Task<Result<u64>> Operations::write_region(Inode& inode, u64 offset, ByteSpan fr
   const InodeNumber number = inode.number;
   const u16 where = state_.slice_of_region(number, offset / state_.region_bytes());
   if (where == format::slice_of(number)) {
-    return direct ? write_direct(inode, offset, from) : inode.file_data().write(offset, from);
+    return direct ? write_direct(inode, offset, from) : inode.file_data().write(offset, from, &inode.follower);
   }
   const CoreIndex core = state_.core_of_slice(where);
   auto there = [this, core, number, where, offset, from, direct] {
     data::FileData& share = state_.core(core).share(number, where);
-    return direct ? share.write_direct(offset, from, nullptr) : share.write(offset, from);
+    return direct ? share.write_direct(offset, from, nullptr) : share.write(offset, from, nullptr);
   };
   return state_.call(core, there);
 }

@@ -122,6 +122,12 @@ void Inode::applied(const data::DataChange& change) {
   if (change.complete) attributes_dirty = persisted_size != size;
 }
 
+void Inode::cached(u64 end_bytes) {
+  if (end_bytes <= size) return;
+  size = end_bytes;
+  attributes_dirty = true;
+}
+
 bool DataFollower::follows(const data::DataChange& change) const {
   return change.blocks != 0 || change.end_bytes > inode_.persisted_size;
 }
@@ -129,6 +135,8 @@ bool DataFollower::follows(const data::DataChange& change) const {
 slice::Update DataFollower::update(const data::DataChange& change) {
   return inode_.updated(std::max(inode_.persisted_size, change.end_bytes), inode_.flags, change.blocks);
 }
+
+void DataFollower::cached(u64 end_bytes) { inode_.cached(end_bytes); }
 
 void DataFollower::applied(const data::DataChange& change) {
   // Not when it stays: a truncation that waits for this write has set the new size already.

@@ -45,6 +45,7 @@ class DataFollower final : public data::AttributeWriter {
   bool follows(const data::DataChange& change) const override;
   slice::Update update(const data::DataChange& change) override;
   void applied(const data::DataChange& change) override;
+  void cached(u64 end_bytes) override;
 
  private:
   Inode& inode_;
@@ -75,6 +76,7 @@ struct Inode final : data::AttributeWriter {
   bool follows(const data::DataChange&) const override { return true; }
   slice::Update update(const data::DataChange& change) override;
   void applied(const data::DataChange& change) override;
+  void cached(u64 end_bytes) override;
 
   SliceState& home;
   const InodeNumber number;

@@ -179,7 +179,7 @@ Task<Status> Operations::make_symlink_locked(InodeNumber parent, std::string_vie
   Inode& inode = *here.find_inode(number);
   ++inode.references;
   const ByteSpan bytes{reinterpret_cast<const std::byte*>(target.data()), target.size()};
-  const Result<u64> put = co_await inode.file_data().write(0, bytes);  // one block: all of it or nothing
+  const Result<u64> put = co_await inode.file_data().write(0, bytes, nullptr);  // one block: all of it or nothing
   if (!put) result = put.error();
   if (result) {
     inode.size = target.size();

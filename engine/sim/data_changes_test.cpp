@@ -113,10 +113,14 @@ TEST(DataChanges, an_end_that_moved_beside_a_write_back_is_still_to_be_written) 
   EXPECT_TRUE(inode->attributes_dirty);
 }
 
-Task<u64> begin_write(fs::Inode* inode, ByteSpan data) { co_return inode->file_data().try_write(0, data); }
+Task<u64> begin_write(fs::Inode* inode, ByteSpan data) {
+  const u64 taken = inode->file_data().try_write(0, data);
+  inode->cached(taken);
+  co_return taken;
+}
 
 // A small file is kept in its key, and what is dirty behind its end was left to a truncation. A write whose first bytes are in
-// the cache while it waits for space has not moved the end yet: the flusher wrote nothing, at once and again, for ever.
+// the cache while it waits for space had not moved the end yet: the flusher wrote nothing, at once and again, for ever.
 TEST(DataChanges, what_a_write_under_way_put_into_an_empty_file_is_written_back) {
   TwoFiles files(4);
   fs::CoreState& core = files.filesystem.state().core(0);
@@ -132,6 +136,39 @@ TEST(DataChanges, what_a_write_under_way_put_into_an_empty_file_is_written_back)
   const Result<Epoch> written = files.run([&] { return core.write_back(*inode); });
   EXPECT_TRUE(written.ok());
   EXPECT_FALSE(inode->file_data().is_dirty());
+}
+
+Task<void> write_much(fs::Operations* operations, FileHandle file) {
+  const std::vector<std::byte> data(24 * mib, std::byte{7});
+  const Result<u64> written = co_await operations->write(file, 0, data);
+  EXPECT_TRUE(written.ok());
+}
+
+Task<void> write_beside_commits(fs::Operations* operations, FileHandle large, FileHandle other) {
+  runtime::Gate gate;
+  gate.spawn(write_much(operations, large));
+  const std::vector<std::byte> data(block_bytes, std::byte{8});
+  for (u64 i = 0; gate.running() > 0; ++i) {
+    const Result<u64> written = co_await operations->write(other, i * block_bytes, data);
+    const Status synced = co_await operations->fsync(other);
+    EXPECT_TRUE(written.ok() && synced.ok());
+  }
+}
+
+// What was written back of a write that waited for memory lay behind the end of the file until the write was through.
+TEST(DataChanges, a_write_that_waits_moves_the_end_before_what_it_wrote) {
+  for (const u16 slices : {1, 2}) {
+    MountSettings settings;
+    settings.cache_bytes = 2 * mib;
+    TwoFiles files(7, slices, mib, settings);
+    std::vector<Image> images;
+    const auto gather = [&images](device::SimDevice& device) { images.push_back(device.image()); };
+    files.filesystem.device().set_durability_observer(gather);
+    files.run([&] { return write_beside_commits(&files.filesystem.operations(), files.buffered, files.other); });
+    files.filesystem.device().set_durability_observer({});
+    EXPECT_GT(images.size(), 2u);
+    for (const Image& image : images) expect_sound(image);
+  }
 }
 
 // The size followed in a later transaction, or with the next fsync only: what a crash in between left behind the end of the

@@ -8,5 +8,7 @@ namespace cowfs::sim {
 std::vector<std::string> findings_in(SimulatedFilesystem& filesystem);
 std::vector<std::string> findings_in(const Images& images);
 std::vector<std::string> findings_in(const Image& image);
+// After an unmount, also what it left unfinished: files without names, truncations.
+std::vector<std::string> findings_after_unmount(const Images& images);
 
 }  // namespace cowfs::sim

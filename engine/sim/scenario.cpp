@@ -2,6 +2,7 @@
 
 #include "engine/admin/device_change.h"
 #include "engine/admin/scrub.h"
+#include "engine/sim/findings.h"
 
 namespace cowfs::sim {
 
@@ -251,6 +252,8 @@ void lose_spare_devices(Images& images, SimulatedFilesystem& whole, u64 spare_de
 void Scenario::expect_recovers(Images images, u64 seed) {
   ++crashes_tried_;
   Random random(seed);
+  const bool is_whole = !settings_.corruption_expected && !settings_.device_damaged && !damage_;
+  if (is_whole && seed % 4 == 0) add(findings_in(images));
   const auto draw_mount = [this, &random] {
     MountSettings drawn = random_settings(random);
     drawn.degraded = settings_.format.spare_devices() > 0;
@@ -268,9 +271,12 @@ void Scenario::expect_recovers(Images images, u64 seed) {
   if (settings_.corruption_expected) return;
 
   // The recovery itself may be cut short, and devices lost after it; the next one finds the same.
-  if (random.one_in(2)) add("closing what was recovered", recovered.close());
+  if (random.one_in(2)) {
+    add("closing what was recovered", recovered.close());
+    if (is_whole && sound()) add(findings_after_unmount(recovered.crash_images_all_lost()));
+  }
   Images left = recovered.crash_images(random);
-  if (!settings_.device_damaged && !damage_) lose_spare_devices(left, recovered, settings_.format.spare_devices(), random);
+  if (is_whole) lose_spare_devices(left, recovered, settings_.format.spare_devices(), random);
   SimulatedFilesystem again(std::move(left), draw_mount());
   add("second recovery", again.mount());
   if (!sound()) return;

@@ -31,10 +31,6 @@ ChecksumKind random_metadata_checksum(Random& random);
 // Everything that a seed can vary.
 ScenarioSettings random_scenario(Random& random);
 
-// What check finds in `image`, or why it cannot look.
-std::vector<std::string> findings_in(const Image& image);
-void expect_sound(const Image& image);
-
 class Scenario {
  public:
   explicit Scenario(const ScenarioSettings& settings);

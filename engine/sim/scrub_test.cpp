@@ -174,7 +174,7 @@ TEST(Scrub, blocks_and_parity_that_were_damaged_in_stripes_are_repaired) {
 TEST(Scrub, two_copies_damaged_in_different_blocks_are_both_repaired) {
   Mount mount(written(2, 2));
   constexpr u64 apart = 2 * format::node_bytes;  // so that no node is lost
-  for (u64 at = 12 * mib; at < 40 * mib; at += 2 * apart) {
+  for (u64 at = 12 * mib; at < 100 * mib; at += 2 * apart) {
     mount.filesystem.device(0).damage(at, block_bytes);
     mount.filesystem.device(1).damage(at + apart, block_bytes);
   }
