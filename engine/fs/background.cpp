@@ -290,6 +290,12 @@ Task<Status> CoreState::write_back_all() {
   co_return Status{};
 }
 
+// Of files without names, which the next mount would have to go on with.
+Task<Status> CoreState::end_removals() {
+  while (data_.removals > 0) co_await data_.removed.wait();
+  co_return Status{};
+}
+
 void CoreState::epoch_sealed(Epoch epoch) {
   each_slice([&](SliceState& state) {
     state.slice.epoch_sealed(epoch);

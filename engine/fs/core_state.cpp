@@ -139,16 +139,8 @@ Task<void> CoreState::reap(Inode& inode) {
   SliceState& home = inode.home;
   const InodeNumber number = inode.number;
   if (inode.is_regular() || inode.is_symlink()) {
-    if (inode.size > filesystem_.region_bytes() || inode.persisted_size > filesystem_.region_bytes()) {
-      const u64 regions = std::max(inode.size, inode.persisted_size) / filesystem_.region_bytes() + 1;
-      const u64 slices = std::min<u64>(regions, filesystem_.superblock().slices);
-      for (u64 region = 1; region < slices; ++region) {
-        const u16 where = filesystem_.slice_of_region(number, region);
-        auto drop = [this, number, where] { return filesystem_.core(filesystem_.core_of_slice(where)).drop_share(number, where); };
-        const Status dropped = co_await filesystem_.call(filesystem_.core_of_slice(where), drop);
-        if (!dropped) co_return;
-      }
-    }
+    const Status dropped = co_await drop_shares(inode);
+    if (!dropped) co_return;
     const Status truncated = co_await inode.file_data().truncate(0, nullptr);
     if (!truncated) co_return;
   }
@@ -250,6 +242,23 @@ data::FileData& CoreState::share(InodeNumber number, u16 slice_id) {
   auto& place = where.shares[number];
   if (place == nullptr) place = std::make_unique<data::FileData>(where.data, number, false);
   return *place;
+}
+
+// After a crash other slices may hold more than the file's end tells.
+Task<Status> CoreState::drop_shares(Inode& inode) {
+  const InodeNumber number = inode.number;
+  const u64 end = std::max(inode.size, inode.persisted_size);
+  const bool is_known = inode.shares_known || !filesystem_.is_after_crash();
+  const u64 regions = is_known ? end / filesystem_.region_bytes() + 1 : ~0ull;
+  const u64 slices = std::min<u64>(regions, filesystem_.superblock().slices);
+  for (u64 region = 1; region < slices; ++region) {
+    const u16 where = filesystem_.slice_of_region(number, region);
+    const CoreIndex there = filesystem_.core_of_slice(where);
+    auto drop = [this, there, number, where] { return filesystem_.core(there).drop_share(number, where); };
+    const Status dropped = co_await filesystem_.call(there, drop);
+    if (!dropped) co_return dropped;
+  }
+  co_return Status{};
 }
 
 Task<Status> CoreState::drop_share(InodeNumber number, u16 slice_id) {

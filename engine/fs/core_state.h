@@ -100,8 +100,10 @@ class CoreState final : public journal::EpochObserver, public journal::ReclaimTa
   Task<Result<bool>> await_freed();
   // Everything dirty on this core.
   Task<Status> write_back_all();
+  Task<Status> end_removals();
   Task<Status> checkpoint_all();
   data::FileData& share(InodeNumber number, u16 slice_id);
+  Task<Status> drop_shares(Inode& inode);
   Task<Status> drop_share(InodeNumber number, u16 slice_id);
 
   // Touches memory while a mount waits for the device: all of the page cache, and of what nodes may take as much as that

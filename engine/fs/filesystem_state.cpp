@@ -208,6 +208,7 @@ Task<Status> FilesystemState::end_replay(CoreIndex index) {
   for (u16 id : core(index).slice_ids()) {
     const Status ended = core(index).slice(id).slice.end_replay(history_.last);
     if (!ended) co_return ended;
+    if (core(index).slice(id).slice.oldest_needed() != Epoch{~0ull}) is_after_crash_.store(true, std::memory_order_relaxed);
   }
   co_return Status{};
 }
@@ -244,8 +245,8 @@ Task<Status> FilesystemState::make_root() {
 }
 
 Task<Status> FilesystemState::start_core(CoreIndex index) {
-  core(index).start_background();
   if (settings_.read_only) co_return Status{};
+  core(index).start_background();
   co_await core(index).pay_for_metadata();
   co_return co_await finish_orphans(index);
 }
@@ -284,6 +285,7 @@ Task<Status> FilesystemState::close() {
   Status result;
   if (!settings_.read_only) {
     result = co_await on_each_core(&FilesystemState::write_back_core);
+    if (result) result = co_await on_each_core(&FilesystemState::end_removals);
     if (result) result = co_await store_counters(true);
     if (result) result = co_await core(0).stream().commit(core(0).stream().current());
     if (result) result = co_await on_each_core(&FilesystemState::checkpoint_core);

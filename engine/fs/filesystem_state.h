@@ -54,6 +54,8 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   std::vector<device::Device*> members() const;
   journal::Journal& journal() { return *journal_; }
   const journal::History& history() const { return history_; }
+  // It had more than the checkpoints: nobody unmounted.
+  bool is_after_crash() const { return is_after_crash_.load(std::memory_order_relaxed); }
   // All of it has been found; any core may ask.
   bool history_is_known() const { return history_is_known_.load(std::memory_order_relaxed); }
   u16 cores() const { return static_cast<u16>(cores_.size()); }
@@ -161,6 +163,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   Task<Status> on_each_core(Task<Status> (FilesystemState::*step)(CoreIndex));
   Task<void> on_one_core(Task<Status> (FilesystemState::*step)(CoreIndex), CoreIndex index, Status* result);
   Task<Status> write_back_core(CoreIndex index) { return core(index).write_back_all(); }
+  Task<Status> end_removals(CoreIndex index) { return core(index).end_removals(); }
   Task<Status> checkpoint_core(CoreIndex index) { return core(index).checkpoint_all(); }
   Task<Status> stop_core(CoreIndex index);
   Task<Status> stop_checkpoints(CoreIndex index);
@@ -186,6 +189,7 @@ class FilesystemState : public slice::BucketSource, public data::TokenSource, pu
   const FilesystemSettings settings_;
   journal::History history_;
   std::atomic<bool> history_is_known_ = false;
+  std::atomic<bool> is_after_crash_ = false;
   std::unique_ptr<journal::Journal> journal_;
   std::vector<std::unique_ptr<CoreState>> cores_;
   std::atomic<u64> directory_moves_{0};

@@ -171,6 +171,28 @@ TEST(DataChanges, a_write_that_waits_moves_the_end_before_what_it_wrote) {
   }
 }
 
+// The end had not come to the medium with what lay in another slice, and nobody looked there when the file was removed: blocks
+// without a file.
+TEST(DataChanges, a_file_that_is_removed_after_a_crash_takes_along_what_another_slice_has_behind_its_end) {
+  TwoFiles files(9, 2, mib);
+  files.write(files.buffered, 0, 1);
+  files.sync(files.buffered);
+  files.write(files.buffered, mib / block_bytes, 4);
+  const Result<Attributes> attributes = files.run([&] { return files.filesystem.operations().stat(files.buffered); });
+  ASSERT_TRUE(attributes.ok());
+  fs::FilesystemState& state = files.filesystem.state();
+  const u16 other_slice = state.slice_of_region(attributes->inode, 1);
+  const runtime::CoreIndex there = state.core_of_slice(other_slice);
+  const auto write_back = [&] { return state.core(there).write_back_share(attributes->inode, other_slice); };
+  EXPECT_TRUE(files.filesystem.run(there, write_back).ok());
+
+  SimulatedFilesystem after(files.crash(), {});
+  ASSERT_TRUE(after.mount().ok());
+  EXPECT_TRUE(after.run(0, [&after] { return after.operations().unlink("/file"); }).ok());
+  EXPECT_TRUE(after.close().ok());
+  EXPECT_TRUE(none(findings_after_unmount(after.crash_images_all_lost())));
+}
+
 // The size followed in a later transaction, or with the next fsync only: what a crash in between left behind the end of the
 // file was reported by check, and lost.
 TEST(DataChanges, a_direct_write_moves_the_end_of_the_file_with_its_extents) {
