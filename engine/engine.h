@@ -189,7 +189,8 @@ struct DeviceWork {
   std::string path = {};
   bool force = false;        // of a new one: also one with a filesystem or another signature on it
   u64 bytes_per_second = 0;  // as ScrubOptions
-  std::function<bool(u64 chunks_done, u64 chunks_total)> progress = {};  // called now and then, on core 0; false: stop
+  // Called now and then, on core 0; false: stop. Where the space becomes smaller, of the buckets that go, first.
+  std::function<bool(u64 chunks_done, u64 chunks_total)> progress = {};
 };
 
 class Filesystem {
