@@ -256,7 +256,7 @@ class Filesystem {
   // On core 0, while the filesystem is used, one at a time; must be done, or told to stop, before unmount(). Online brings a device that does
   // not count up to date: what is written goes there from the beginning, and when it has everything it counts; a crash, or an error, leaves
   // it stale. Chunks that move count where they were, or where they come, whatever is cut off; stopped, they go on when the same is asked
-  // for again. What is refused has changed nothing. Errors: pool_change_under_way; pool_alone; pool_stripes_fixed; pool_member_unknown;
+  // for again. What is refused has changed nothing. Errors: pool_change_under_way; pool_alone; pool_member_unknown;
   // pool_copies_needed (offline); pool_chunks_unplaced (label, evacuate, remove, resize); space_still_needed, space_bucket_stuck (the same,
   // where the space has to become smaller); pool_move_stopped, pool_move_failed (evacuate, remove, add, resize); pool_members_too_many, pool_map_full, device_too_small, device_has_signature (add, spare); read_only_filesystem;
   // superblock_devices_missing (online, resize); of online pool_device_silent, pool_refill_failed, pool_refill_stopped,

@@ -15,7 +15,7 @@ struct ChangeProgress {
 };
 
 // For threads that are no cores. `added`: of add and spare, the new device; what it holds is lost; with a signature it is refused without
-// `force`. Errors: as a degraded mount; pool_alone; pool_stripes_fixed; pool_member_unknown; pool_copies_needed (offline); pool_chunks_unplaced;
+// `force`. Errors: as a degraded mount; pool_alone; pool_member_unknown; pool_copies_needed (offline); pool_chunks_unplaced;
 // pool_members_too_many, pool_map_full, device_too_small, device_has_signature (add, spare); superblock_devices_missing (online, resize,
 // of a device that is not there); device_too_small (resize). Where the space has to become smaller (evacuate, remove, resize): space_still_needed,
 // space_bucket_stuck, and those of a mount.

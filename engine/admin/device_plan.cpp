@@ -21,15 +21,12 @@ PoolMap map_now(const pool::Pool& pool) {
 
 namespace {
 
-bool moves_chunks(Kind kind) { return kind != Kind::offline && kind != Kind::online && kind != Kind::label; }
-
 class Planner {
  public:
   Planner(const pool::Pool& pool, const DeviceChange& change, Device* added, const format::Uuid& uuid)
       : pool_(pool), asked_(change), added_(added), uuid_(uuid), map_(map_now(pool)) {}
 
   Result<PlannedChange> plan() {
-    if (map_.is_striped() && moves_chunks(asked_.kind)) return Error{Code::pool_stripes_fixed, map_.data_shards};
     if (brings_device(asked_.kind)) return add();
     if (asked_.member >= map_.members.size()) return Error{Code::pool_member_unknown, asked_.member};
     switch (asked_.kind) {
@@ -47,7 +44,6 @@ class Planner {
   }
 
   Result<u32> chunks_that_fit() {
-    if (map_.is_striped()) return Error{Code::pool_stripes_fixed, map_.data_shards};
     if (asked_.member >= map_.members.size()) return Error{Code::pool_member_unknown, asked_.member};
     if (asked_.kind == Kind::evacuate || asked_.kind == Kind::remove)
       return pool::chunks_without(map_, asked_.member, 0);
@@ -139,7 +135,9 @@ Result<u64> asked_capacity(const DeviceChange& change, const Device& device) {
   return asked;
 }
 
+// In stripes the space stays.
 std::optional<PoolMap> smaller_space(const pool::Pool& pool, const DeviceChange& change) {
+  if (pool.map().is_striped()) return std::nullopt;
   const Result<u32> chunks = Planner(pool, change, nullptr, {}).chunks_that_fit();
   if (!chunks || *chunks == pool.map().chunks()) return std::nullopt;
   PoolMap smaller = pool::reduced(map_now(pool), *chunks);

@@ -8,6 +8,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/result.h"
@@ -76,6 +77,14 @@ struct ChunkPlace {  // 4 bytes
 };
 static_assert(sizeof(ChunkPlace) == 4);
 
+// What lies in one chunk of a member: a copy of a chunk of the space, or a shard of a stripe set.
+struct PoolPart {
+  bool is_shard = false;
+  u32 group = 0;   // the chunk, or the set
+  u8 number = 0;   // the copy, or the shard, from 0
+  bool operator==(const PoolPart&) const = default;
+};
+
 // Decoded.
 struct PoolMap {
   u64 filesystem = 0;
@@ -94,6 +103,10 @@ struct PoolMap {
 
   u32 chunks() const { return static_cast<u32>(places.size() / copies); }
   const ChunkPlace& place(u64 chunk, u8 copy) const { return places[chunk * copies + copy]; }
+  const ChunkPlace& place(const PoolPart& part) const {
+    return part.is_shard ? shard_place(part.group, part.number) : place(part.group, part.number);
+  }
+  ChunkPlace& place(const PoolPart& part) { return const_cast<ChunkPlace&>(std::as_const(*this).place(part)); }
 
   bool is_striped() const { return data_shards > 0; }
   u32 shards() const { return data_shards + u32{parity_shards}; }

@@ -1,5 +1,6 @@
-// Changes of a pool's members: what the map is to be, planned before anything is written, and how it comes about. Chunks move by
-// being copied to places that the old map leaves free; then the new map counts. Whatever is cut off before, the old one does.
+// Changes of a pool's members: what the map is to be, planned before anything is written, and how it comes about. Chunks, of copies and of
+// stripe sets, move by being copied to places that the old map leaves free; then the new map counts. Whatever is cut off before, the old
+// one does.
 #pragma once
 #include <functional>
 #include <optional>
@@ -10,29 +11,19 @@
 
 namespace cowfs::pool {
 
-// A copy of a chunk that lies elsewhere in the new map.
-struct Move {
-  u32 chunk = 0;
-  u8 copy = 0;  // from 0
-};
-
 struct Change {
   format::PoolMap map;
-  std::vector<Move> moves;
+  std::vector<format::PoolPart> moves;  // what lies elsewhere in it
 };
-
-// What is to be in a copy's new place: what is in the copy, damaged or not, so that damage of another copy does not come twice. What of it
-// cannot be read is read from the others. Errors: of the devices.
-runtime::Task<Status> read_moved(Pool& pool, u64 offset_bytes, u8 copy, MutableByteSpan into);
 
 // Nothing lies on the member behind its first `chunks` any more. Error pool_chunks_unplaced (value: how many have no place elsewhere).
 Result<Change> moved_off(const format::PoolMap& map, u16 member, u32 chunks);
 
-// As many chunks more as there is room for, behind those that there are; where copies on different members need it, chunks move
-// to those that have most room.
+// As many chunks, or stripe sets, more as there is room for, behind those that there are; where different members are needed, some of what
+// there is moves to those that have most room.
 Change extended(const format::PoolMap& map);
 
-// Another label. Error pool_chunks_unplaced (value: how many would have two copies with one label).
+// Another label. Error pool_chunks_unplaced (value: how many would have two copies, or shards, with one label).
 Result<format::PoolMap> relabelled(const format::PoolMap& map, u16 member, const std::string& label);
 
 // The superblock of a pool with this map.

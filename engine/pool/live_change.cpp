@@ -25,7 +25,8 @@ runtime::Task<Status> LiveChange::carry_out(Change change, device::Device* added
   }
   co_await pool_.set_sizes(change.map);
   const Status moved = co_await move_chunks(change);
-  if (!moved || change.map.chunks() == pool_.map().chunks()) co_return moved;
+  const u64 bucket_blocks = pool_.superblock().bucket_blocks;
+  if (!moved || change.map.buckets(bucket_blocks) == pool_.map().buckets(bucket_blocks)) co_return moved;
   co_return co_await pool_.set_space(change.map);
 }
 
@@ -36,8 +37,8 @@ runtime::Task<Status> LiveChange::move_chunks(const Change& change) {
     if (progress_ && !progress_(done, total)) co_return Error{Code::pool_move_stopped, done};
     Pool::Movings moving;
     for (u64 i = done; i < std::min(done + chunks_at_once, total); ++i) {
-      const Move& move = change.moves[i];
-      moving.push_back({.chunk = move.chunk, .copy = move.copy, .place = change.map.place(move.chunk, move.copy)});
+      const format::PoolPart& part = change.moves[i];
+      moving.push_back({.part = part, .place = change.map.place(part)});
     }
     const Status moved = co_await move_some(moving);
     if (!moved) co_return moved;
@@ -74,36 +75,30 @@ runtime::Task<Status> LiveChange::copy(const Pool::Movings& moving) {
 runtime::Task<void> LiveChange::copy_pieces(Copying* copying) {
   device::AlignedBuffer buffer = reader_.take_buffer();
   while (copying->failure) {
-    const std::optional<Piece> piece = next(*copying);
+    const std::optional<MovedPiece> piece = next(*copying);
     if (!piece) break;
-    co_await reader_.before(piece->bytes);
-    co_await pool_.locks().hold(piece->from, piece->bytes);
-    const Status copied = co_await copy_piece(*piece, buffer.span().first(piece->bytes));
-    pool_.locks().release(piece->from, piece->bytes);
+    const format::ChunkPlace to = copying->moving[copying->begun - 1].place;
+    co_await reader_.before(piece->length);
+    co_await pool_.locks().hold(piece->offset_bytes, piece->bytes);
+    const Status copied = co_await copy_piece(*piece, to, buffer.span().first(piece->length));
+    pool_.locks().release(piece->offset_bytes, piece->bytes);
     if (!copied) copying->failure = copied;
   }
   reader_.give_back(std::move(buffer));
 }
 
-runtime::Task<Status> LiveChange::copy_piece(Piece piece, MutableByteSpan data) {
-  const Status read = co_await read_moved(pool_, piece.from, piece.copy, data);
+runtime::Task<Status> LiveChange::copy_piece(MovedPiece piece, format::ChunkPlace to, MutableByteSpan data) {
+  const Status read = co_await read_moved(pool_, piece, data);
   if (!read) co_return read;
-  co_return co_await pool_.asked(piece.member).write(piece.to, data);
+  co_return co_await pool_.asked(to.member).write(pool_.place_offset(to) + piece.begin, data);
 }
 
-std::optional<LiveChange::Piece> LiveChange::next(Copying& copying) const {
-  const u64 bucket_bytes = pool_.superblock().bucket_blocks * block_bytes;
-  const u64 chunk_bytes = pool_.map().chunk_buckets * bucket_bytes;
-  if (copying.next == copying.moving.size() * chunk_bytes) return std::nullopt;
-  const Pool::Moving& moving = copying.moving[copying.next / chunk_bytes];
-  const u64 bucket = copying.next % chunk_bytes / bucket_bytes, begin = copying.next % bucket_bytes;
-  const u64 bytes = std::min(reader_.run_bytes(), bucket_bytes - begin);
-  copying.next += bytes;
-  return Piece{.from = pool_.space_offset(moving.chunk, bucket) + begin,
-               .copy = moving.copy,
-               .member = moving.place.member,
-               .to = pool_.place_offset(moving.place, bucket) + begin,
-               .bytes = bytes};
+std::optional<MovedPiece> LiveChange::next(Copying& copying) const {
+  while (true) {
+    std::optional<MovedPiece> piece = copying.pieces ? copying.pieces->next() : std::nullopt;
+    if (piece || copying.begun == copying.moving.size()) return piece;
+    copying.pieces.emplace(pool_, copying.moving[copying.begun++].part, reader_.run_bytes());
+  }
 }
 
 // Of the pool.
@@ -123,7 +118,6 @@ runtime::Task<void> Pool::reopen() {
 
 template <typename Exchange>
 runtime::Task<void> Pool::while_nobody_asks(Exchange exchange) {
-  assert(!map_.is_striped());  // whose requests are made of others
   const runtime::CoreIndex cores = runtime::this_reactor().cores();
   for (runtime::CoreIndex core = 0; core < cores; ++core) co_await runtime::on(core, [this] { return shut(); });
   {
@@ -132,10 +126,6 @@ runtime::Task<void> Pool::while_nobody_asks(Exchange exchange) {
     count_capacity();
   }
   for (runtime::CoreIndex core = 0; core < cores; ++core) co_await runtime::on(core, [this] { return reopen(); });
-}
-
-u64 Pool::place_offset(const format::ChunkPlace& place, u64 bucket) const {
-  return (map_.members[place.member].first_bucket + u64{place.chunk} * map_.chunk_buckets + bucket) * bucket_blocks_ * block_bytes;
 }
 
 runtime::Task<void> Pool::set_moving(Movings moving) {
@@ -148,9 +138,11 @@ runtime::Task<void> Pool::set_moving(Movings moving) {
 
 runtime::Task<bool> Pool::let_moved_count() {
   const auto exchange = [this] {
-    if (move_broken_.load()) return;
+    const bool all_there =
+        std::all_of(moving_.begin(), moving_.end(), [this](const Moving& moving) { return is_current(moving.place.member); });
+    if (move_broken_.load() || !all_there) return;
     for (Moving& moving : moving_) {
-      std::swap(map_.places[moving.chunk * map_.copies + moving.copy], moving.place);
+      std::swap(map_.place(moving.part), moving.place);
       moving.counts = true;
     }
   };
@@ -188,7 +180,10 @@ runtime::Task<void> Pool::set_sizes(const format::PoolMap& planned) {
 }
 
 runtime::Task<Status> Pool::set_space(const format::PoolMap& planned) {
-  const auto exchange = [this, &planned] { map_.places = planned.places; };
+  const auto exchange = [this, &planned] {
+    map_.places = planned.places;
+    map_.shard_places = planned.shard_places;
+  };
   co_await while_nobody_asks(exchange);
   co_return co_await change_superblock(with_space_of(superblock_, map_));
 }

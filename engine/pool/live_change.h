@@ -3,13 +3,14 @@
 // kept off the piece; then all members remember the new places. Whatever is cut off, one of the two places counts and has everything.
 #pragma once
 #include "engine/pool/change.h"
+#include "engine/pool/moved_part.h"
 #include "engine/pool/refill.h"
 
 namespace cowfs::pool {
 
 class LiveChange {
  public:
-  // On the core that flushes, one at a time. `pool`, not in stripes, and `reader` outlive it. `progress` tells of chunks.
+  // On the core that flushes, one at a time. `pool` and `reader` outlive it. `progress` tells of chunks.
   LiveChange(Pool& pool, device::BackgroundReader& reader, RefillProgress progress)
       : pool_(pool), reader_(reader), progress_(std::move(progress)) {}
 
@@ -20,23 +21,17 @@ class LiveChange {
  private:
   struct Copying {
     const Pool::Movings& moving;
-    u64 next = 0;  // bytes of all of them
+    std::size_t begun = 0;  // of them
+    std::optional<MovedPieces> pieces = {};
     Status failure = {};
-  };
-  struct Piece {
-    u64 from = 0;  // in the pool's space
-    u8 copy = 0;
-    u16 member = 0;
-    u64 to = 0;  // on the member
-    u64 bytes = 0;
   };
 
   runtime::Task<Status> move_chunks(const Change& change);
   runtime::Task<Status> move_some(const Pool::Movings& moving);
   runtime::Task<Status> copy(const Pool::Movings& moving);
   runtime::Task<void> copy_pieces(Copying* copying);
-  runtime::Task<Status> copy_piece(Piece piece, MutableByteSpan data);
-  std::optional<Piece> next(Copying& copying) const;
+  runtime::Task<Status> copy_piece(MovedPiece piece, format::ChunkPlace to, MutableByteSpan data);
+  std::optional<MovedPiece> next(Copying& copying) const;
 
   Pool& pool_;
   device::BackgroundReader& reader_;

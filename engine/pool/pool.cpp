@@ -33,6 +33,27 @@ struct Pool::Fan {
   i64 error = 0;
 };
 
+// What a request that was let in asks of the pool itself: it does not wait for an exchange, which waits for that request.
+struct Pool::Inner : IoOperation {
+  Inner(Pool& asked_pool, const IoOperation& outer, u64 done, u64 bytes) : pool(asked_pool) {
+    kind = outer.kind;
+    durable = outer.durable;
+    data = outer.data + done;
+    offset = outer.offset + done;
+    length = bytes;
+    completed = [](IoOperation& inner) { runtime::this_reactor().schedule(inner.waiter); };
+  }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiting) {
+    waiter = waiting;
+    ++pool.entrance().under_way;
+    pool.admit(*this);
+  }
+  i64 await_resume() const { return result < 0 ? result : 0; }
+
+  Pool& pool;
+};
+
 Pool::Pool(const format::Superblock& superblock, format::PoolMap map, std::vector<device::Device*> members, bool read_only)
     : superblock_(superblock),
       bucket_blocks_(superblock.bucket_blocks),
@@ -127,8 +148,12 @@ std::vector<Pool::Piece> Pool::pieces_of(const IoOperation& operation) const {
   return pieces;
 }
 
+u64 Pool::place_offset(const format::ChunkPlace& place) const {
+  return (map_.members[place.member].first_bucket + u64{place.chunk} * map_.chunk_buckets) * bucket_blocks_ * block_bytes;
+}
+
 u64 Pool::member_offset(const Piece& piece, const format::ChunkPlace& place) const {
-  return place_offset(place, 0) + piece.block * block_bytes;
+  return place_offset(place) + piece.block * block_bytes;
 }
 
 // On any core, and perhaps beside an exchange of the map.
@@ -154,15 +179,23 @@ void Pool::start(IoOperation& operation) {
 }
 
 runtime::Task<void> Pool::start_later(IoOperation* operation) {
-  Entrance& here = entrance();
-  while (here.is_shut) co_await here.changed.wait();
-  ++here.under_way;
+  co_await enter();
   admit(*operation);
 }
 
-void Pool::finish(IoOperation& asked) {
+runtime::Task<void> Pool::enter() {
+  Entrance& here = entrance();
+  while (here.is_shut) co_await here.changed.wait();
+  ++here.under_way;
+}
+
+void Pool::leave() {
   Entrance& here = entrance();
   if (--here.under_way == 0 && here.is_shut) here.changed.wake_all();
+}
+
+void Pool::finish(IoOperation& asked) {
+  leave();
   asked.completed(asked);
 }
 
@@ -202,13 +235,8 @@ runtime::Task<void> Pool::run_striped(IoOperation* operation) {
 // What begins before the stripes and goes on in them.
 runtime::Task<i64> Pool::run_copied(const IoOperation& asked, u64 done, u64 length) {
   if (asked.copy != 0) co_return -EINVAL;
-  const u64 at = asked.offset + done;
-  const std::span<std::byte> data{asked.data + done, length};
-  Status status;
-  if (asked.kind == IoOperation::Kind::read) status = co_await read(at, data);
-  if (asked.kind == IoOperation::Kind::write) status = co_await write(at, data, asked.durable);
-  if (asked.kind == IoOperation::Kind::discard) status = co_await discard(at, length);
-  co_return status ? 0 : -static_cast<i64>(status.error().value);
+  Inner inner(*this, asked, done, length);
+  co_return co_await inner;
 }
 
 runtime::Task<i64> Pool::run_in_stripes(const IoOperation& asked, u64 done, u64 length) {
@@ -242,9 +270,11 @@ runtime::Task<i64> Pool::change_stripes(const IoOperation& asked, StripeRange ra
 runtime::Task<Pool::StripesSeen> Pool::scrub_stripes(u64 offset_bytes, u64 bytes, CheckBlock check, bool mend) {
   const StripeRange range = stripes_->layout().range(offset_bytes, bytes);
   const bool may_write = mend && may_heal();
+  co_await enter();
   if (may_write && !locks_.try_enter(offset_bytes, bytes)) co_await enter_later(offset_bytes, bytes);
   StripesSeen seen = co_await stripes_->scrub(range, offset_bytes, std::move(check), may_write);
   if (may_write) locks_.leave(offset_bytes, bytes);
+  leave();
   co_return seen;
 }
 
@@ -305,7 +335,7 @@ void Pool::start_entered_writes(IoOperation& operation) {
       any = any || is_current(place.member);
       add_write(*fan, piece, copy, place);
       for (const Moving& moving : moving_) {
-        if (moving.chunk != piece.chunk || moving.copy != copy) continue;
+        if (moving.part != format::PoolPart{false, static_cast<u32>(piece.chunk), copy}) continue;
         Part* const moved = add_write(*fan, piece, copy, moving.place);
         if (moved == nullptr) move_broken_.store(true);
         else moved->is_spare = !moving.counts;

@@ -60,8 +60,10 @@ class Pool final : public device::Device {
   const format::PoolMap& map() const { return map_; }
   const format::Superblock& superblock() const { return superblock_; }
   std::vector<device::Device*> devices() const;
-  // Where a chunk's bucket lies in the space.
+  // Where a copied chunk's bucket lies in the space.
   u64 space_offset(u64 chunk, u64 bucket) const;
+  // Where a chunk lies on its member.
+  u64 place_offset(const format::ChunkPlace& place) const;
   device::Device* member(u16 index) const { return asked(index).device(); }
   // What requests to it are made of. Precondition: it is there.
   Member& asked(u16 index) const { return *members_[index].load(std::memory_order_acquire); }
@@ -112,24 +114,25 @@ class Pool final : public device::Device {
   u8 part_on(u64 offset_bytes, u16 member) const;
   RangeLocks& locks() { return locks_; }
   Stripes& stripes() { return *stripes_; }
+  const Stripes& stripes() const { return *stripes_; }
 
-  // What live_change.h is made of; on the core that flushes. None of these for stripes.
+  // What live_change.h is made of; on the core that flushes.
 
-  // A second place of one copy of a chunk, to which everything is written that is written to the first.
+  // A second place of a copy or a shard, to which everything is written that is written to the first.
   struct Moving {
-    u64 chunk = 0;
-    u8 copy = 0;
+    format::PoolPart part;
     format::ChunkPlace place;
     bool counts = false;  // the map on the members may name it; otherwise a write that fails there is nobody's business
   };
   using Movings = std::vector<Moving>;  // few
   // From now on, for all requests.
   runtime::Task<void> set_moving(Movings moving);
-  // The places are exchanged: the new ones have the chunks, and those before are written to until set_moving({}). False: a write to
-  // a new one has failed; nothing was exchanged.
+  const Movings& moving() const { return moving_; }
+  // What is written there before it counts was not.
+  void break_moving() { move_broken_.store(true); }
+  // The places are exchanged: the new ones have the chunks, and those before are written to until set_moving({}). False: a new one
+  // does not have everything; nothing was exchanged.
   runtime::Task<bool> let_moved_count();
-  // On the member, of a bucket of a chunk that lies there.
-  u64 place_offset(const format::ChunkPlace& place, u64 bucket) const;
   // Of the members that there are.
   runtime::Task<void> set_sizes(const format::PoolMap& planned);
   // A member more; nobody on a medium knows yet.
@@ -150,6 +153,7 @@ class Pool final : public device::Device {
   };
   struct Part;
   struct Fan;
+  struct Inner;
   // Where a core's requests begin.
   struct alignas(64) Entrance {
     runtime::Gate gate;
@@ -175,6 +179,8 @@ class Pool final : public device::Device {
   runtime::Task<Status> let_count(u16 member);
   Entrance& entrance() { return entrances_[runtime::this_reactor().core()]; }
   runtime::Task<void> start_later(runtime::IoOperation* operation);
+  runtime::Task<void> enter();
+  void leave();
   void admit(runtime::IoOperation& operation);
   void finish(runtime::IoOperation& asked);
   runtime::Task<void> shut();

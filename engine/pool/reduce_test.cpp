@@ -57,8 +57,8 @@ TEST(Reduce, as_few_chunks_go_as_must) {
     ASSERT_TRUE(moved.ok());
     EXPECT_FALSE(lies_behind(moved->map, 0, c.kept));
     EXPECT_TRUE(is_sound(moved->map));
-    for (const Move& move : moved->moves) {
-      const format::ChunkPlace& place = moved->map.place(move.chunk, move.copy);
+    for (const format::PoolPart& part : moved->moves) {
+      const format::ChunkPlace& place = moved->map.place(part);
       for (const format::ChunkPlace& before : smaller.places)
         EXPECT_FALSE(before.member == place.member && before.chunk == place.chunk)
             << "a place that is in use is written";

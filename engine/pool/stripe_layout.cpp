@@ -8,6 +8,11 @@ StripeLayout::StripeLayout(const format::PoolMap& map, u64 bucket_blocks) : map_
   assert(map.is_striped());
 }
 
+u64 StripeLayout::space_offset(u64 set, u64 bucket) const {
+  const u64 first = set / map_.columns * map_.columns * buckets_per_set();
+  return begins_at() + (first + bucket * map_.columns + set % map_.columns) * bucket_blocks_ * block_bytes;
+}
+
 StripeRange StripeLayout::range(u64 offset_bytes, u64 length_bytes) const {
   const u64 block = (offset_bytes - begins_at()) / block_bytes;
   const u64 bucket = block / bucket_blocks_;
@@ -32,6 +37,13 @@ StripeRows StripeLayout::rows(const StripeRange& range) const {
           .first_stripe = range.first_stripe + first,
           .count = end - first,
           .last_blocks = std::min<u64>(data_shards(), bucket_blocks_ - (end - 1) * data_shards())};
+}
+
+StripeRows StripeLayout::row(const StripeRows& rows, u64 stripe) const {
+  return {.set = rows.set,
+          .first_stripe = rows.first_stripe + stripe,
+          .count = 1,
+          .last_blocks = stripe + 1 == rows.count ? rows.last_blocks : data_shards()};
 }
 
 u64 StripeLayout::length(const StripeRows& rows, u32 shard) const {

@@ -22,6 +22,14 @@ struct StripeRows {
   u64 last_blocks = 0;  // data blocks that the last one has: the end of a bucket may have fewer than there are data shards
 };
 
+// Of one shard, in one piece.
+struct ShardRun {
+  u64 set = 0;
+  u32 shard = 0;
+  u64 first_stripe = 0;  // in the set
+  u64 blocks = 0;
+};
+
 class StripeLayout {
  public:
   // Precondition: the map has stripe sets; it outlives the layout.
@@ -32,6 +40,8 @@ class StripeLayout {
   // In bytes of the pool's space.
   u64 begins_at() const { return map_.copied_buckets() * bucket_blocks_ * block_bytes; }
   u64 buckets_per_set() const { return map_.set_buckets(bucket_blocks_); }
+  // Where a set's bucket lies in the space.
+  u64 space_offset(u64 set, u64 bucket) const;
 
   // Precondition: the bytes lie in stripes, all of them in one bucket.
   StripeRange range(u64 offset_bytes, u64 length_bytes) const;
@@ -42,6 +52,8 @@ class StripeLayout {
   }
   // The stripes that have any of its blocks.
   StripeRows rows(const StripeRange& range) const;
+  // One of them.
+  StripeRows row(const StripeRows& rows, u64 stripe) const;
   // Of the stripes, how many have a block of this shard.
   u64 length(const StripeRows& rows, u32 shard) const;
 

@@ -18,6 +18,9 @@ namespace {
 constexpr ShardMask bit(u32 shard) { return 1u << shard; }
 constexpr ShardMask first_bits(u32 count) { return (1u << count) - 1; }
 
+// Tags of changes.
+constexpr u32 needed = 0, spare = 1;
+
 }  // namespace
 
 Stripes::Stripes(Pool& pool, u64 bucket_blocks)
@@ -35,26 +38,49 @@ ShardMask Stripes::absent(u64 set) const {
   return mask;
 }
 
-ShardMask Stripes::unwritten(u64 set) const {
-  ShardMask mask = 0;
-  for (u32 shard = 0; shard < layout_.shards(); ++shard)
-    if (!pool_.is_written(layout_.member(set, shard))) mask |= bit(shard);
-  return mask;
-}
-
 std::pair<u16, u64> Stripes::place(const StripeRange& block) const {
   const u32 shard = static_cast<u32>(block.from % k());
   return {layout_.member(block.set, shard), layout_.member_offset(block.set, shard, block.first_stripe + block.from / k())};
 }
 
-Member& Stripes::holder(u64 set, u32 shard) const { return pool_.asked(layout_.member(set, shard)); }
+// What a shard has of these stripes, which may be nothing.
+ShardRun Stripes::run_of(const StripeRows& rows, u32 shard) const {
+  return {.set = rows.set, .shard = shard, .first_stripe = rows.first_stripe, .blocks = layout_.length(rows, shard)};
+}
 
-// For what a shard has of these stripes, which may be nothing.
-void Stripes::ask(MemberRequests& requests, Kind kind, const StripeRows& rows, u32 shard, std::byte* memory, bool durable) const {
-  const u64 length = layout_.length(rows, shard) * block_bytes;
-  if (length == 0) return;
-  const u64 offset = layout_.member_offset(rows.set, shard, rows.first_stripe);
-  requests.add(holder(rows.set, shard), kind, memory, offset, length, durable, shard);
+void Stripes::add_read(MemberRequests& requests, const ShardRun& run, std::byte* memory) const {
+  if (run.blocks == 0) return;
+  const u64 offset = layout_.member_offset(run.set, run.shard, run.first_stripe);
+  requests.add(pool_.asked(layout_.member(run.set, run.shard)), Kind::read, memory, offset, run.blocks * block_bytes, false, run.shard);
+}
+
+// Wherever the shard lies, or moves.
+void Stripes::add_change(MemberRequests& requests, Kind kind, const ShardRun& run, std::byte* memory, bool durable) const {
+  if (run.blocks == 0) return;
+  const format::PoolPart part{.is_shard = true, .group = static_cast<u32>(run.set), .number = static_cast<u8>(run.shard)};
+  const auto add = [&](const format::ChunkPlace& place, u32 tag) {
+    if (!pool_.is_written(place.member)) return false;
+    const u64 offset = pool_.place_offset(place) + run.first_stripe * block_bytes;
+    requests.add(pool_.asked(place.member), kind, memory, offset, run.blocks * block_bytes, durable, tag);
+    return true;
+  };
+  add(pool_.map().place(part), needed);
+  for (const Pool::Moving& moving : pool_.moving()) {
+    if (moving.part != part) continue;
+    if (!add(moving.place, moving.counts ? needed : spare)) pool_.break_moving();
+  }
+}
+
+// Requests that so many changes may need.
+std::size_t Stripes::with_moving(std::size_t changes) const { return pool_.moving().empty() ? changes : 2 * changes; }
+
+// What nobody needs may fail.
+template <typename Failed>
+void Stripes::each_failed_change(const MemberRequests& requests, Failed failed) const {
+  requests.each_failed([&](u32 tag, i64 why, const Member& asked) {
+    if (tag == spare) return pool_.break_moving();
+    failed(why, asked);
+  });
 }
 
 Task<i64> Stripes::read(StripeRange range, std::byte* into, u16 reading) {
@@ -84,8 +110,8 @@ Task<i64> Stripes::read_in_place(StripeRange range, std::byte* into, ShardMask* 
     if ((*failed & bit(shard)) != 0) co_return -ENODEV;
     std::byte* memory = is_one ? into + (first * k() + shard - range.from) * block_bytes
                                : (*shards)[shard] + (from - first) * block_bytes;
-    requests.add(holder(range.set, shard), Kind::read, memory,
-                 layout_.member_offset(range.set, shard, range.first_stripe + from), (to - from) * block_bytes, false, shard);
+    const ShardRun run{.set = range.set, .shard = shard, .first_stripe = range.first_stripe + from, .blocks = to - from};
+    add_read(requests, run, memory);
   }
   co_await requests;
   i64 error = 0;
@@ -118,7 +144,7 @@ Task<i64> Stripes::load(StripeRows rows, ShardMemory& shards, ShardMask lost) {
     for (u32 shard = 0; shard < layout_.shards(); ++shard) {
       if ((lost & bit(shard)) != 0 || (shard >= k() && parity_wanted == 0)) continue;
       if (shard >= k()) --parity_wanted;
-      ask(requests, Kind::read, rows, shard, shards[shard]);
+      add_read(requests, run_of(rows, shard), shards[shard]);
     }
     co_await requests;
     bool all = true;
@@ -145,33 +171,32 @@ Task<i64> Stripes::write(StripeRange range, const std::byte* from, bool durable)
   co_return co_await write_shards(rows, shards, first_bits(layout_.shards()), durable);
 }
 
-// On the members that count; one that fails is given up if it can be.
+// A member that fails is given up if it can be.
 Task<i64> Stripes::write_shards(StripeRows rows, ShardMemory& shards, ShardMask which, bool durable) {
-  which &= ~unwritten(rows.set);
-  MemberRequests requests(layout_.shards(), pool_.counters());
+  MemberRequests requests(with_moving(layout_.shards()), pool_.counters());
   for (u32 shard = 0; shard < layout_.shards(); ++shard) {
-    if ((which & bit(shard)) != 0) ask(requests, Kind::write, rows, shard, shards[shard], durable);
+    if ((which & bit(shard)) != 0) add_change(requests, Kind::write, run_of(rows, shard), shards[shard], durable);
   }
   co_await requests;
   i64 error = 0;
-  requests.each_failed([&](u32, i64 why, const Member& asked) {
+  each_failed_change(requests, [&](i64 why, const Member& asked) {
     if (!pool_.give_up(asked)) error = why;
   });
   co_return error;
 }
 
 Task<i64> Stripes::heal(StripeRange range, const std::byte* from) {
-  const ShardMask missing = unwritten(range.set);
-  MemberRequests requests(range.to - range.from, pool_.counters());
+  MemberRequests requests(with_moving(range.to - range.from), pool_.counters());
   for (u64 block = range.from; block < range.to; ++block) {
-    const u32 shard = static_cast<u32>(block % k());
-    if ((missing & bit(shard)) != 0) continue;
-    requests.add(holder(range.set, shard), Kind::write, const_cast<std::byte*>(from) + (block - range.from) * block_bytes,
-                 layout_.member_offset(range.set, shard, range.first_stripe + block / k()), block_bytes, false, shard);
+    const ShardRun run{.set = range.set,
+                       .shard = static_cast<u32>(block % k()),
+                       .first_stripe = range.first_stripe + block / k(),
+                       .blocks = 1};
+    add_change(requests, Kind::write, run, const_cast<std::byte*>(from) + (block - range.from) * block_bytes);
   }
   co_await requests;
   i64 error = 0;
-  requests.each_failed([&](u32, i64 why, const Member& asked) {
+  each_failed_change(requests, [&](i64 why, const Member& asked) {
     if (pool_.is_current(asked.index()) || !pool_.give_up(asked)) error = why;
   });
   co_return error;
@@ -181,11 +206,8 @@ Task<i64> Stripes::heal(StripeRange range, const std::byte* from) {
 Task<i64> Stripes::discard(StripeRange range) {
   if (!layout_.is_whole(range)) co_return 0;
   const StripeRows rows = layout_.rows(range);
-  const ShardMask missing = unwritten(rows.set);
-  MemberRequests requests(layout_.shards(), pool_.counters());
-  for (u32 shard = 0; shard < layout_.shards(); ++shard) {
-    if ((missing & bit(shard)) == 0) ask(requests, Kind::discard, rows, shard, nullptr);
-  }
+  MemberRequests requests(with_moving(layout_.shards()), pool_.counters());
+  for (u32 shard = 0; shard < layout_.shards(); ++shard) add_change(requests, Kind::discard, run_of(rows, shard), nullptr);
   co_await requests;
   co_return 0;
 }
@@ -202,7 +224,7 @@ Task<i64> Stripes::restore_parity(StripeRange block, const std::vector<const std
   ShardMemory present(layout_.shards(), rows.count, spare_here());
   MemberRequests requests(m(), pool_.counters());
   for (u32 shard = k(); shard < layout_.shards(); ++shard) {
-    if ((missing & bit(shard)) == 0) ask(requests, Kind::read, rows, shard, present[shard]);
+    if ((missing & bit(shard)) == 0) add_read(requests, run_of(rows, shard), present[shard]);
   }
   co_await requests;
   ShardMask wrong = 0;
@@ -219,7 +241,7 @@ Task<ShardMask> Stripes::read_all(StripeRows rows, ShardMemory& shards, u64* byt
   MemberRequests requests(layout_.shards(), pool_.counters());
   for (u32 shard = 0; shard < layout_.shards(); ++shard) {
     if ((unread & bit(shard)) != 0) continue;
-    ask(requests, Kind::read, rows, shard, shards[shard]);
+    add_read(requests, run_of(rows, shard), shards[shard]);
     *bytes += layout_.length(rows, shard) * block_bytes;
   }
   co_await requests;
@@ -249,7 +271,7 @@ Task<device::Device::StripesSeen> Stripes::scrub(StripeRange range, u64 offset_b
   const ShardMask unread = co_await read_all(rows, found, &seen.bytes);
   const bool has_data = (unread & first_bits(k())) == 0;
   if (has_data) code_.encode(found.data(), right.data(), rows.count * block_bytes);
-  MemberRequests mending(rows.count * m(), pool_.counters());
+  MemberRequests mending(with_moving(rows.count * m()), pool_.counters());
   for (u64 stripe = 0; stripe < rows.count; ++stripe) {
     const u64 at = offset_bytes + stripe * k() * block_bytes;
     if (!has_data || !is_right(rows, stripe, at, found, check)) {
@@ -265,13 +287,14 @@ Task<device::Device::StripesSeen> Stripes::scrub(StripeRange range, u64 offset_b
       const u64 there = layout_.member_offset(rows.set, shard, rows.first_stripe + stripe);
       const Error error = is_read ? Error{Code::stripe_parity_mismatch, shard - k()} : Error{Code::device_io_failed, EIO};
       seen.wrong_parity.push_back({at, {pool_.member(member), there}, error});
-      mending.add(holder(rows.set, shard), Kind::write, parity, there, block_bytes, false, shard);
+      const ShardRun run{.set = rows.set, .shard = shard, .first_stripe = rows.first_stripe + stripe, .blocks = 1};
+      add_change(mending, Kind::write, run, parity);
     }
   }
   if (seen.wrong_parity.empty() || !mend) co_return seen;
   co_await mending;
   seen.repaired = true;
-  mending.each_failed([&](u32, i64, const Member&) { seen.repaired = false; });
+  each_failed_change(mending, [&](i64, const Member&) { seen.repaired = false; });
   co_return seen;
 }
 
@@ -280,7 +303,24 @@ Task<i64> Stripes::make_shard(StripeRows rows, u32 shard, std::byte* into) {
   const i64 error = co_await load(rows, shards, absent(rows.set));
   if (error != 0) co_return error;
   if (shard >= k()) code_.encode(shards.data(), shards.parity(k()), rows.count * block_bytes);
-  std::memcpy(into, shards[shard], rows.count * block_bytes);
+  std::memcpy(into, shards[shard], layout_.length(rows, shard) * block_bytes);
+  co_return 0;
+}
+
+Task<i64> Stripes::read_shard(StripeRows rows, u32 shard, std::byte* into) {
+  if (!pool_.is_current(layout_.member(rows.set, shard))) co_return co_await make_shard(rows, shard, into);
+  MemberRequests requests(1, pool_.counters());
+  add_read(requests, run_of(rows, shard), into);
+  co_await requests;
+  i64 error = 0;
+  requests.each_failed([&](u32, i64 why, const Member&) { error = why; });
+  if (error == 0) co_return 0;
+  if (rows.count == 1) co_return co_await make_shard(rows, shard, into);
+  for (u64 stripe = 0; stripe < rows.count; ++stripe) {
+    const StripeRows one = layout_.row(rows, stripe);
+    const i64 read = co_await read_shard(one, shard, into + stripe * block_bytes);
+    if (read != 0) co_return read;
+  }
   co_return 0;
 }
 

@@ -29,9 +29,8 @@ class Stripes {
   const StripeLayout& layout() const { return layout_; }
   // Ways to read a block without trusting any given shards: as many as there are choices of what may be lost.
   u16 reconstructions() const;
-  // Shards of a set whose members do not count; whose members get nothing that is written.
+  // Shards of a set whose members do not count.
   ShardMask absent(u64 set) const;
-  ShardMask unwritten(u64 set) const;
 
   // Of a block: the member, and where on it.
   std::pair<u16, u64> place(const StripeRange& block) const;
@@ -50,6 +49,8 @@ class Stripes {
   Task<device::Device::StripesSeen> scrub(StripeRange range, u64 offset_bytes, device::Device::CheckBlock check, bool mend);
   // What a shard of some stripes should hold, from the others.
   Task<i64> make_shard(StripeRows rows, u32 shard, std::byte* into);
+  // What it holds, right or wrong; what cannot be read there, from the others.
+  Task<i64> read_shard(StripeRows rows, u32 shard, std::byte* into);
 
  private:
   u32 k() const { return code_.data_shards(); }
@@ -61,13 +62,17 @@ class Stripes {
   bool is_right(const StripeRows& rows, u64 stripe, u64 offset_bytes, ShardMemory& shards,
                 const device::Device::CheckBlock& check) const;
   Task<i64> write_shards(StripeRows rows, ShardMemory& shards, ShardMask which, bool durable);
-  void ask(MemberRequests& requests, device::IoOperation::Kind kind, const StripeRows& rows, u32 shard, std::byte* memory,
-           bool durable = false) const;
+  ShardRun run_of(const StripeRows& rows, u32 shard) const;
+  void add_read(MemberRequests& requests, const ShardRun& run, std::byte* memory) const;
+  void add_change(MemberRequests& requests, device::IoOperation::Kind kind, const ShardRun& run, std::byte* memory,
+                  bool durable = false) const;
+  std::size_t with_moving(std::size_t changes) const;
+  template <typename Failed>
+  void each_failed_change(const MemberRequests& requests, Failed failed) const;
   void clear_missing(const StripeRows& rows, ShardMemory& shards) const;
   void gather(const StripeRange& range, const std::byte* from, ShardMemory& shards) const;
   void scatter(const StripeRange& range, ShardMemory& shards, std::byte* into) const;
   SpareMemory& spare_here();
-  Member& holder(u64 set, u32 shard) const;
 
   Pool& pool_;
   const StripeLayout layout_;

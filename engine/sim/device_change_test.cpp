@@ -75,7 +75,8 @@ Result<u64> space_of(const Images& images, bool degraded = false) {
 // The devices of a filesystem, and of `add` behind them the new one; a change of them.
 class Change {
  public:
-  Change(Images images, DeviceChange change) : change_(std::move(change)), filesystem_(std::move(images), {.cores = 1}) {}
+  Change(Images images, DeviceChange change)
+      : change_(std::move(change)), filesystem_(std::move(images), {.cores = 1}) {}
 
   Status run() {
     std::vector<device::Device*> devices;
@@ -117,43 +118,81 @@ u64 space(const Images& images) {
   return bytes ? *bytes : 0;
 }
 
-TEST(DeviceChange, an_added_device_makes_the_space_larger_also_where_copies_need_two) {
-  for (const u8 replicas : {u8{1}, u8{2}}) {
-    const Images before = loaded(2, replicas);
-    const Images after = changed(with(before, Image(device_bytes)), {.kind = Kind::add});
-    const u64 old_bytes = space(before);
-    EXPECT_GE(space(after), old_bytes * 3 / 2 - 4 * mib) << int{replicas};
-    EXPECT_TRUE(none(findings_in(after)));
+// Filesystems by how much may be lost: nothing, or one device.
+struct Redundancy {
+  const char* name;
+  Images images;
+  bool has_spare = true;
+};
+
+std::vector<Redundancy> redundancies() {
+  return {{"1 copy on 2", loaded(2, 1), false},
+          {"2 copies on 2", loaded(2, 2)},
+          {"2+1", in_stripes({2, 1})},
+          {"3+2", in_stripes({3, 2})}};
+}
+
+void expect_there_without_any(const Images& images) {
+  for (std::size_t lost = 0; lost < images.size(); ++lost) {
+    Images left = images;
+    left[lost] = Image{};
+    EXPECT_TRUE(space_of(left, true).ok()) << "without " << lost;
+    EXPECT_TRUE(none(findings_in(left)));
   }
 }
 
-TEST(DeviceChange, an_added_device_takes_part_in_everything) {
-  const Images after = changed(with(loaded(2, 2), Image(device_bytes)), {.kind = Kind::add});
-  EXPECT_TRUE(space_of({after[0], after[1], {}}, true).ok());
-  EXPECT_TRUE(space_of({after[0], {}, after[2]}, true).ok());
-  EXPECT_TRUE(space_of({{}, after[1], after[2]}, true).ok());
+TEST(DeviceChange, an_added_device_makes_the_space_larger_also_where_several_are_needed) {
+  for (const Redundancy& one : redundancies()) {
+    SCOPED_TRACE(one.name);
+    const u64 devices = one.images.size();
+    const Images after = changed(with(one.images, Image(device_bytes)), {.kind = Kind::add});
+    EXPECT_GE(space(after), space(one.images) * (devices + 1) / devices - 4 * mib);
+    EXPECT_TRUE(none(findings_in(after)));
+    if (one.has_spare) expect_there_without_any(after);
+  }
 }
 
-// Without copies, too: what lies on a device that is to go moves to a spare one.
+// Also where nothing may be lost: what lies on a device that is to go moves to a spare one.
 TEST(DeviceChange, what_is_removed_moves_to_a_spare_and_the_device_forgets_that_it_belonged) {
-  for (const u8 replicas : {u8{1}, u8{2}}) {
-    const Images before = loaded(2, replicas);
-    const Images spared = changed(with(before, Image(device_bytes)), {.kind = Kind::spare});
-    EXPECT_EQ(space(spared), space(before));
+  for (const Redundancy& one : redundancies()) {
+    SCOPED_TRACE(one.name);
+    const Images spared = changed(with(one.images, Image(device_bytes)), {.kind = Kind::spare});
+    EXPECT_EQ(space(spared), space(one.images));
     const Images after = changed(spared, {.kind = Kind::remove, .member = 0});
     EXPECT_EQ(space_of(after).error().code, Code::superblock_magic_mismatch);
-    EXPECT_EQ(space({after[2], after[1]}), space(before));
-    EXPECT_TRUE(none(findings_in({after[1], after[2]})));
-    EXPECT_TRUE(space_of({spared[0], after[1], after[2]}).error().code == Code::pool_device_foreign);
-    if (replicas > 1) {
-      EXPECT_TRUE(space_of({after[2], {}}, true).ok());
-    }
+    const Images left(after.begin() + 1, after.end());
+    EXPECT_EQ(space({left.rbegin(), left.rend()}), space(one.images));
+    EXPECT_TRUE(none(findings_in(left)));
+    Images back = after;
+    back[0] = spared[0];
+    EXPECT_EQ(space_of(back).error().code, Code::pool_device_foreign);
+    if (one.has_spare) expect_there_without_any(left);
   }
 }
 
 TEST(DeviceChange, the_room_of_a_spare_is_used_when_it_is_resized) {
-  const Images spared = changed(with(loaded(2, 1), Image(device_bytes)), {.kind = Kind::spare});
-  EXPECT_GE(space(changed(spared, {.kind = Kind::resize, .member = 2})), space(spared) * 3 / 2 - 4 * mib);
+  for (const Redundancy& one : redundancies()) {
+    SCOPED_TRACE(one.name);
+    const u64 devices = one.images.size();
+    const Images spared = changed(with(one.images, Image(device_bytes)), {.kind = Kind::spare});
+    const Images after = changed(spared, {.kind = Kind::resize, .member = static_cast<u16>(devices)});
+    EXPECT_GE(space(after), space(spared) * (devices + 1) / devices - 4 * mib);
+    if (one.has_spare) expect_there_without_any(after);
+  }
+}
+
+// Of a device that is missing, from the others.
+TEST(DeviceChange, what_a_lost_device_had_moves_to_a_spare_and_it_is_let_go) {
+  for (const Redundancy& one : redundancies()) {
+    if (!one.has_spare) continue;
+    SCOPED_TRACE(one.name);
+    Images images = changed(with(one.images, Image(device_bytes)), {.kind = Kind::spare});
+    images[1] = Image{};
+    images = changed(images, {.kind = Kind::remove, .member = 1});
+    images.erase(images.begin() + 1);
+    EXPECT_EQ(space(images), space(one.images));
+    expect_there_without_any(images);
+  }
 }
 
 TEST(DeviceChange, a_device_that_was_offline_comes_back) {
@@ -191,16 +230,71 @@ TEST(DeviceChange, a_device_that_has_become_larger_makes_the_space_larger) {
   }
 }
 
-TEST(DeviceChange, damage_of_the_other_copy_does_not_come_twice) {
-  constexpr u64 behind_superblocks = 2 * mib;
-  Images images = changed(with(loaded(2, 2), Image(device_bytes)), {.kind = Kind::spare});
-  for (u64 at = behind_superblocks; at < device_bytes - behind_superblocks; at += block_bytes) images[0].flip_bit(at, 3);
-  const Images after = changed(images, {.kind = Kind::evacuate, .member = 1});
-  EXPECT_TRUE(space_of({after[0], {}, after[2]}, true).ok());
+TEST(DeviceChange, stripes_use_what_devices_have_become_larger_when_there_are_enough) {
+  const Images before = in_stripes({2, 1});
+  Images images = before;
+  for (u16 member = 0; member < images.size(); ++member) {
+    images[member] = images[member].resized(2 * device_bytes);
+    images = changed(images, {.kind = Kind::resize, .member = member});
+  }
+  EXPECT_GE(space(images), space(before) + 2 * device_bytes - 8 * mib);
+  expect_there_without_any(images);
+}
+
+constexpr u64 behind_superblocks = 2 * mib;
+
+TEST(DeviceChange, damage_of_another_device_does_not_come_twice) {
+  for (const Redundancy& one : redundancies()) {
+    if (!one.has_spare) continue;
+    SCOPED_TRACE(one.name);
+    Images images = changed(with(one.images, Image(device_bytes)), {.kind = Kind::spare});
+    for (u64 at = behind_superblocks; at < device_bytes - behind_superblocks; at += block_bytes)
+      images[0].flip_bit(at, 3);
+    Images after = changed(images, {.kind = Kind::evacuate, .member = 1});
+    after[1] = Image{};
+    EXPECT_TRUE(space_of(after, true).ok());
+  }
+}
+
+TEST(DeviceChange, what_cannot_be_read_where_it_lies_comes_from_the_others) {
+  for (const Redundancy& one : redundancies()) {
+    if (!one.has_spare) continue;
+    SCOPED_TRACE(one.name);
+    const Images spared = changed(with(one.images, Image(device_bytes)), {.kind = Kind::spare});
+    Change change(spared, {.kind = Kind::remove, .member = 1});
+    for (u64 at = behind_superblocks; at < device_bytes - behind_superblocks; at += 3 * block_bytes)
+      change.filesystem().device(1).make_unreadable(at, block_bytes);
+    const Status done = change.run();
+    ASSERT_TRUE(done.ok()) << to_text(done.error());
+    Images left = change.images();
+    left.erase(left.begin() + 1);
+    expect_there_without_any(left);
+  }
+}
+
+// It was given up by the flush, which had the others remember the new map.
+TEST(DeviceChange, nothing_counts_on_a_device_that_fails_to_keep_it) {
+  for (const Redundancy& one : redundancies()) {
+    SCOPED_TRACE(one.name);
+    Change change(changed(with(one.images, Image(device_bytes)), {.kind = Kind::spare}),
+                  {.kind = Kind::evacuate, .member = 0});
+    change.filesystem().device(one.images.size()).set_faults({.flush_error_at = 3, .for_good = true});
+    const Status done = change.run();
+    ASSERT_FALSE(done.ok());
+    EXPECT_EQ(done.error().code, Code::device_io_failed) << to_text(done.error());
+    Images left = change.images();
+    left.back() = Image{};
+    EXPECT_TRUE(space_of(left, true).ok());
+    left[1] = Image{};
+    const Result<u64> without = space_of(left, true);
+    EXPECT_EQ(without.ok(), one.has_spare) << to_text(without.error());
+  }
 }
 
 TEST(DeviceChange, what_is_refused_changes_nothing) {
   const Images two = loaded(2, 2), three = loaded(3, 1), alone = loaded(1, 1), striped = in_stripes({2, 1});
+  Images labelled = changed(striped, {.kind = Kind::label, .member = 1, .label = "rack"});
+  labelled = changed(with(labelled, Image(device_bytes)), {.kind = Kind::spare, .label = "rack"});
   struct Case {
     const char* name;
     Images images;
@@ -212,10 +306,13 @@ TEST(DeviceChange, what_is_refused_changes_nothing) {
         Case{"evacuate, no room", two, {.kind = Kind::evacuate, .member = 0}, Code::pool_chunks_unplaced},
         Case{"remove, no room", two, {.kind = Kind::remove, .member = 1}, Code::pool_chunks_unplaced},
         Case{"unknown", two, {.kind = Kind::remove, .member = 2}, Code::pool_member_unknown},
-        Case{"evacuate, stripes", striped, {.kind = Kind::evacuate, .member = 0}, Code::pool_stripes_fixed},
-        Case{"add, stripes", with(striped, Image(device_bytes)), {.kind = Kind::add}, Code::pool_stripes_fixed},
-        Case{"resize, stripes", striped, {.kind = Kind::resize, .member = 0}, Code::pool_stripes_fixed},
-        Case{"remove, stripes", striped, {.kind = Kind::remove, .member = 0}, Code::pool_stripes_fixed},
+        Case{"evacuate, too few for stripes",
+             striped,
+             {.kind = Kind::evacuate, .member = 0},
+             Code::pool_chunks_unplaced},
+        Case{"remove, too few for stripes", striped, {.kind = Kind::remove, .member = 0}, Code::pool_chunks_unplaced},
+        Case{"remove, no other label", labelled, {.kind = Kind::remove, .member = 0}, Code::pool_chunks_unplaced},
+        Case{"add to stripes, too small", with(striped, Image(128 * kib)), {.kind = Kind::add}, Code::device_too_small},
         Case{"one device", alone, {.kind = Kind::offline}, Code::pool_alone},
         Case{"add, too small", with(two, Image(128 * kib)), {.kind = Kind::add}, Code::device_too_small}}) {
     SCOPED_TRACE(c.name);
@@ -248,6 +345,8 @@ std::vector<u64> some_cuts(u64 requests, Random& random) {
 TEST(DeviceChange, a_power_cut_leaves_a_filesystem_that_mounts) {
   const Images two = loaded(2, 2);
   const Images spared = changed(with(loaded(2, 1), Image(device_bytes)), {.kind = Kind::spare});
+  const Images striped = in_stripes({2, 1});
+  const Images striped_spared = changed(with(striped, Image(device_bytes)), {.kind = Kind::spare});
   struct Case {
     const char* name;
     Images images;
@@ -257,6 +356,9 @@ TEST(DeviceChange, a_power_cut_leaves_a_filesystem_that_mounts) {
   for (const Case& c : {Case{"add", with(two, Image(device_bytes)), {.kind = Kind::add}, 2},
                         Case{"evacuate", spared, {.kind = Kind::evacuate, .member = 0}, 9},
                         Case{"remove", spared, {.kind = Kind::remove, .member = 1}, 1},
+                        Case{"add to stripes", with(striped, Image(device_bytes)), {.kind = Kind::add}, 3},
+                        Case{"evacuate in stripes", striped_spared, {.kind = Kind::evacuate, .member = 0}, 9},
+                        Case{"remove from stripes", striped_spared, {.kind = Kind::remove, .member = 1}, 1},
                         Case{"offline", loaded(3, 2), {.kind = Kind::offline, .member = 1}, 1},
                         Case{"label", two, {.kind = Kind::label, .member = 1, .label = "x"}, 9}}) {
     SCOPED_TRACE(c.name);
@@ -277,7 +379,8 @@ TEST(DeviceChange, a_power_cut_leaves_a_filesystem_that_mounts) {
           without[c.comes_or_goes] = Image{};
           mounted = space_of(without, true);
         }
-        ASSERT_TRUE(mounted.ok()) << "cut at request " << cut << " of device " << device << ": " << to_text(mounted.error());
+        ASSERT_TRUE(mounted.ok()) << "cut at request " << cut << " of device " << device << ": "
+                                  << to_text(mounted.error());
       }
     }
   }
