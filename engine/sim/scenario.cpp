@@ -118,6 +118,7 @@ Task<void> Scenario::set_up() {
 void Scenario::close() {
   add("close", filesystem_->close());
   images_ = filesystem_->crash_images_all_lost();
+  std::erase_if(images_, [](const Image& image) { return image.size() == 0; });
   filesystem_.reset();
 }
 
@@ -242,7 +243,7 @@ namespace {
 // Where everything still has all of its copies or shards, some of the devices that may be lost are.
 void lose_spare_devices(Images& images, SimulatedFilesystem& whole, u64 spare_devices, Random& random) {
   const pool::Pool* pool = whole.assembled().pool.get();
-  for (u16 member = 0; pool != nullptr && member < images.size(); ++member)
+  for (u16 member = 0; pool != nullptr && member < pool->map().members.size(); ++member)
     if (!pool->is_current(member)) return;
   for (u64 i = random.below(spare_devices + 1); i > 0; --i) images[random.below(images.size())] = Image{};
 }

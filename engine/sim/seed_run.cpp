@@ -192,6 +192,7 @@ class History {
   // place; when it has everything, another one is lost. Drawn apart.
   void draw_return(Scenario& scenario) {
     if (result_.fault != Fault::device_lost || spare_devices_ == 0 || !returning_.one_in(2)) return;
+    comes_back_ = true;
     result_.configuration += ", a lost device comes back";
     scenario.work_beside("a device that comes back", [this, &scenario] { return bring_back(&scenario); });
   }
@@ -238,15 +239,15 @@ class History {
     scenario.shrink(member, least + shrinking_.below(100 - least), shrinking_.one_in(2));
   }
 
-  // In a third of the histories of pools of copies a device is taken in while the clients work: as more space, or to take what is
-  // on another one. Where a device has a fault, that may fail. Drawn apart.
+  // In a third of the histories of pools a device is taken in while the clients work: as more space, or to take what is on another one,
+  // which then may be let go. Where a device has a fault, that may fail. Drawn apart.
   void draw_changes(Scenario& scenario) {
     const pool::Pool* pool = scenario.filesystem().assembled().pool.get();
-    if (pool == nullptr || pool->map().is_striped() || result_.fault == Fault::device_lost) return;
+    if (pool == nullptr || comes_back_) return;
     if (changing_.one_in(3)) {
       result_.configuration += ", a device is taken in";
       scenario.work_beside("a device that is taken in", [this, &scenario] { return take_in(&scenario.filesystem()); });
-    } else if (shrinking_.one_in(2)) {
+    } else if (!pool->map().is_striped() && result_.fault != Fault::device_lost && shrinking_.one_in(2)) {
       result_.configuration += ", a device is emptied";
       scenario.work_beside("a device that is emptied", [this, &scenario] { return empty(&scenario.filesystem()); });
     }
@@ -276,7 +277,17 @@ class History {
     Status done = co_await admin::change_mounted(filesystem->state(), assembled, taken, fresh, work);
     const DeviceChange emptied{.kind = DeviceChange::Kind::evacuate, .member = leaving};
     if (done && is_spare) done = co_await admin::change_mounted(filesystem->state(), assembled, emptied, nullptr, work);
+    if (done && is_spare && spare_devices_ > 0 && changing_.one_in(2)) done = co_await let_go(filesystem, leaving);
     co_return is_of_device(result_.fault) ? Status{} : done;
+  }
+
+  // A mount without it, while it may still belong, is degraded.
+  Task<Status> let_go(SimulatedFilesystem* filesystem, u16 member) {
+    pool::Assembled& assembled = filesystem->assembled();
+    filesystem->leave_out(assembled.pool->member(member));
+    const DeviceChange removed{.kind = DeviceChange::Kind::remove, .member = member};
+    const DeviceWork work;
+    co_return co_await admin::change_mounted(filesystem->state(), assembled, removed, nullptr, work);
   }
 
   // Only checksums find silent faults and flipped bits.
@@ -455,6 +466,7 @@ class History {
   std::optional<std::size_t> struck_;  // the device that has the fault
   std::vector<std::size_t> lost_;  // devices, at the end
   u64 spare_devices_ = 0;
+  bool comes_back_ = false;  // one of the lost
   SeedResult result_;
 };
 

@@ -187,7 +187,7 @@ template <typename Show>
 Images SimulatedFilesystem::images_of(Show show) const {
   Images images;
   for (const auto& device : devices_) {
-    images.push_back(device != nullptr ? show(*device) : Image{});
+    images.push_back(device != nullptr && !left_out_.contains(device.get()) ? show(*device) : Image{});
     if (new_.contains(device.get()) && !has_superblock(images.back())) images.back() = Image{};
   }
   return images;

@@ -115,6 +115,8 @@ class SimulatedFilesystem {
   device::SimDevice& exchange_device(std::size_t index, Image image);
   // One more, of which the same is true.
   device::SimDevice& add_device(Image image);
+  // From now on it is missing in images.
+  void leave_out(const device::Device* device) { left_out_.insert(device); }
   void power_cut();  // on all devices
   // When the power of one device goes, it goes for all.
   void share_power();
@@ -143,6 +145,7 @@ class SimulatedFilesystem {
   std::vector<std::unique_ptr<device::SimDevice>> devices_;  // null: missing
   std::vector<std::unique_ptr<device::SimDevice>> exchanged_;
   std::set<const device::SimDevice*> new_;  // in their places
+  std::set<const device::Device*> left_out_;
   pool::Assembled assembled_;
   std::unique_ptr<RationedState> state_;
   std::unique_ptr<fs::Operations> operations_;
