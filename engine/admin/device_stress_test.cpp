@@ -79,12 +79,13 @@ class Stress {
 
 using Kind = DeviceChange::Kind;
 
-// Two devices and a third one that comes, and a page cache so small that most is read from them.
+// Some devices and one that comes, and a page cache so small that most is read from them.
 struct Devices {
-  explicit Devices(u8 replicas) {
+  Devices(std::size_t count, u8 replicas, ErasureCoding erasure = {}) : images(count) {
     FormatOptions format;
-    format.devices = {first.path(), second.path()};
+    for (const TestImage& image : images) format.devices.push_back(image.path());
     format.replicas = replicas;
+    format.erasure = erasure;
     format.slices = cores;
     EXPECT_OK(format_devices(format));
     MountOptions options;
@@ -104,32 +105,71 @@ struct Devices {
     ASSERT_TRUE(report.ok()) << to_text(report.error());
     EXPECT_TRUE(report->clean()) << findings_text(*report);
   }
-  const TestImage first{256 * mib}, second{256 * mib}, third{256 * mib};
+  // All but the first ones, and the one that came.
+  DeviceNames names(std::size_t without) const {
+    std::vector<std::string> all;
+    for (std::size_t i = without; i < images.size(); ++i) all.push_back(images[i].path());
+    all.push_back(coming.path());
+    return all;
+  }
+  struct Sized : TestImage {
+    Sized() : TestImage(256 * mib) {}
+  };
+  const std::vector<Sized> images;
+  const Sized coming;
   std::unique_ptr<Filesystem> filesystem;
 };
 
-TEST(DeviceStress, clients_notice_nothing_of_devices_that_come_and_go) {
-  Devices devices(2);
+void come_and_go(Devices& devices, u16 coming) {
   ASSERT_NE(devices.filesystem, nullptr);
   Stress stress(*devices.filesystem);
-  stress.change({.kind = Kind::spare}, devices.third.path());
+  stress.change({.kind = Kind::spare}, devices.coming.path());
   stress.change({.kind = Kind::evacuate, .member = 0});
   stress.change({.kind = Kind::offline, .member = 1});
   stress.change({.kind = Kind::online, .member = 1});
   stress.change({.kind = Kind::resize, .member = 0});
-  stress.change({.kind = Kind::label, .member = 2, .label = "rack"});
+  stress.change({.kind = Kind::label, .member = coming, .label = "rack"});
   stress.end();
-  devices.expect_clean_after_unmount({{devices.first.path(), devices.second.path(), devices.third.path()}});
+  devices.expect_clean_after_unmount(devices.names(0));
+}
+
+TEST(DeviceStress, clients_notice_nothing_of_devices_that_come_and_go) {
+  Devices devices(2, 2);
+  come_and_go(devices, 2);
+}
+
+TEST(DeviceStress, in_stripes_neither) {
+  Devices devices(3, 1, {2, 1});
+  come_and_go(devices, 3);
+}
+
+void let_first_go(Devices& devices) {
+  ASSERT_NE(devices.filesystem, nullptr);
+  Stress stress(*devices.filesystem);
+  stress.change({.kind = Kind::spare}, devices.coming.path());
+  stress.change({.kind = Kind::remove, .member = 0});
+  stress.end();
+  devices.expect_clean_after_unmount(devices.names(1));
 }
 
 TEST(DeviceStress, one_leaves_and_the_others_have_everything) {
-  Devices devices(1);
+  Devices devices(2, 1);
+  let_first_go(devices);
+}
+
+TEST(DeviceStress, one_leaves_and_its_stripes_are_on_others) {
+  Devices devices(4, 1, {2, 2});
+  let_first_go(devices);
+}
+
+// Shards move so that all have room.
+TEST(DeviceStress, one_more_brings_stripes) {
+  Devices devices(3, 1, {2, 1});
   ASSERT_NE(devices.filesystem, nullptr);
   Stress stress(*devices.filesystem);
-  stress.change({.kind = Kind::spare}, devices.third.path());
-  stress.change({.kind = Kind::remove, .member = 0});
+  stress.change({.kind = Kind::add}, devices.coming.path());
   stress.end();
-  devices.expect_clean_after_unmount({{devices.second.path(), devices.third.path()}});
+  devices.expect_clean_after_unmount(devices.names(0));
 }
 
 }  // namespace
