@@ -398,14 +398,14 @@ class Use {
   bool is_stopped_ = false, is_faulty_ = false, is_cut_ = false;
 };
 
-constexpr u64 seeds = 4;
+constexpr u64 seeds = 3;
 
 TEST(PoolInUse, each_block_is_what_was_written_last_while_members_come_and_go) {
   for (const Shape& shape : shapes) {
     for (u64 seed = 1; seed <= seeds; ++seed) {
       SCOPED_TRACE(std::string(shape.name) + ", seed " + std::to_string(seed));
       Use use(shape, seed);
-      use.run(4);
+      use.run(3);
       use.expect_exact(false);
       if (HasFailure()) return;
     }
@@ -418,7 +418,7 @@ TEST(PoolInUse, a_member_that_fails_meanwhile_is_not_noticed) {
       SCOPED_TRACE(std::string(shape.name) + ", seed " + std::to_string(seed));
       Use use(shape, seed);
       use.fail_one();
-      use.run(4);
+      use.run(3);
       use.end_time_limit();
       use.expect_exact(true);
       if (HasFailure()) return;
@@ -428,7 +428,7 @@ TEST(PoolInUse, a_member_that_fails_meanwhile_is_not_noticed) {
 
 TEST(PoolInUse, what_was_flushed_survives_a_power_cut_in_the_middle_of_a_change) {
   for (const Shape& shape : shapes) {
-    for (u64 seed = 1; seed <= 4 * seeds; ++seed) {
+    for (u64 seed = 1; seed <= 5 * seeds; ++seed) {
       SCOPED_TRACE(std::string(shape.name) + ", seed " + std::to_string(seed));
       PointRecord points(seed);
       Use use(shape, seed);
