@@ -1,5 +1,5 @@
 // Everything that the harness makes on the machine (loop devices, mounts, images, directories) is written down before
-// it is made and undone on every exit: return, exception, exit(), SIGINT, SIGTERM, SIGHUP. After a kill -9 the record
+// it is made and undone on every exit: return, exception, exit(), SIGINT, SIGTERM, SIGHUP, a closed pipe. After a kill -9 the record
 // is still there, and clean_up_leftovers() undoes what it names.
 //
 // The record is <state directory>/<pid>-<start>.json, replaced atomically: {"schema":"cowbench.state/1", "pid",

@@ -548,6 +548,15 @@ TEST_F(CowbenchTest, LoadWithoutAByteEndsToo) {
   for (const auto& result : record->comparisons.front().results) EXPECT_GT(result.metrics.at("ops_s").median, 0);
 }
 
+// What the generator costs is measured on a target that keeps nothing: there it found nothing of what it had written.
+TEST_F(CowbenchTest, VerifiedLoadsAreMeasuredWithTheirGeneratorsCost) {
+  const std::string place = in_directory("place");
+  std::filesystem::create_directory(place);
+  const Ended ended = run({"dbench", "2", "-c", COWBENCH_SYNTHETIC_LOAD, "-t", "0.3", "--warmup", "0", "--rounds", "1", "--verify",
+                           "--payload", "random", "--target", "path:" + place});
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+}
+
 TEST_F(CowbenchTest, SignalsEndTheRunAfterCleanUp) {
   for (const int signal : {SIGINT, SIGTERM}) {
     SCOPED_TRACE(signal);
@@ -561,6 +570,17 @@ TEST_F(CowbenchTest, SignalsEndTheRunAfterCleanUp) {
     EXPECT_EQ(ended.exit_code, 128 + signal) << ended.errors;
     EXPECT_TRUE(std::filesystem::is_empty(place));
   }
+}
+
+// SIGPIPE ended it at once, and what it had made stayed.
+TEST_F(CowbenchTest, WhatNobodyReadsAnyMoreEndsTheRunAfterCleanUp) {
+  const std::string place = in_directory("place");
+  std::filesystem::create_directory(place);
+  const std::string command = std::string(COWBENCH_PROGRAM) + " dbench 2 -c " + COWBENCH_SYNTHETIC_LOAD +
+                              " -t 600 --no-calibrate --target path:" + place + " 2>&1 | head -n 1 > " + in_directory("output");
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  EXPECT_FALSE(contents(directory_ / "output").empty());
+  EXPECT_TRUE(std::filesystem::is_empty(place));
 }
 
 TEST_F(CowbenchTest, UnwritableOutputIsFoundBeforeMeasuring) {
