@@ -171,6 +171,26 @@ TEST(DataChanges, a_write_that_waits_moves_the_end_before_what_it_wrote) {
   }
 }
 
+Task<Result<std::byte>> byte_after_cut_and_growth(fs::Operations* operations, FileHandle file, u64 at) {
+  Status done = co_await operations->truncate(file, at - 100);
+  if (done) done = co_await operations->truncate(file, at + 100);
+  if (!done) co_return done.error();
+  std::byte byte{};
+  const Result<u64> read = co_await operations->read(file, at, {&byte, 1});
+  if (!read) co_return read.error();
+  co_return byte;
+}
+
+TEST(DataChanges, what_was_behind_an_end_is_zeros_when_the_file_grows) {
+  TwoFiles files(3);
+  files.write(files.buffered, 0, 4);
+  files.sync(files.buffered);
+  constexpr u64 at = 2 * block_bytes + 1000;
+  const auto byte = files.run([&] { return byte_after_cut_and_growth(&files.filesystem.operations(), files.buffered, at); });
+  ASSERT_TRUE(byte.ok()) << to_text(byte.error());
+  EXPECT_EQ(*byte, std::byte{0});
+}
+
 // The end had not come to the medium with what lay in another slice, and nobody looked there when the file was removed: blocks
 // without a file.
 TEST(DataChanges, a_file_that_is_removed_after_a_crash_takes_along_what_another_slice_has_behind_its_end) {
