@@ -25,11 +25,6 @@ u64 in_one_domain(const PoolMap& map, const std::vector<ChunkPlace>& places, u32
   return count;
 }
 
-u64 chunks_in_one_domain(const PoolMap& map) {
-  return in_one_domain(map, map.places, map.copies) +
-         (map.is_striped() ? in_one_domain(map, map.shard_places, map.shards()) : 0);
-}
-
 // Whoever has one map of a sequence and not the other can tell.
 u64 session_after(const PoolMap& map) {
   const std::vector<std::byte> encoded = format::encode(map);
@@ -37,6 +32,11 @@ u64 session_after(const PoolMap& map) {
 }
 
 }  // namespace
+
+u64 chunks_in_one_domain(const PoolMap& map) {
+  return in_one_domain(map, map.places, map.copies) +
+         (map.is_striped() ? in_one_domain(map, map.shard_places, map.shards()) : 0);
+}
 
 Result<Change> moved_off(const PoolMap& map, u16 member, u32 chunks) {
   MapEditor editor(map);

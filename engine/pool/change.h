@@ -23,6 +23,9 @@ Result<Change> moved_off(const format::PoolMap& map, u16 member, u32 chunks);
 // there is moves to those that have most room.
 Change extended(const format::PoolMap& map);
 
+// How many copies, or shards, share a label with another one of theirs.
+u64 chunks_in_one_domain(const format::PoolMap& map);
+
 // Another label. Error pool_chunks_unplaced (value: how many would have two copies, or shards, with one label).
 Result<format::PoolMap> relabelled(const format::PoolMap& map, u16 member, const std::string& label);
 

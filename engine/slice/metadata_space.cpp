@@ -227,7 +227,9 @@ std::vector<BucketId> MetadataSpace::buckets_beyond() const {
   return beyond;
 }
 
+// Asked whenever a bucket is taken.
 u64 MetadataSpace::count_beyond() const {
+  if (!buckets_.is_limited()) return 0;
   const auto goes = [this](const Held& bucket) { return buckets_.is_beyond(bucket.id); };
   return static_cast<u64>(std::count_if(buckets_held_.begin(), buckets_held_.end(), goes));
 }

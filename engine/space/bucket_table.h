@@ -69,6 +69,7 @@ class BucketTable {
 
   // The space is to end before `end`: from now on no bucket from there on is taken, or counts as empty.
   void limit(BucketId end);
+  bool is_limited() const { return end_ != no_end; }
   bool is_beyond(BucketId id) const { return id >= end_; }
   // Those beyond the end that are empty.
   std::vector<BucketId> give_back_beyond();

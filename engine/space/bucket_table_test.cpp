@@ -10,6 +10,14 @@ constexpr u64 bucket_blocks = 16;
 BucketId bucket(u64 number) { return BucketId::of(0, number); }
 Address block(u64 bucket_number, u64 offset) { return Address::of(0, bucket_number * bucket_blocks + offset); }
 
+// Of an open table, with live blocks from its first on.
+void add_closed(BucketTable& table, u64 number, u32 live, Epoch closed = Epoch{1}) {
+  table.adopt(bucket(number));
+  ASSERT_EQ(table.take(Stream::user, Epoch{1}), bucket(number));
+  table.add_live(block(number, 0), live, 1);
+  table.close(bucket(number), closed);
+}
+
 // Bucket 1, with block(1, 2) in it, as of epoch 1.
 void close_with_one_live_block(BucketTable& table) {
   table.opened({});
@@ -81,12 +89,7 @@ TEST(BucketTable, the_victim_is_the_emptiest_of_equal_age_and_never_a_full_one) 
   BucketTable table(bucket_blocks, false);
   table.opened({});
   const u32 live[] = {16, 9, 3, 12};
-  for (u64 number = 1; number <= 4; ++number) {
-    table.adopt(bucket(number));
-    ASSERT_EQ(table.take(Stream::user, Epoch{1}), bucket(number));
-    table.add_live(block(number, 0), live[number - 1], 1);
-    table.close(bucket(number), Epoch{1});
-  }
+  for (u64 number = 1; number <= 4; ++number) add_closed(table, number, live[number - 1]);
   EXPECT_EQ(table.choose_victim(Epoch{10}, false), bucket(3));
   EXPECT_EQ(table.choose_victim(Epoch{10}, false), bucket(2));  // 3 is being evacuated
   table.evacuation_ended(bucket(3));
@@ -96,10 +99,7 @@ TEST(BucketTable, the_victim_is_the_emptiest_of_equal_age_and_never_a_full_one) 
 TEST(BucketTable, a_bucket_that_gains_little_is_a_victim_only_when_it_is_urgent) {
   BucketTable table(bucket_blocks, false);
   table.opened({});
-  table.adopt(bucket(1));
-  ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
-  table.add_live(block(1, 0), 15, 1);
-  table.close(bucket(1), Epoch{1});
+  add_closed(table, 1, 15);
   EXPECT_EQ(table.choose_victim(Epoch{10}, false), std::nullopt);
   EXPECT_EQ(table.choose_victim(Epoch{10}, true), bucket(1));
   table.evacuation_ended(bucket(1));
@@ -110,12 +110,8 @@ TEST(BucketTable, a_bucket_that_gains_little_is_a_victim_only_when_it_is_urgent)
 TEST(BucketTable, an_old_bucket_is_preferred_over_a_young_one_just_as_full) {
   BucketTable table(bucket_blocks, false);
   table.opened({});
-  for (u64 number = 1; number <= 2; ++number) {
-    table.adopt(bucket(number));
-    ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
-    table.add_live(block(number, 0), 8, 1);
-    table.close(bucket(number), Epoch{number == 1 ? 90u : 10u});
-  }
+  add_closed(table, 1, 8, Epoch{90});
+  add_closed(table, 2, 8, Epoch{10});
   EXPECT_EQ(table.choose_victim(Epoch{100}, false), bucket(2));
 }
 
@@ -123,13 +119,8 @@ TEST(BucketTable, an_old_bucket_is_preferred_over_a_young_one_just_as_full) {
 TEST(BucketTable, one_much_older_than_the_others_is_not_preferred_over_an_emptier_one) {
   BucketTable table(bucket_blocks, false);
   table.opened({});
-  const u32 live[] = {14, 6, 6, 6};
-  for (u64 number = 1; number <= 4; ++number) {
-    table.adopt(bucket(number));
-    ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
-    table.add_live(block(number, 0), live[number - 1], 1);
-    table.close(bucket(number), Epoch{number == 1 ? 1 : 9900 + 10 * number});
-  }
+  add_closed(table, 1, 14);
+  for (u64 number = 2; number <= 4; ++number) add_closed(table, number, 6, Epoch{9900 + 10 * number});
   EXPECT_EQ(table.choose_victim(Epoch{10000}, false), bucket(2));
 }
 
@@ -137,12 +128,7 @@ TEST(BucketTable, of_very_many_buckets_the_one_with_room_is_found) {
   BucketTable table(bucket_blocks, false);
   table.opened({});
   constexpr u64 count = 3000;
-  for (u64 number = 1; number <= count; ++number) {
-    table.adopt(bucket(number));
-    ASSERT_TRUE(table.take(Stream::user, Epoch{1}));
-    table.add_live(block(number, 0), number == count ? 4 : bucket_blocks, 1);
-    table.close(bucket(number), Epoch{1});
-  }
+  for (u64 number = 1; number <= count; ++number) add_closed(table, number, number == count ? 4 : bucket_blocks);
   EXPECT_EQ(table.choose_victim(Epoch{10}, true), bucket(count));
 }
 
