@@ -180,7 +180,8 @@ class Mounted final : public Filesystem {
       found = std::move(opened->front());
     }
     device::Device* const device = found.get();
-    const Status changed = co_await admin::change_mounted(*state_, assembled_, std::move(change), device, std::move(work));
+    const format::Uuid uuid = admin::random_identity().device;
+    const Status changed = co_await admin::change_mounted(*state_, assembled_, std::move(change), device, uuid, std::move(work));
     keep_if_used(std::move(found));
     co_return changed;
   }

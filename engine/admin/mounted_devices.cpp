@@ -9,6 +9,8 @@ namespace cowfs::admin {
 
 namespace {
 
+constexpr format::Uuid no_uuid{};  // no device is new
+
 using Kind = DeviceChange::Kind;
 
 Task<Status> refill(fs::FilesystemState& state, pool::Pool& pool, u16 member, DeviceWork work) {
@@ -48,10 +50,11 @@ bool any_shorter(const format::PoolMap& planned, const format::PoolMap& now) {
 }
 
 // What is planned, and done while clients use the filesystem, which then learns how much space it has.
-Task<Status> carry_out(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* added, DeviceWork work) {
+Task<Status> carry_out(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* added, format::Uuid uuid,
+                       DeviceWork work) {
   const Status placed = co_await make_places(state, pool, &change, &work);
   if (!placed) co_return placed;
-  Result<PlannedChange> planned = plan_change(pool, change, added, random_identity().device);
+  Result<PlannedChange> planned = plan_change(pool, change, added, uuid);
   if (!planned) co_return planned.error();
   device::BackgroundReader reader([&state] { return state.operations(); }, work.bytes_per_second);
   pool::LiveChange live(pool, reader, std::move(work.progress));
@@ -69,21 +72,23 @@ Task<Status> carry_out(fs::FilesystemState& state, pool::Pool& pool, DeviceChang
 
 Task<Status> remove(fs::FilesystemState& state, pool::Pool& pool, u16 member, DeviceWork work) {
   const DeviceChange emptied{.kind = Kind::evacuate, .member = member};
-  Status done = co_await carry_out(state, pool, emptied, nullptr, std::move(work));
+  Status done = co_await carry_out(state, pool, emptied, nullptr, no_uuid, std::move(work));
   device::Device* const leaves = pool.member(member);
   if (done) done = co_await pool.let_go(member);
   if (done && leaves != nullptr) done = co_await pool::forget_superblocks(*leaves);
   co_return done;
 }
 
-Task<Status> take_in(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* fresh, DeviceWork work) {
+Task<Status> take_in(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* fresh, format::Uuid uuid,
+                     DeviceWork work) {
   const bool is_ours = co_await carries_ours(*fresh);
   if (is_ours && !work.force) co_return Error{Code::device_has_signature};
-  co_return co_await carry_out(state, pool, std::move(change), fresh, std::move(work));
+  co_return co_await carry_out(state, pool, std::move(change), fresh, uuid, std::move(work));
 }
 
-Task<Status> change(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* found, DeviceWork work) {
-  if (brings_device(change.kind)) co_return co_await take_in(state, pool, std::move(change), found, std::move(work));
+Task<Status> change(fs::FilesystemState& state, pool::Pool& pool, DeviceChange change, device::Device* found, format::Uuid uuid,
+                    DeviceWork work) {
+  if (brings_device(change.kind)) co_return co_await take_in(state, pool, std::move(change), found, uuid, std::move(work));
   if (change.member >= pool.map().members.size()) co_return Error{Code::pool_member_unknown, change.member};
   switch (change.kind) {
     case Kind::offline:
@@ -95,7 +100,7 @@ Task<Status> change(fs::FilesystemState& state, pool::Pool& pool, DeviceChange c
     case Kind::remove:
       co_return co_await remove(state, pool, change.member, std::move(work));
     default:
-      co_return co_await carry_out(state, pool, std::move(change), nullptr, std::move(work));
+      co_return co_await carry_out(state, pool, std::move(change), nullptr, no_uuid, std::move(work));
   }
 }
 
@@ -108,11 +113,11 @@ Status may_change(const fs::FilesystemState& state, const pool::Assembled& assem
 }  // namespace
 
 Task<Status> change_mounted(fs::FilesystemState& state, pool::Assembled& assembled, DeviceChange asked, device::Device* found,
-                            DeviceWork work) {
+                            format::Uuid uuid, DeviceWork work) {
   if (const Status may = may_change(state, assembled); !may) co_return may;
   if (!state.device_lock().try_acquire()) co_return Error{Code::pool_change_under_way};
   const runtime::MutexHold hold(state.device_lock());
-  co_return co_await change(state, *assembled.pool, std::move(asked), found, std::move(work));
+  co_return co_await change(state, *assembled.pool, std::move(asked), found, uuid, std::move(work));
 }
 
 Task<Status> replace_mounted(fs::FilesystemState& state, pool::Assembled& assembled, u16 member, device::Device* fresh,

@@ -71,8 +71,10 @@ class Mount {
     return same.ok() && *same;
   }
   Status change(DeviceChange change, device::Device* found = nullptr, DeviceWork work = {}) {
+    ++changes_;
+    const format::Uuid uuid{8, static_cast<u8>(changes_), static_cast<u8>(changes_ >> 8)};
     return filesystem.run(
-        0, [&] { return admin::change_mounted(filesystem.state(), filesystem.assembled(), change, found, work); });
+        0, [&] { return admin::change_mounted(filesystem.state(), filesystem.assembled(), change, found, uuid, work); });
   }
   Status replace(u16 member, device::Device* fresh) {
     return filesystem.run(
@@ -85,6 +87,9 @@ class Mount {
     return filesystem.images();
   }
   SimulatedFilesystem filesystem;
+
+ private:
+  static inline u16 changes_ = 0;  // of all mounts: the images of one are another's
 };
 
 inline Images loaded(const FormatSettings& format) {

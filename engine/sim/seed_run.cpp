@@ -214,7 +214,7 @@ class History {
     const format::Uuid uuid{7, 7, 7};
     const DeviceWork work;
     const Status done = is_replaced ? co_await admin::replace_mounted(filesystem.state(), assembled, member, device, uuid, work)
-                                    : co_await admin::change_mounted(filesystem.state(), assembled, online, device, work);
+                                    : co_await admin::change_mounted(filesystem.state(), assembled, online, device, uuid, work);
     if (done) lose_another(filesystem);
     co_return done;
   }
@@ -259,7 +259,7 @@ class History {
     const u16 leaving = static_cast<u16>(shrinking_.below(assembled.pool->map().members.size()));
     const DeviceChange emptied{.kind = DeviceChange::Kind::evacuate, .member = leaving};
     const DeviceWork work;
-    const Status done = co_await admin::change_mounted(filesystem->state(), assembled, emptied, nullptr, work);
+    const Status done = co_await admin::change_mounted(filesystem->state(), assembled, emptied, nullptr, fresh_uuid_, work);
     const bool is_refused = !done && error_class(done.error().code) == ErrorClass::space;
     co_return is_refused || is_of_device(result_.fault) ? Status{} : done;
   }
@@ -270,13 +270,14 @@ class History {
     for (std::size_t i = 0; i < filesystem->device_count(); ++i)
       bytes = std::max(bytes, filesystem->device(i).capacity().value);
     device::SimDevice* const fresh = &filesystem->add_device(Image(bytes));
+    ++fresh_uuid_.back();
     const u16 leaving = static_cast<u16>(changing_.below(assembled.pool->map().members.size()));
     const bool is_spare = changing_.one_in(2);
     const DeviceChange taken{.kind = is_spare ? DeviceChange::Kind::spare : DeviceChange::Kind::add};
     const DeviceWork work;
-    Status done = co_await admin::change_mounted(filesystem->state(), assembled, taken, fresh, work);
+    Status done = co_await admin::change_mounted(filesystem->state(), assembled, taken, fresh, fresh_uuid_, work);
     const DeviceChange emptied{.kind = DeviceChange::Kind::evacuate, .member = leaving};
-    if (done && is_spare) done = co_await admin::change_mounted(filesystem->state(), assembled, emptied, nullptr, work);
+    if (done && is_spare) done = co_await admin::change_mounted(filesystem->state(), assembled, emptied, nullptr, fresh_uuid_, work);
     if (done && is_spare && spare_devices_ > 0 && changing_.one_in(2)) done = co_await let_go(filesystem, leaving);
     co_return is_of_device(result_.fault) ? Status{} : done;
   }
@@ -287,7 +288,7 @@ class History {
     filesystem->leave_out(assembled.pool->member(member));
     const DeviceChange removed{.kind = DeviceChange::Kind::remove, .member = member};
     const DeviceWork work;
-    co_return co_await admin::change_mounted(filesystem->state(), assembled, removed, nullptr, work);
+    co_return co_await admin::change_mounted(filesystem->state(), assembled, removed, nullptr, fresh_uuid_, work);
   }
 
   // Only checksums find silent faults and flipped bits.
@@ -465,6 +466,7 @@ class History {
   Random shrinking_;    // of the space
   std::optional<std::size_t> struck_;  // the device that has the fault
   std::vector<std::size_t> lost_;  // devices, at the end
+  format::Uuid fresh_uuid_{9, 9};  // of the device that was taken in last
   u64 spare_devices_ = 0;
   bool comes_back_ = false;  // one of the lost
   SeedResult result_;

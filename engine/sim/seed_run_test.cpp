@@ -35,6 +35,14 @@ TEST(Seeds, the_same_seed_is_the_same_history_and_another_is_another) {
   }
 }
 
+// The device that was taken in had another identity each time.
+TEST(Seeds, a_history_in_which_a_device_is_taken_in_is_the_same_each_time) {
+  const SeedOptions options{.seed = 10, .operations = 400};
+  const SeedResult once = run_seed(options);
+  EXPECT_NE(once.configuration.find("a device is taken in"), std::string::npos) << once.configuration;
+  EXPECT_EQ(once.trace_hash, run_seed(options).trace_hash);
+}
+
 // Behind a device that failed, a write-back fails at once. What could not be written was dirty again, which woke the flusher; and
 // where it failed without waiting at all, the flusher went on with it: for ever.
 TEST(Seeds, what_a_failed_device_refused_is_not_tried_again_at_once) {

@@ -267,8 +267,7 @@ TEST(Shrink, a_device_goes_while_it_is_used) {
                               .member = 1,
                               .capacity_bytes = is_cut ? std::optional{48 * mib} : std::nullopt};
     scenario.work_beside("a device that goes", [&scenario, change] {
-      return admin::change_mounted(scenario.filesystem().state(), scenario.filesystem().assembled(), change, nullptr,
-                                   {});
+      return admin::change_mounted(scenario.filesystem().state(), scenario.filesystem().assembled(), change, nullptr, {}, {});
     });
     scenario.run_clients(300);
     EXPECT_LT(scenario.filesystem().assembled().device->capacity().value, before);
