@@ -419,7 +419,7 @@ void undo_on_exit(Ledger& ledger) {
   sigemptyset(&signals);
   for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal_number);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);  // it would end the process at once; whoever writes is told
+  signal(SIGPIPE, [](int) { kill(getpid(), SIGHUP); });  // by itself it goes to whoever writes, and cannot be waited for
   std::thread(wait_for_signal, signals).detach();  // ends with the process, by design
   std::atexit(undo_registered_ledger);
   std::set_terminate([] {

@@ -83,7 +83,7 @@ class Ledger {
   bool closed_ = false;
 };
 
-// Undo `ledger` on SIGINT, SIGTERM, SIGHUP, exit() and std::terminate. Call it from the main thread before any other
+// Undo `ledger` on SIGINT, SIGTERM, SIGHUP (which a closed pipe becomes), exit() and std::terminate. Call it from the main thread before any other
 // thread starts: it blocks the signals, which later threads inherit, and a thread of its own waits for them, kills the
 // running children, undoes everything and lets the signal end the process. Once per process; the ledger may die first.
 void undo_on_exit(Ledger& ledger);

@@ -3,8 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <csignal>
-#include <system_error>
 
 #include "dashboards/report.h"
 #include "dashboards/terminal.h"
@@ -145,9 +143,6 @@ int run(std::vector<std::string> arguments) {
     program.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? exit_ok : exit_bad_input;
-  } catch (const std::system_error& error) {
-    if (error.code() != std::errc::broken_pipe) throw;
-    return 128 + SIGPIPE;  // nobody reads any more; what was made is undone
   }
   return exit_code;
 }
